@@ -1,0 +1,46 @@
+# make help lists the targets.  Everything runs in .venv, which is made from constraints.txt.
+PYTHON ?= python3
+VENV ?= .venv
+PIP_ARGS ?=#  for instance --extra-index-url https://download.pytorch.org/whl/cpu
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+export PIP_CONSTRAINT := $(CURDIR)/constraints.txt
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+export RSFAST_BUILD_EXT ?= 1
+export MPLCONFIGDIR ?= $(CURDIR)/$(VENV)/matplotlib
+
+.PHONY: help setup demo test check unit test-slow bench docs clean
+help:
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 22
+
+$(STAMP): pyproject.toml setup.py constraints.txt $(wildcard csrc/*)
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet $(PIP_ARGS) torch==2.13.0
+	$(BIN)/pip install --quiet $(PIP_ARGS) --editable '.[test,demo]'
+	$(BIN)/python -c "import rsfast._C, rsfast.kernels.perturb, rsfast.kernels.votes"
+	touch $@
+
+setup: $(STAMP) ## environment with the extension built
+
+demo: setup ## train on handwritten digits, certify 200 images, write a report into runs/demo
+	$(BIN)/rsfast demo --out runs/demo
+
+test: setup check unit ## everything that CI checks
+
+check: setup ## ruff, mypy, import linter
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+unit: setup ## the tests
+	$(BIN)/python -m pytest
+
+test-slow: setup ## the tests that take minutes
+	$(BIN)/python -m pytest -m slow --timeout 3600
+
+bench: setup ## every benchmark, rows into bench/results
+	$(BIN)/python -m bench
+
+clean: ## remove the environment and everything that was built
+	rm -rf $(VENV) build dist rsfast.egg-info rsfast/_C*.so rsfast/_build.json

@@ -1,0 +1,64 @@
+// Standard normals from Philox words: Box-Muller with a 63-bit radius uniform.
+// The same IEEE operations in the same order as rsfast/backends/reference.py, which is the definition.
+#pragma once
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+
+#include "coefficients.hpp"
+#include "philox.hpp"
+
+namespace rsfast {
+
+RSFAST_INLINE float as_float(uint32_t bits) {
+    float value;
+    std::memcpy(&value, &bits, sizeof value);
+    return value;
+}
+
+RSFAST_INLINE uint32_t as_bits(float value) {
+    uint32_t bits;
+    std::memcpy(&bits, &value, sizeof bits);
+    return bits;
+}
+
+template <int N>
+RSFAST_INLINE float horner(const float (&coefficients)[N], float x) {
+    float value = coefficients[N - 1];
+    for (int i = N - 2; i >= 0; --i) value = value * x + coefficients[i];
+    return value;
+}
+
+// -2 ln(u) for u = scaled * 2^-31, where k = floor(scaled).
+RSFAST_INLINE float minus_two_log(int32_t k, float scaled) {
+    const int32_t bits = int32_t(as_bits(scaled));
+    const int32_t octave = (bits - 0x3f2aaaab) >> 23;  // scaled = 2^octave (1 + f), 1 + f in [2/3, 4/3)
+    const float f = as_float(uint32_t(bits - octave * (1 << 23))) - 1.0f;
+    const float complement = (float(0x7fffffff - k) + 0.5f) * -0x1p-31f;  // u - 1, exact near u = 1
+    const float g = k >= 0x60000000 ? complement : f;
+    return g * horner(LOG, g) + float(octave - 31) * MINUS_TWO_LN2;
+}
+
+struct Pair {
+    float first, second;
+};
+
+RSFAST_INLINE Pair box_muller(int32_t k, float scaled, uint32_t angle_word) {
+    const float radius = std::sqrt(minus_two_log(k, scaled));
+    const float t = float(int32_t(angle_word << 2)) * 0x1p-31f;  // angle pi/4 t, t in [-1, 1)
+    const float v = t * t;
+    const float sine = t * horner(SIN, v);
+    const float cosine = as_float(as_bits(horner(COS, v)) ^ (angle_word & 0x80000000u));
+    const bool swap = (angle_word & 0x40000000u) != 0;
+    return {radius * (swap ? sine : cosine), radius * (swap ? cosine : sine)};
+}
+
+RSFAST_INLINE float plain_radius(int32_t k) { return float(k) + 0.5f; }
+
+// u = fine * 2^-63 where the 31-bit uniform is small: the tail reaches 9.3 standard deviations instead of 6.7.
+RSFAST_INLINE float refined_radius(int32_t k, uint32_t extra) {
+    const int64_t fine = (int64_t(k) << 32) | int64_t(extra) | 1;
+    return k < REFINE_BELOW ? float(fine) * 0x1p-32f : plain_radius(k);
+}
+
+}  // namespace rsfast

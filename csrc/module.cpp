@@ -1,0 +1,83 @@
+// rsfast._C: NumPy arrays in, checks at the border, GIL released while working.  rsfast/_C.pyi holds the signatures.
+#include <pybind11/numpy.h>
+#include <pybind11/pybind11.h>
+
+#include <stdexcept>
+#include <string>
+
+#include "perturb.hpp"
+#include "votes.hpp"
+
+namespace py = pybind11;
+using namespace rsfast;
+
+namespace {
+
+template <class T>
+using Array = py::array_t<T, py::array::c_style>;
+
+void require(bool condition, const char* what) {
+    if (!condition) throw std::invalid_argument(what);
+}
+
+Key split(uint64_t seed) { return {uint32_t(seed), uint32_t(seed >> 32)}; }
+
+void perturb_rows(const Array<float>& pixels, const Array<float>& scale, const Array<uint32_t>& ids, uint64_t seed,
+                  uint32_t stream, uint32_t first, int64_t count, py::array out, const std::string& cast,
+                  bool channels_last, int64_t begin, int64_t end) {
+    require(pixels.ndim() == 3, "pixels must be [images, channels, plane]");
+    const int64_t images = pixels.shape(0), channels = pixels.shape(1), plane = pixels.shape(2);
+    require(scale.ndim() == 2 && scale.shape(0) == images && scale.shape(1) == channels, "scale must be [images, channels]");
+    require(ids.ndim() == 1 && ids.shape(0) == images, "ids must be [images]");
+    require(cast == "float32" || cast == "bfloat16" || cast == "float16", "cast must be float32, bfloat16 or float16");
+    const Cast kind = cast == "float32" ? Cast::float32 : cast == "bfloat16" ? Cast::bfloat16 : Cast::float16;
+    require(out.ndim() == 2 && out.shape(0) == images * count && out.shape(1) == channels * plane,
+            "out must be [images * count, channels * plane]");
+    require((out.flags() & py::array::c_style) && out.writeable() && out.itemsize() == (kind == Cast::float32 ? 4 : 2),
+            "out must be writeable, C-contiguous and of the cast's size");
+    require(0 <= begin && begin <= end && end <= images * count, "rows begin ... end are outside out");
+    const Perturbation call{pixels.data(), scale.data(), ids.data(), images, channels, plane, split(seed), stream, first,
+                            count, out.mutable_data(), kind, channels_last};
+    py::gil_scoped_release unlocked;
+    perturb(call, begin, end);
+}
+
+void count(const Array<float>& logits, Array<int64_t>& votes) {
+    require(logits.ndim() == 2 && votes.ndim() == 2 && logits.shape(1) == votes.shape(1) && logits.shape(1) > 0,
+            "logits must be [rows, classes] and votes [images, classes]");
+    const int64_t rows = logits.shape(0), classes = logits.shape(1), images = votes.shape(0);
+    require(images > 0 ? rows % images == 0 : rows == 0, "rows must be shared out equally over votes");
+    if (rows == 0) return;
+    const float* source = logits.data();
+    int64_t* target = votes.mutable_data();
+    py::gil_scoped_release unlocked;
+    count_votes(source, rows, classes, rows / images, target);
+}
+
+Array<uint32_t> philox(uint32_t block, int64_t n, uint32_t sample, uint32_t image, uint32_t stream, uint64_t seed) {
+    require(n >= 0, "n must not be negative");
+    Array<uint32_t> words({n, int64_t(4)});
+    philox_words(block, n, sample, image, stream, split(seed), words.mutable_data());
+    return words;
+}
+
+const char* simd() {
+#if defined(__GNUC__) && !defined(__clang__) && defined(__x86_64__) && defined(__linux__)
+    if (__builtin_cpu_supports("x86-64-v4")) return "AVX-512";
+    if (__builtin_cpu_supports("x86-64-v3")) return "AVX2";
+#endif
+    return "baseline";
+}
+
+}  // namespace
+
+PYBIND11_MODULE(_C, module) {
+    module.doc() = "Compiled noise and counting on the CPU; the arithmetic is that of rsfast.backends.reference.";
+    module.def("perturb", &perturb_rows, py::arg("pixels").noconvert(), py::arg("scale").noconvert(),
+               py::arg("ids").noconvert(), py::arg("seed"), py::arg("stream"), py::arg("first"), py::arg("count"),
+               py::arg("out").noconvert(), py::arg("cast"), py::arg("channels_last"), py::arg("begin"), py::arg("end"));
+    module.def("count", &count, py::arg("logits").noconvert(), py::arg("votes").noconvert());
+    module.def("philox", &philox, py::arg("block"), py::arg("n"), py::arg("sample"), py::arg("image"), py::arg("stream"),
+               py::arg("seed"));
+    module.def("simd", &simd, "The instruction set that the loader picked on this machine.");
+}

@@ -1,0 +1,154 @@
+#include "perturb.hpp"
+
+#include <algorithm>
+
+#include "draws.hpp"
+
+namespace rsfast {
+namespace {
+
+constexpr int MOST_TILES = 16;  // drawn together before they are written: stays in the first-level cache
+
+struct Counter {
+    uint32_t sample, image, stream;
+    Key key;
+};
+
+// Draws tiles with 31 radius bits; returns the least radius word, so that the caller sees whether any lane is due for
+// more bits.  No branches and no references in the loops: they become vector code.
+RSFAST_CLONES uint32_t draw_tiles(float* z, int tiles, uint32_t block, Counter at) {
+    uint32_t words[4][MOST_TILES * LANES];
+    for (int lane = 0; lane < tiles * LANES; ++lane) {
+        const Words w = philox4x32_10(block + uint32_t(lane), at.sample, at.image, at.stream, at.key);
+        words[0][lane] = w.w0;
+        words[1][lane] = w.w1;
+        words[2][lane] = w.w2;
+        words[3][lane] = w.w3;
+    }
+    uint32_t least = 0xffffffffu;
+    for (int lane = 0; lane < tiles * LANES; ++lane) {
+        const uint32_t smaller = words[0][lane] < words[2][lane] ? words[0][lane] : words[2][lane];
+        least = smaller < least ? smaller : least;
+    }
+    for (int tile = 0; tile < tiles; ++tile) {
+        for (int half = 0; half < 2; ++half) {
+            float* target = z + tile * TILE + half * 2 * LANES;
+            for (int lane = 0; lane < LANES; ++lane) {
+                const int32_t k = int32_t(words[2 * half][tile * LANES + lane] >> 1);
+                const Pair pair = box_muller(k, plain_radius(k), words[2 * half + 1][tile * LANES + lane]);
+                target[lane] = pair.first;
+                target[lane + LANES] = pair.second;
+            }
+        }
+    }
+    return least;
+}
+
+// Draws the same tiles again with the extra radius bits where they are due (once in 130,000 tiles).
+void refine_tiles(float* z, int tiles, uint32_t block, Counter at) {
+    for (int lane = 0; lane < tiles * LANES; ++lane) {
+        const uint32_t c0 = block + uint32_t(lane);
+        const Words w = philox4x32_10(c0, at.sample, at.image, at.stream, at.key);
+        const Words extra = philox4x32_10(c0, at.sample, at.image, at.stream ^ REFINE_STREAM, at.key);
+        const int32_t k0 = int32_t(w.w0 >> 1), k1 = int32_t(w.w2 >> 1);
+        const Pair a = box_muller(k0, refined_radius(k0, extra.w0), w.w1);
+        const Pair b = box_muller(k1, refined_radius(k1, extra.w2), w.w3);
+        float* target = z + lane / LANES * TILE + lane % LANES;
+        target[0] = a.first;
+        target[LANES] = a.second;
+        target[2 * LANES] = b.first;
+        target[3 * LANES] = b.second;
+    }
+}
+
+RSFAST_INLINE uint16_t to_bfloat16(float value) {
+    const uint32_t bits = as_bits(value);
+    const uint32_t rounded = (bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16;
+    return uint16_t((bits & 0x7fffffffu) > 0x7f800000u ? 0x7fc0u : rounded);
+}
+
+// Round to nearest even, with subnormals, overflow to infinity and NaN.
+RSFAST_INLINE uint16_t to_float16(float value) {
+    const uint32_t bits = as_bits(value);
+    const uint32_t sign = bits & 0x80000000u;
+    const uint32_t size = bits ^ sign;
+    const uint32_t normal = (size - 0x38000000u + 0xfffu + ((size >> 13) & 1u)) >> 13;
+    // below 2^-14: adding 1/2 leaves the subnormal's bits at the bottom
+    const uint32_t subnormal = as_bits(as_float(size) + 0.5f) - 0x3f000000u;
+    uint32_t half = size < 0x38800000u ? subnormal : normal;
+    half = size >= 0x477ff000u ? 0x7c00u : half;  // 65520 and more round to infinity
+    half = size > 0x7f800000u ? 0x7e00u : half;
+    return uint16_t(half | (sign >> 16));
+}
+
+RSFAST_INLINE float store_as(float value, float) { return value; }
+struct Bfloat16Tag {};
+struct Float16Tag {};
+RSFAST_INLINE uint16_t store_as(float value, Bfloat16Tag) { return to_bfloat16(value); }
+RSFAST_INLINE uint16_t store_as(float value, Float16Tag) { return to_float16(value); }
+
+// n pixels of one channel, every step-th place of the target.
+template <class Tag, class Out>
+RSFAST_INLINE void write(Out* target, int64_t step, const float* x, const float* z, float scale, int64_t n) {
+    if (step == 1) {
+        for (int64_t i = 0; i < n; ++i) target[i] = store_as(x[i] + scale * z[i], Tag());
+    } else {
+        for (int64_t i = 0; i < n; ++i) target[i * step] = store_as(x[i] + scale * z[i], Tag());
+    }
+}
+
+RSFAST_CLONES void write_float32(float* t, int64_t step, const float* x, const float* z, float scale, int64_t n) {
+    write<float>(t, step, x, z, scale, n);
+}
+RSFAST_CLONES void write_bfloat16(uint16_t* t, int64_t step, const float* x, const float* z, float scale, int64_t n) {
+    write<Bfloat16Tag>(t, step, x, z, scale, n);
+}
+RSFAST_CLONES void write_float16(uint16_t* t, int64_t step, const float* x, const float* z, float scale, int64_t n) {
+    write<Float16Tag>(t, step, x, z, scale, n);
+}
+
+}  // namespace
+
+void perturb(const Perturbation& call, int64_t begin, int64_t end) {
+    alignas(64) float z[MOST_TILES * TILE];
+    const int64_t size = call.channels * call.plane;
+    for (int64_t row = begin; row < end; ++row) {
+        const int64_t b = row / call.count;
+        const Counter at{call.first + uint32_t(row % call.count), call.ids[b], call.stream, call.key};
+        const float* pixels = call.pixels + b * size;
+        for (int64_t start = 0; start < size; start += MOST_TILES * TILE) {
+            const int64_t stop = std::min<int64_t>(start + MOST_TILES * TILE, size);
+            const int tiles = int((stop - start + TILE - 1) / TILE);
+            const uint32_t block = uint32_t(start / TILE * LANES);
+            if (draw_tiles(z, tiles, block, at) < 2u * REFINE_BELOW) refine_tiles(z, tiles, block, at);
+            for (int64_t e = start; e < stop;) {  // one turn per channel that the chunk touches
+                const int64_t channel = e / call.plane;
+                const int64_t edge = std::min(stop, (channel + 1) * call.plane);
+                const int64_t step = call.channels_last ? call.channels : 1;
+                const int64_t place = call.channels_last ? (e - channel * call.plane) * call.channels + channel : e;
+                const float scale = call.scale[b * call.channels + channel];
+                const int64_t offset = row * size + place;
+                if (call.cast == Cast::float32) {
+                    write_float32(static_cast<float*>(call.out) + offset, step, pixels + e, z + (e - start), scale, edge - e);
+                } else if (call.cast == Cast::bfloat16) {
+                    write_bfloat16(static_cast<uint16_t*>(call.out) + offset, step, pixels + e, z + (e - start), scale, edge - e);
+                } else {
+                    write_float16(static_cast<uint16_t*>(call.out) + offset, step, pixels + e, z + (e - start), scale, edge - e);
+                }
+                e = edge;
+            }
+        }
+    }
+}
+
+void philox_words(uint32_t block, int64_t n, uint32_t sample, uint32_t image, uint32_t stream, Key key, uint32_t* words) {
+    for (int64_t i = 0; i < n; ++i) {
+        const Words w = philox4x32_10(block + uint32_t(i), sample, image, stream, key);
+        words[4 * i] = w.w0;
+        words[4 * i + 1] = w.w1;
+        words[4 * i + 2] = w.w2;
+        words[4 * i + 3] = w.w3;
+    }
+}
+
+}  // namespace rsfast

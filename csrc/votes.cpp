@@ -1,0 +1,40 @@
+#include "votes.hpp"
+
+#include <algorithm>
+
+#include "draws.hpp"
+
+namespace rsfast {
+namespace {
+
+// Integers in the order of the floats they stand for, -0 and +0 equal, NaN of either sign outside [-inf, inf].
+RSFAST_INLINE int32_t ordered(float value) {
+    const int32_t bits = int32_t(as_bits(value + 0.0f));
+    return bits ^ int32_t(uint32_t(bits >> 31) >> 1);
+}
+
+// The class a row votes for, or -1.
+RSFAST_CLONES int64_t vote(const float* logits, int64_t classes) {
+    int32_t largest = INT32_MIN, least = INT32_MAX;
+    for (int64_t k = 0; k < classes; ++k) {
+        const int32_t value = ordered(logits[k]);
+        largest = std::max(largest, value);
+        least = std::min(least, value);
+    }
+    constexpr int32_t infinity = 0x7f800000;
+    if (largest > infinity || least < ~infinity) return -1;
+    int64_t k = 0;
+    while (ordered(logits[k]) != largest) ++k;
+    return k;
+}
+
+}  // namespace
+
+void count_votes(const float* logits, int64_t rows, int64_t classes, int64_t rows_per_image, int64_t* votes) {
+    for (int64_t row = 0; row < rows; ++row) {
+        const int64_t k = vote(logits + row * classes, classes);
+        if (k >= 0) ++votes[row / rows_per_image * classes + k];
+    }
+}
+
+}  // namespace rsfast

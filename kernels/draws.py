@@ -1,0 +1,65 @@
+"""Standard normals from Philox words; the arithmetic of rsfast.backends.reference, operation for operation.
+
+Launch with enable_fp_fusion=False: a fused multiply-add would give other bits.
+"""
+
+import triton
+import triton.language as tl
+
+from . import coefficients as const
+from .philox import philox4x32_10
+
+L0, L1, L2, L3, L4, L5, L6, L7, L8 = (tl.constexpr(c) for c in const.LOG)
+S0, S1, S2, S3 = (tl.constexpr(c) for c in const.SIN)
+C0, C1, C2, C3, C4 = (tl.constexpr(c) for c in const.COS)
+LN2 = tl.constexpr(const.MINUS_TWO_LN2)
+TWO_M31, TWO_M32 = tl.constexpr(const.TWO_M31), tl.constexpr(const.TWO_M32)
+MINUS_TWO_M31 = tl.constexpr(-const.TWO_M31)
+REFINE_BELOW, REFINE_WORDS_BELOW = tl.constexpr(const.REFINE_BELOW), tl.constexpr(2 * const.REFINE_BELOW)
+REFINE_STREAM = tl.constexpr(const.REFINE_STREAM)
+
+
+@triton.jit
+def _plain(radius_word):
+    return (radius_word >> 1).to(tl.int32, bitcast=True).to(tl.float32) + 0.5
+
+
+@triton.jit
+def _refined(radius_word, extra):
+    """32 more radius bits where the 31-bit uniform is small: the tail reaches 9.3 instead of 6.7."""
+    k = radius_word >> 1
+    fine = ((k.to(tl.uint64) << 32) | extra.to(tl.uint64) | 1).to(tl.int64)
+    return tl.where(k < REFINE_BELOW, fine.to(tl.float32) * TWO_M32, _plain(radius_word))
+
+
+@triton.jit
+def _box_muller(radius_word, scaled, angle_word):
+    k = (radius_word >> 1).to(tl.int32, bitcast=True)
+    bits = scaled.to(tl.int32, bitcast=True)
+    octave = (bits - 0x3F2AAAAB) >> 23
+    f = (bits - (octave << 23)).to(tl.float32, bitcast=True) - 1.0
+    complement = ((0x7FFFFFFF - k).to(tl.float32) + 0.5) * MINUS_TWO_M31
+    f = tl.where(k >= 0x60000000, complement, f)
+    p = (((f * L8 + L7) * f + L6) * f + L5) * f + L4
+    p = (((p * f + L3) * f + L2) * f + L1) * f + L0
+    radius = tl.sqrt_rn(f * p + (octave - 31).to(tl.float32) * LN2)
+    t = (angle_word << 2).to(tl.int32, bitcast=True).to(tl.float32) * TWO_M31
+    v = t * t
+    sine = t * (((v * S3 + S2) * v + S1) * v + S0)
+    cosine = (((v * C4 + C3) * v + C2) * v + C1) * v + C0
+    cosine = tl.where((angle_word >> 31) != 0, -cosine, cosine)
+    swap = ((angle_word >> 30) & 1) != 0
+    return radius * tl.where(swap, sine, cosine), radius * tl.where(swap, cosine, sine)
+
+
+@triton.jit
+def four_normals(block, sample, image, stream, k0, k1):
+    """The normals of pixels 64 t + l, + 16, + 32, + 48, where block = 16 t + l."""
+    w0, w1, w2, w3 = philox4x32_10(block, sample, image, stream, k0, k1)
+    a, b = _plain(w0), _plain(w2)
+    if tl.min(tl.minimum(w0, w2)) < REFINE_WORDS_BELOW:
+        e0, _e1, e2, _e3 = philox4x32_10(block, sample, image, stream ^ REFINE_STREAM, k0, k1)
+        a, b = _refined(w0, e0), _refined(w2, e2)
+    z0, z1 = _box_muller(w0, a, w1)
+    z2, z3 = _box_muller(w2, b, w3)
+    return z0, z1, z2, z3

@@ -1,0 +1,57 @@
+"""image + noise, cast and laid out as the model wants it, in one kernel."""
+
+import triton
+import triton.language as tl
+
+from .draws import four_normals
+
+
+@triton.jit
+def _cast(value, BFLOAT16: tl.constexpr, target):
+    """Round to nearest even.  bfloat16 goes through an int16 view: the interpreter's own cast truncates."""
+    if BFLOAT16:
+        bits = value.to(tl.uint32, bitcast=True)
+        return ((bits + 0x7FFF + ((bits >> 16) & 1)) >> 16).to(tl.int16)
+    return value.to(target.dtype.element_ty)
+
+
+# A scalar equal to 1 would otherwise become a compile-time constant, with another kernel compiled for it.
+@triton.jit(do_not_specialize=["first", "count", "stream", "k0", "k1"])
+def perturb_kernel(
+    pixels,  # float32 [images, D]
+    scale,  # float32 [images, C]
+    ids,  # int64 [images]
+    out,  # [images * count, D]
+    D,
+    plane,
+    first,
+    count,
+    stream,
+    k0,
+    k1,
+    C: tl.constexpr,
+    CHANNELS_LAST: tl.constexpr,
+    BFLOAT16: tl.constexpr,
+    TILES: tl.constexpr,
+):
+    """One program draws TILES tiles of 64 pixels (in C, H, W order) of one row of `out`."""
+    row = tl.program_id(0).to(tl.int64)
+    b = row // count
+    sample = (first + row % count).to(tl.uint32)
+    image = tl.load(ids + b).to(tl.uint32)
+    tile = tl.program_id(1) * TILES + tl.arange(0, TILES)
+    lane = tl.arange(0, 16)
+    block = (tile[:, None] * 16 + lane[None, :]).to(tl.uint32)
+    z0, z1, z2, z3 = four_normals(block, sample, image, stream.to(tl.uint32), k0.to(tl.uint32), k1.to(tl.uint32))
+    source = pixels + b * D
+    target = out + row * D
+    start = tile.to(tl.int64)[:, None] * 64 + lane[None, :]
+    for j in tl.static_range(4):
+        z = z0 if j == 0 else (z1 if j == 1 else (z2 if j == 2 else z3))
+        e = start + 16 * j
+        inside = e < D
+        channel = e // plane
+        s = tl.load(scale + b * C + channel, mask=inside, other=0.0)
+        noisy = tl.load(source + e, mask=inside, other=0.0) + s * z
+        place = (e - channel * plane) * C + channel if CHANNELS_LAST else e
+        tl.store(target + place, _cast(noisy, BFLOAT16, out), mask=inside)

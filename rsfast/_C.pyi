@@ -1,0 +1,19 @@
+import numpy as np
+
+def perturb(
+    pixels: np.ndarray,
+    scale: np.ndarray,
+    ids: np.ndarray,
+    seed: int,
+    stream: int,
+    first: int,
+    count: int,
+    out: np.ndarray,
+    cast: str,
+    channels_last: bool,
+    begin: int,
+    end: int,
+) -> None: ...
+def count(logits: np.ndarray, votes: np.ndarray) -> None: ...
+def philox(block: int, n: int, sample: int, image: int, stream: int, seed: int) -> np.ndarray: ...
+def simd() -> str: ...

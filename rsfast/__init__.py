@@ -1,0 +1,96 @@
+"""rsfast: the fast, sound backend for certifying classifiers by randomized smoothing.
+
+    import rsfast as rs
+    cert = rs.certify(model, x, noise=rs.Gaussian(sigma=0.5), num_classes=1000, n0=100, n=100_000, alpha=1e-3, seed=0,
+                      ids=range(len(x)))
+    cert.label, cert.radius, cert.p_lower, cert.abstained
+
+Names are imported at first use, so that `import rsfast` and `rsfast --help` stay quick.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from . import backends, certificates, confidence, noise, numerics
+    from .api import certify, certify_counts, predict, predict_counts, predict_details
+    from .errors import (
+        BackendUnavailableError,
+        DataError,
+        InvalidArgumentError,
+        ModelError,
+        NumericalError,
+        RsfastError,
+        StoreError,
+    )
+    from .noise import Gaussian
+    from .result import ABSTAIN, Certificate, Prediction, VoteCounts
+    from .sampling import sample_counts
+
+_HOME = {
+    "certify": "api",
+    "certify_counts": "api",
+    "predict": "api",
+    "predict_counts": "api",
+    "predict_details": "api",
+    "sample_counts": "sampling",
+    "Gaussian": "noise",
+    "ABSTAIN": "result",
+    "Certificate": "result",
+    "Prediction": "result",
+    "VoteCounts": "result",
+    "RsfastError": "errors",
+    "InvalidArgumentError": "errors",
+    "BackendUnavailableError": "errors",
+    "NumericalError": "errors",
+    "ModelError": "errors",
+    "DataError": "errors",
+    "StoreError": "errors",
+}
+_MODULES = ("backends", "certificates", "confidence", "noise", "numerics")
+
+__all__ = [
+    "ABSTAIN",
+    "BackendUnavailableError",
+    "Certificate",
+    "DataError",
+    "Gaussian",
+    "InvalidArgumentError",
+    "ModelError",
+    "NumericalError",
+    "Prediction",
+    "RsfastError",
+    "StoreError",
+    "VoteCounts",
+    "backends",
+    "certificates",
+    "certify",
+    "certify_counts",
+    "confidence",
+    "noise",
+    "numerics",
+    "predict",
+    "predict_counts",
+    "predict_details",
+    "sample_counts",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return importlib.import_module(f".{name}", __name__)
+    if name in _HOME:
+        value = getattr(importlib.import_module(f".{_HOME[name]}", __name__), name)
+        globals()[name] = value
+        return value
+    if name == "__version__":
+        from importlib import metadata
+
+        return metadata.version("rsfast")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, "__version__"])

@@ -1,0 +1,64 @@
+"""HOW to draw noise and count votes.  Every backend gives the same bits; `reference` is the definition.
+
+`auto` takes the first of BACKENDS that can do what is asked; a backend that is named runs or raises.
+"""
+
+from __future__ import annotations
+
+import torch
+
+from ..errors import BackendUnavailableError, InvalidArgumentError
+from ..noise import Gaussian
+from ..transforms import Identity
+from .base import Backend
+from .native import NativeBackend
+from .numba import NumbaBackend
+from .reference import ReferenceBackend
+from .triton import TritonBackend, interpreting
+
+BACKENDS: dict[str, Backend] = {
+    backend.name: backend for backend in (TritonBackend(), NativeBackend(), NumbaBackend(), ReferenceBackend())
+}
+
+
+def get(name: str) -> Backend:
+    """The backend of that name (raises InvalidArgumentError if there is none)."""
+    if name not in BACKENDS:
+        raise InvalidArgumentError(f"backend={name!r} is not known: give 'auto' or one of {', '.join(BACKENDS)}.")
+    return BACKENDS[name]
+
+
+def choose(name: str, x: torch.Tensor, noise: Gaussian, transform: Identity | None = None) -> Backend:
+    """The named backend, or for "auto" the fastest one that can draw `noise` for images like x.
+
+    Raises
+    ------
+    BackendUnavailableError
+        If the named backend, or for "auto" every backend, cannot; the message says why.
+    """
+    transform = transform or Identity()
+    if name != "auto":
+        backend = get(name)
+        reason = backend.why_not(x, noise, transform)
+        if reason is not None:
+            raise BackendUnavailableError(f"the {name} backend cannot run: {reason}. Use backend='auto' or another one.")
+        return backend
+    reasons = []
+    for backend in BACKENDS.values():
+        if backend.name == "triton" and interpreting():
+            reasons.append("triton: its interpreter is for tests, name it to use it")
+            continue
+        reason = backend.why_not(x, noise, transform)
+        if reason is None:
+            return backend
+        reasons.append(f"{backend.name}: {reason}")
+    raise BackendUnavailableError(f"no backend can draw this noise here ({'; '.join(reasons)}). Move x to the CPU.")
+
+
+def available(device: str | torch.device = "cpu") -> dict[str, str | None]:
+    """For each backend None if it can draw Gaussian noise for images on `device`, else the reason in one sentence."""
+    x = torch.empty((0, 1, 1, 1), device=torch.device(device))
+    return {name: backend.why_not(x, Gaussian(1.0), Identity()) for name, backend in BACKENDS.items()}
+
+
+__all__ = ["BACKENDS", "Backend", "available", "choose", "get"]

@@ -1,0 +1,209 @@
+"""The backend protocol, and what every backend shares: checking a call and splitting it over threads.
+
+All backends give the same bits.  A noisy pixel is, in float32 and in this order,
+
+    out = cast(pixel + scale[channel] * z),   pixel = (x - mean) / std,   scale = round_up(sigma / std)
+
+with z from `backends/reference.py`; without mean and std, pixel = x and scale = round_up(sigma).  Rounding the scale up
+keeps every radius that is stated for `sigma` on the safe side.
+"""
+
+from __future__ import annotations
+
+import concurrent.futures
+import dataclasses
+import os
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+import numpy as np
+import torch
+
+from ..errors import InvalidArgumentError
+from ..noise import Gaussian
+from ..transforms import Identity
+
+WORD = 2**32  # ids and sample indices are counter words
+OUT_DTYPES = (torch.float32, torch.bfloat16, torch.float16)
+
+
+class Backend(Protocol):
+    """HOW to draw and count.  All backends are bit-equal, so the choice is about speed only."""
+
+    name: str
+
+    def why_not(self, x: torch.Tensor, noise: Gaussian, transform: Identity) -> str | None:
+        """None if this backend can draw `noise` for images like `x`; else the reason in one sentence."""
+
+    def perturb(
+        self,
+        x: torch.Tensor,
+        noise: Gaussian,
+        transform: Identity,
+        *,
+        sigma: np.ndarray,
+        mean: Sequence[float] | None,
+        std: Sequence[float] | None,
+        seed: int,
+        stream: int,
+        ids: np.ndarray,
+        first: int,
+        count: int,
+        out: torch.Tensor,
+    ) -> None:
+        """Write noisy copies `first … first + count - 1` of every image into `out`.
+
+        x [B, C, H, W]; sigma [B]; ids [B]; out [B * count, C, H, W], float32, bfloat16 or float16, contiguous or
+        channels-last: its dtype and strides choose cast and layout.  Row b * count + s is sample first + s of image b.
+        """
+
+    def count(self, logits: torch.Tensor, votes: torch.Tensor) -> None:
+        """Add each row's vote into `votes` (int64): logits [N, K] into votes [K], or [B * N, K] into votes [B, K].
+
+        A row votes for its largest logit; among equal ones for the lowest class index.  A row that holds a NaN votes
+        for no class.
+        """
+
+
+@dataclasses.dataclass(frozen=True)
+class Rows:
+    """One checked call of `perturb`, with normalisation folded into pixels and scale."""
+
+    pixels: torch.Tensor  # float32 [B, C, H * W], contiguous
+    scale: np.ndarray  # float32 [B, C]
+    ids: np.ndarray  # uint32 [B]
+    seed: int
+    stream: int
+    first: int
+    count: int
+    out: torch.Tensor  # [B * count, C, H, W]
+    channels_last: bool
+
+    @property
+    def total(self) -> int:
+        return len(self.ids) * self.count
+
+    def memory(self) -> torch.Tensor:
+        """`out` as [B * count, D] in the order in which it lies in memory."""
+        out = self.out.permute(0, 2, 3, 1) if self.channels_last else self.out
+        return out.view(self.total, -1)
+
+
+def round_up_to_float32(value: np.ndarray) -> np.ndarray:
+    """The smallest float32 that is not below each value."""
+    value = np.asarray(value, dtype=np.float64)
+    nearest = value.astype(np.float32)
+    return np.where(nearest < value, np.nextafter(nearest, np.float32(np.inf)), nearest)
+
+
+def prepare(
+    x: torch.Tensor,
+    *,
+    sigma: np.ndarray,
+    mean: Sequence[float] | None,
+    std: Sequence[float] | None,
+    seed: int,
+    stream: int,
+    ids: np.ndarray,
+    first: int,
+    count: int,
+    out: torch.Tensor,
+) -> Rows:
+    """Check a call of `perturb` and fold the normalisation into it."""
+    if x.ndim != 4:
+        raise InvalidArgumentError(f"x has shape {tuple(x.shape)}; perturb() takes a batch (B, C, H, W).")
+    images, channels, height, width = x.shape
+    ids = np.asarray(ids, dtype=np.int64)
+    sigma = np.broadcast_to(np.asarray(sigma, dtype=np.float64), (images,))
+    if ids.shape != (images,):
+        raise InvalidArgumentError(f"ids has shape {ids.shape}; give one id for each of the {images} images.")
+    if images and (ids.min() < 0 or ids.max() >= WORD):
+        raise InvalidArgumentError("an image id is outside 0 … 2^32 - 1; give ids in that range.")
+    if first < 0 or count < 0 or first + count > WORD:
+        raise InvalidArgumentError(
+            f"samples {first} … {first + count - 1} are outside 0 … 2^32 - 1; draw fewer samples per image."
+        )
+    if not 0 <= seed < 2**64:
+        raise InvalidArgumentError(f"seed={seed} is outside 0 … 2^64 - 1; give a seed in that range.")
+    if not 0 <= stream < 2**31:
+        raise InvalidArgumentError(f"stream={stream} is outside 0 … 2^31 - 1; rsfast.noise.STREAMS lists those in use.")
+    if channels * height * width > 4 * WORD:
+        raise InvalidArgumentError(f"an image of {channels}x{height}x{width} has more than 2^34 pixels; use smaller images.")
+    if out.shape != (images * count, channels, height, width) or out.dtype not in OUT_DTYPES or out.device != x.device:
+        raise InvalidArgumentError(
+            f"out is {tuple(out.shape)} {out.dtype} on {out.device}; it must be "
+            f"{(images * count, channels, height, width)}, float32, bfloat16 or float16, on {x.device}."
+        )
+    channels_last = not out.is_contiguous()
+    if channels_last and not out.is_contiguous(memory_format=torch.channels_last):
+        raise InvalidArgumentError("out is neither contiguous nor channels-last; allocate it in one of these layouts.")
+    pixels = x.to(torch.float32)
+    scale = np.repeat(sigma[:, None], channels, axis=1)
+    if mean is not None or std is not None:
+        shift = torch.tensor([0.0] * channels if mean is None else list(mean), dtype=torch.float32)
+        divisor = torch.tensor([1.0] * channels if std is None else list(std), dtype=torch.float32)
+        if len(shift) != channels or len(divisor) != channels:
+            raise InvalidArgumentError(
+                f"mean has {len(shift)} and std {len(divisor)} entries; give one for each of the {channels} channels."
+            )
+        if not bool(torch.isfinite(shift).all()) or not bool(((divisor > 0) & torch.isfinite(divisor)).all()):
+            raise InvalidArgumentError("mean and std must be finite, and std positive; give the training set's values.")
+        scale = scale / divisor.double().numpy()
+        pixels = (pixels - shift.to(x.device)[:, None, None]) / divisor.to(x.device)[:, None, None]
+    return Rows(
+        pixels=pixels.reshape(images, channels, height * width).contiguous(),
+        scale=round_up_to_float32(scale),
+        ids=ids.astype(np.uint32),
+        seed=seed,
+        stream=stream,
+        first=first,
+        count=count,
+        out=out,
+        channels_last=channels_last,
+    )
+
+
+def check_votes(logits: torch.Tensor, votes: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Logits as float32 [N, K] and votes as [B, K] with N a multiple of B."""
+    table = votes[None] if votes.ndim == 1 else votes
+    if logits.ndim != 2 or not logits.is_floating_point():
+        raise InvalidArgumentError(f"logits are {tuple(logits.shape)} {logits.dtype}; give a floating-point [N, K].")
+    if votes.dtype != torch.int64 or table.ndim != 2 or table.shape[1] != logits.shape[1] or votes.device != logits.device:
+        raise InvalidArgumentError(
+            f"votes are {tuple(votes.shape)} {votes.dtype} on {votes.device}; for logits {tuple(logits.shape)} on "
+            f"{logits.device} give int64 [{logits.shape[1]}] or [B, {logits.shape[1]}] there."
+        )
+    if not table.is_contiguous() or (len(table) == 0 and len(logits)) or (len(table) and len(logits) % len(table)):
+        raise InvalidArgumentError(
+            f"{len(logits)} rows of logits cannot be shared out equally over {len(table)} rows of contiguous votes."
+        )
+    return logits.to(torch.float32).contiguous(), table
+
+
+def numpy_words(out: torch.Tensor) -> np.ndarray:
+    """A CPU tensor as a NumPy view: float32, or the bit patterns of a 16-bit float as uint16."""
+    if out.dtype == torch.float32:
+        return out.numpy()
+    return out.view(torch.int16).numpy().view(np.uint16)
+
+
+_pool: tuple[int, concurrent.futures.ThreadPoolExecutor] | None = None
+
+
+def over_threads(total: int, work_per_row: int, job: Callable[[int, int], None]) -> None:
+    """Run job(begin, end) over slices of range(total) on torch's number of threads.
+
+    `job` must release the GIL.  Noise does not depend on how rows are shared out.
+    """
+    global _pool
+    threads = min(torch.get_num_threads(), total, 1 + total * work_per_row // 2**18)
+    if threads <= 1:
+        job(0, total)
+        return
+    if _pool is None or _pool[0] != os.getpid():  # threads do not survive a fork
+        _pool = (os.getpid(), concurrent.futures.ThreadPoolExecutor(os.cpu_count() or 1, "rsfast"))
+    edges = [total * i // threads for i in range(threads + 1)]
+    slices = [_pool[1].submit(job, edges[i], edges[i + 1]) for i in range(1, threads)]
+    job(edges[0], edges[1])
+    for part in slices:
+        part.result()

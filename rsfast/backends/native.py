@@ -1,0 +1,67 @@
+"""C++ (rsfast._C): fastest on the CPU, compiled when the package is installed."""
+
+from __future__ import annotations
+
+import json
+from importlib import resources
+
+import torch
+
+from ..errors import BackendUnavailableError
+from ..noise import Gaussian
+from ..transforms import Identity
+from . import base
+
+try:
+    from .. import _C
+except ImportError as error:
+    _C = None  # type: ignore[assignment]
+    _import_error = str(error)
+
+CASTS = {torch.float32: "float32", torch.bfloat16: "bfloat16", torch.float16: "float16"}
+
+
+def why_missing() -> str | None:
+    """Why rsfast._C is not there, or None if it is."""
+    if _C is not None:
+        return None
+    record = resources.files("rsfast").joinpath("_build.json")
+    reason = ""
+    if record.is_file():
+        reason = json.loads(record.read_text()).get("reason", "")
+    return f"the C++ extension rsfast._C is missing ({reason or _import_error})"
+
+
+class NativeBackend:
+    name = "native"
+
+    def why_not(self, x: torch.Tensor, noise: Gaussian, transform: Identity) -> str | None:
+        if _C is None:
+            return why_missing()
+        return None if x.device.type == "cpu" else f"it draws on the CPU and x is on {x.device}"
+
+    def perturb(self, x: torch.Tensor, noise: Gaussian, transform: Identity, **call) -> None:  # type: ignore[no-untyped-def]
+        _require()
+        rows = base.prepare(x, **call)
+        pixels, out, cast = rows.pixels.numpy(), base.numpy_words(rows.memory()), CASTS[rows.out.dtype]
+
+        def job(begin: int, end: int) -> None:
+            _C.perturb(
+                pixels, rows.scale, rows.ids, rows.seed, rows.stream, rows.first, rows.count,
+                out, cast, rows.channels_last, begin, end,
+            )  # fmt: skip
+
+        base.over_threads(rows.total, out.shape[1], job)
+
+    def count(self, logits: torch.Tensor, votes: torch.Tensor) -> None:
+        _require()
+        logits, table = base.check_votes(logits, votes)
+        _C.count(logits.numpy(), table.numpy())
+
+
+def _require() -> None:
+    if _C is None:
+        raise BackendUnavailableError(
+            f"the native backend cannot run: {why_missing()}. Install a C++17 compiler and reinstall rsfast, or use "
+            "backend='numba'."
+        )

@@ -1,0 +1,215 @@
+"""Numba: the reference arithmetic as one fused loop.  Needs no compiler on the user's machine; compiles at first use."""
+
+from __future__ import annotations
+
+import numba
+import numpy as np
+import torch
+from numba import float32, int32, njit, types, uint16, uint32, uint64
+from numba.extending import intrinsic
+
+from ..kernels import coefficients as const
+from ..noise import Gaussian
+from ..transforms import Identity
+from . import base
+
+L0, L1, L2, L3, L4, L5, L6, L7, L8 = (np.float32(c) for c in const.LOG)
+S0, S1, S2, S3 = (np.float32(c) for c in const.SIN)
+C0, C1, C2, C3, C4 = (np.float32(c) for c in const.COS)
+LN2 = np.float32(const.MINUS_TWO_LN2)
+TWO_M31, TWO_M32 = np.float32(const.TWO_M31), np.float32(const.TWO_M32)
+M0, M1 = np.uint64(const.PHILOX_M0), np.uint64(const.PHILOX_M1)
+W0, W1 = np.uint32(const.PHILOX_W0), np.uint32(const.PHILOX_W1)
+REFINE_BELOW, REFINE_STREAM = np.int32(const.REFINE_BELOW), np.uint32(const.REFINE_STREAM)
+FLOAT32, BFLOAT16, FLOAT16 = 0, 1, 2
+CASTS = {torch.float32: FLOAT32, torch.bfloat16: BFLOAT16, torch.float16: FLOAT16}
+
+
+@intrinsic
+def _as_float(typing_context, bits):
+    def generate(context, builder, signature, arguments):
+        return builder.bitcast(arguments[0], context.get_value_type(types.float32))
+
+    return types.float32(types.uint32), generate
+
+
+@intrinsic
+def _as_bits(typing_context, value):
+    def generate(context, builder, signature, arguments):
+        return builder.bitcast(arguments[0], context.get_value_type(types.uint32))
+
+    return types.uint32(types.float32), generate
+
+
+@njit(inline="always")
+def _philox(c0, c1, c2, c3, k0, k1):
+    for _ in range(10):
+        p0 = M0 * uint64(c0)
+        p1 = M1 * uint64(c2)
+        c0, c1 = uint32(uint32(p1 >> uint64(32)) ^ c1 ^ k0), uint32(p1)
+        c2, c3 = uint32(uint32(p0 >> uint64(32)) ^ c3 ^ k1), uint32(p0)
+        k0 = uint32(k0 + W0)
+        k1 = uint32(k1 + W1)
+    return c0, c1, c2, c3
+
+
+@njit(inline="always")
+def _pair(k, scaled, angle_word):
+    bits = int32(_as_bits(scaled))
+    octave = int32(int32(bits - int32(0x3F2AAAAB)) >> int32(23))
+    f = _as_float(uint32(int32(bits - int32(octave << int32(23))))) - float32(1)
+    complement = (float32(int32(int32(0x7FFFFFFF) - k)) + float32(0.5)) * -TWO_M31
+    f = complement if k >= int32(0x60000000) else f
+    p = (((L8 * f + L7) * f + L6) * f + L5) * f + L4
+    p = (((p * f + L3) * f + L2) * f + L1) * f + L0
+    radius = np.sqrt(f * p + float32(int32(octave - int32(31))) * LN2)
+    t = float32(int32(uint32(angle_word << uint32(2)))) * TWO_M31
+    v = t * t
+    sine = t * (((S3 * v + S2) * v + S1) * v + S0)
+    cosine = (((C4 * v + C3) * v + C2) * v + C1) * v + C0
+    cosine = _as_float(uint32(_as_bits(cosine) ^ uint32(angle_word & uint32(0x80000000))))
+    swap = (angle_word & uint32(0x40000000)) != uint32(0)
+    return radius * (sine if swap else cosine), radius * (cosine if swap else sine)
+
+
+@njit(inline="always")
+def _scaled(k):
+    return float32(k) + float32(0.5)
+
+
+@njit(inline="always")
+def _refined(k, extra):
+    if k >= REFINE_BELOW:
+        return _scaled(k)
+    return float32((numba.int64(k) << 32) | numba.int64(extra) | 1) * TWO_M32
+
+
+@njit
+def _refine_tile(z, block, sample, image, stream, k0, k1):
+    """Draw a tile again, with the extra radius bits where they are due (once in 130,000 tiles)."""
+    for lane in range(16):
+        w0, w1, w2, w3 = _philox(uint32(block + lane), sample, image, stream, k0, k1)
+        e0, _, e2, _ = _philox(uint32(block + lane), sample, image, uint32(stream ^ REFINE_STREAM), k0, k1)
+        k = int32(w0 >> uint32(1))
+        z[lane], z[lane + 16] = _pair(k, _refined(k, e0), w1)
+        k = int32(w2 >> uint32(1))
+        z[lane + 32], z[lane + 48] = _pair(k, _refined(k, e2), w3)
+
+
+@njit(error_model="numpy")
+def _draw_tile(z, block, sample, image, stream, k0, k1):
+    least = int32(0x7FFFFFFF)
+    for lane in range(16):  # becomes one pass of vector instructions, as long as block is an int64
+        w0, w1, w2, w3 = _philox(uint32(block + lane), sample, image, stream, k0, k1)
+        k = int32(w0 >> uint32(1))
+        least = min(least, k)
+        z[lane], z[lane + 16] = _pair(k, _scaled(k), w1)
+        k = int32(w2 >> uint32(1))
+        least = min(least, k)
+        z[lane + 32], z[lane + 48] = _pair(k, _scaled(k), w3)
+    if least < REFINE_BELOW:
+        _refine_tile(z, block, sample, image, stream, k0, k1)
+
+
+@njit(inline="always")
+def _bfloat16(value):
+    bits = _as_bits(value)
+    if (bits & uint32(0x7FFFFFFF)) > uint32(0x7F800000):
+        return uint16(0x7FC0)
+    return uint16((bits + uint32(0x7FFF) + ((bits >> uint32(16)) & uint32(1))) >> uint32(16))
+
+
+@njit(inline="always")
+def _float16(value):
+    """Round to nearest even, with subnormals, overflow to infinity and NaN."""
+    bits = _as_bits(value)
+    sign = uint32(bits & uint32(0x80000000))
+    size = uint32(bits ^ sign)
+    if size > uint32(0x7F800000):
+        half = uint32(0x7E00)
+    elif size >= uint32(0x477FF000):  # 65520 and more round to infinity
+        half = uint32(0x7C00)
+    elif size < uint32(0x38800000):  # below 2^-14: adding 1/2 leaves the subnormal's bits at the bottom
+        half = uint32(_as_bits(_as_float(size) + float32(0.5)) - uint32(0x3F000000))
+    else:
+        half = uint32((size - uint32(0x38000000) + uint32(0xFFF) + ((size >> uint32(13)) & uint32(1))) >> uint32(13))
+    return uint16(half | (sign >> uint32(16)))
+
+
+@njit(inline="always")
+def _write(target, source, z, scale, cast):
+    if cast == FLOAT32:
+        for i in range(len(source)):
+            target[i] = source[i] + scale * z[i]
+    elif cast == BFLOAT16:
+        for i in range(len(source)):
+            target[i] = _bfloat16(source[i] + scale * z[i])
+    else:
+        for i in range(len(source)):
+            target[i] = _float16(source[i] + scale * z[i])
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _perturb(pixels, scale, ids, stream, first, count, k0, k1, out, channels_last, cast, begin, end):
+    channels, plane = pixels.shape[1], pixels.shape[2]
+    size = channels * plane
+    z = np.empty(64, dtype=np.float32)
+    for row in range(begin, end):
+        b = row // count
+        image, sample = ids[b], uint32(first + row % count)
+        source = pixels[b].reshape(size)
+        target = out[row]
+        for tile in range((size + 63) // 64):
+            _draw_tile(z, 16 * tile, sample, image, stream, k0, k1)
+            start, stop = 64 * tile, min(64 * tile + 64, size)
+            while start < stop:  # one turn per channel that the tile touches
+                channel = start // plane
+                edge = min(stop, (channel + 1) * plane)
+                x, draws, s = source[start:edge], z[start - 64 * tile :], scale[b, channel]
+                if channels_last:
+                    place = (start - channel * plane) * channels + channel
+                    _write(target[place::channels], x, draws, s, cast)
+                else:
+                    _write(target[start:edge], x, draws, s, cast)
+                start = edge
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _count(logits, votes):
+    per_image = len(logits) // len(votes)
+    for row in range(len(logits)):
+        best, largest, valid = 0, logits[row, 0], True
+        for k in range(logits.shape[1]):
+            value = logits[row, k]
+            if value != value:
+                valid = False
+            if value > largest:
+                best, largest = k, value
+        if valid:
+            votes[row // per_image, best] += 1
+
+
+class NumbaBackend:
+    name = "numba"
+
+    def why_not(self, x: torch.Tensor, noise: Gaussian, transform: Identity) -> str | None:
+        return None if x.device.type == "cpu" else f"it draws on the CPU and x is on {x.device}"
+
+    def perturb(self, x: torch.Tensor, noise: Gaussian, transform: Identity, **call) -> None:  # type: ignore[no-untyped-def]
+        rows = base.prepare(x, **call)
+        k0, k1 = np.uint32(rows.seed & 0xFFFFFFFF), np.uint32(rows.seed >> 32)
+        pixels, out = rows.pixels.numpy(), base.numpy_words(rows.memory())
+        cast = CASTS[rows.out.dtype]
+
+        def job(begin: int, end: int) -> None:
+            _perturb(
+                pixels, rows.scale, rows.ids, np.uint32(rows.stream), rows.first, rows.count, k0, k1,
+                out, rows.channels_last, cast, begin, end,
+            )  # fmt: skip
+
+        base.over_threads(rows.total, out.shape[1], job)
+
+    def count(self, logits: torch.Tensor, votes: torch.Tensor) -> None:
+        logits, table = base.check_votes(logits, votes)
+        if len(logits):
+            _count(logits.numpy(), table.numpy())

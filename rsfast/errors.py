@@ -1,0 +1,40 @@
+"""Every exception and warning that rsfast raises on purpose.
+
+A message is one sentence or two: what was given · what is allowed · what to do.
+"""
+
+
+class RsfastError(Exception):
+    """Base class; `except RsfastError` catches everything that rsfast refuses."""
+
+
+class InvalidArgumentError(RsfastError, ValueError):
+    """An argument is outside what the function is defined for."""
+
+
+class BackendUnavailableError(RsfastError, RuntimeError):
+    """A backend that was named cannot do what was asked, or no backend can."""
+
+
+class NumericalError(RsfastError, ArithmeticError):
+    """A computation could not be finished to its documented accuracy."""
+
+
+class ModelError(RsfastError, RuntimeError):
+    """The model could not be loaded, raised, or returned something that is not a batch of logits.
+
+    `finished` is how many images of the call were completed before; `counts` holds their votes (None if there are none).
+    """
+
+    def __init__(self, message: str, *, finished: int = 0, counts: object = None) -> None:
+        super().__init__(message)
+        self.finished = finished
+        self.counts = counts
+
+
+class DataError(RsfastError, ValueError):
+    """A data source or one of its images cannot be read."""
+
+
+class StoreError(RsfastError, RuntimeError):
+    """A run directory cannot be written, is damaged, or belongs to another model or setting."""

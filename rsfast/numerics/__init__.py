@@ -1,0 +1,4 @@
+"""Special functions in Numba, float64: SciPy's names and argument order where SciPy has the function.
+
+Outside its domain a function returns NaN; nothing here raises.  Imports numpy, numba and math only.
+"""

@@ -1,0 +1,28 @@
+"""Certified accuracy from runs and from foreign logs: tables, curves, one-file reports."""
+
+from .logs import find_logs, read_log
+from .page import write_page
+from .plot import write_plot
+from .table import (
+    ResultTable,
+    average_certified_radius,
+    certified_accuracy,
+    default_radii,
+    text_table,
+    write_csv,
+    write_tsv,
+)
+
+__all__ = [
+    "ResultTable",
+    "average_certified_radius",
+    "certified_accuracy",
+    "default_radii",
+    "find_logs",
+    "read_log",
+    "text_table",
+    "write_csv",
+    "write_page",
+    "write_plot",
+    "write_tsv",
+]

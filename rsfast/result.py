@@ -1,0 +1,162 @@
+"""What a call returns: votes, certificates, predictions, each with all that is needed to repeat it."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .errors import InvalidArgumentError
+from .noise import Gaussian
+
+ABSTAIN = -1
+"""The label of an image for which nothing can be said at the level asked for."""
+
+Integers = NDArray[np.int64]
+
+
+@dataclasses.dataclass(frozen=True)
+class VoteCounts:
+    """Votes of a base classifier over noisy copies of B images: the artefact that radii are derived from.
+
+    Attributes
+    ----------
+    selection, estimation : int64 [B, K]
+        Votes per class among the first n0 draws (which choose the class) and the n draws of another stream (which bound its
+        probability).  Rows may sum to less than n0 and n: a draw whose logits held a NaN votes for no class.
+    n0, n : int
+        Draws per image.
+    ids : int64 [B]
+        Image ids; with `seed` they determine every noisy copy.
+    noise, seed
+        What was drawn.
+    dim : int
+        Pixels per image, C * H * W.
+    backend, dtype, batch, device : str, str, int, str
+        Who drew, and the arithmetic of the base classifier (its dtype, micro-batch and device are part of it).
+    versions : dict
+        Of rsfast, torch and numpy.
+    """
+
+    selection: Integers
+    estimation: Integers
+    n0: int
+    n: int
+    ids: Integers
+    noise: Gaussian
+    seed: int
+    dim: int
+    backend: str = ""
+    dtype: str = ""
+    batch: int = 0
+    device: str = ""
+    versions: dict[str, str] = dataclasses.field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name, most in (("selection", self.n0), ("estimation", self.n)):
+            votes = getattr(self, name)
+            if votes.ndim != 2 or len(votes) != len(self.ids) or (votes < 0).any() or (votes.sum(axis=1) > most).any():
+                raise InvalidArgumentError(
+                    f"{name} is not int [B, K] of votes: a row for each of {len(self.ids)} ids, at most {most} votes in it."
+                )
+        if self.selection.shape != self.estimation.shape:
+            raise InvalidArgumentError("selection and estimation have different shapes: give votes of the same classes.")
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @property
+    def selected(self) -> Integers:
+        """The class with most selection votes (lowest index among equals), ABSTAIN where there is no vote: int64 [B]."""
+        winner = self.selection.argmax(axis=1) if self.selection.size else np.zeros(len(self), dtype=np.int64)
+        return np.where(self.selection.sum(axis=1) > 0, winner, ABSTAIN).astype(np.int64)
+
+
+@dataclasses.dataclass(frozen=True)
+class Certificate:
+    """Certified labels and radii of B images.
+
+    Each row on its own is wrong with probability at most `alpha`: the probability that the reported label is not the
+    smoothed classifier's answer throughout the open ball of the reported radius.
+
+    Attributes
+    ----------
+    label : int64 [B]
+        Certified class, or ABSTAIN (-1).
+    radius : float64 [B]
+        Certified radius in the `norm`, units of the image, rounded down; 0 where abstained.
+    p_lower, q_upper : float64 [B]
+        Bounds of the class's probability and of its failure.
+    abstained : bool [B]
+    alpha, norm, bound
+        Level, order of the norm, and name of the confidence bound.
+    counts : VoteCounts
+        What they were derived from.
+    """
+
+    label: Integers
+    radius: NDArray[np.float64]
+    p_lower: NDArray[np.float64]
+    q_upper: NDArray[np.float64]
+    abstained: NDArray[np.bool_]
+    alpha: float
+    norm: float
+    bound: str
+    counts: VoteCounts
+
+    def __len__(self) -> int:
+        return len(self.label)
+
+    def __str__(self) -> str:
+        certified = ~self.abstained
+        text = (
+            f"{int(certified.sum())} of {len(self)} images certified in l{self.norm:g} at alpha={self.alpha:g} "
+            f"({self.counts.noise}, n={self.counts.n}, seed={self.counts.seed})"
+        )
+        if certified.any():
+            median = float(np.median(self.radius[certified]))
+            text += f"; median radius {floor_decimals(median, 4)}, largest {floor_decimals(float(self.radius.max()), 4)}"
+        return text + "."
+
+
+@dataclasses.dataclass(frozen=True)
+class Prediction:
+    """Predicted labels of B images; each row is wrong with probability at most `alpha`.
+
+    `label` int64 [B] (ABSTAIN where the two leading classes cannot be told apart), `p_value` float64 [B] of the two-sided
+    test, `abstained` bool [B], `counts` the votes (in `estimation`; `n0` is 0).
+    """
+
+    label: Integers
+    p_value: NDArray[np.float64]
+    abstained: NDArray[np.bool_]
+    alpha: float
+    counts: VoteCounts
+
+    def __len__(self) -> int:
+        return len(self.label)
+
+
+def floor_decimals(value: float, decimals: int) -> str:
+    """A radius as text, rounded *down*: 0.12999 to two decimals is 0.12."""
+    if not np.isfinite(value):
+        return str(value)
+    scaled = int(np.floor(value * 10.0**decimals))
+    while scaled / 10.0**decimals > value:  # the product may have been rounded up
+        scaled -= 1
+    return f"{scaled / 10.0**decimals:.{decimals}f}"
+
+
+def sparse(votes: Any) -> dict[str, int]:
+    """A row of votes as {class: votes} without the zeros."""
+    return {str(k): int(votes[k]) for k in np.flatnonzero(votes)}
+
+
+def dense(votes: dict[str, int], num_classes: int) -> Integers:
+    """The row of votes that `sparse` described."""
+    row = np.zeros(num_classes, dtype=np.int64)
+    for k, count in votes.items():
+        row[int(k)] = count
+    return row

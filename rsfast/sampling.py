@@ -1,0 +1,225 @@
+"""Images → vote counts: checks the images, names their noise, and runs the engine over them."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Iterable, Sequence
+from importlib import metadata
+
+import numpy as np
+import torch
+
+from . import checks
+from .engine import Engine, Model
+from .errors import InvalidArgumentError, ModelError
+from .noise import STREAMS, Gaussian
+from .result import VoteCounts
+
+Range = tuple[float, float] | None
+
+
+def versions() -> dict[str, str]:
+    """What a result was made with."""
+    return {"rsfast": metadata.version("rsfast"), "torch": torch.__version__, "numpy": np.__version__}
+
+
+def check_seed(seed: int | None) -> int:
+    """The seed given, or a fresh one."""
+    return secrets.randbits(63) if seed is None else checks.whole("seed", seed, 0, 2**64 - 1)
+
+
+def check_images(x: object, value_range: Range, caller: str) -> torch.Tensor:
+    """Images as float32 [B, C, H, W], finite and inside `value_range`."""
+    try:
+        images = x if isinstance(x, torch.Tensor) else torch.from_numpy(np.ascontiguousarray(x))
+    except (TypeError, ValueError):
+        raise InvalidArgumentError(f"x is {type(x).__name__}; {caller}() takes a tensor or array (B, C, H, W).") from None
+    if images.ndim != 4:
+        hint = " For one image pass x[None]." if images.ndim == 3 else ""
+        raise InvalidArgumentError(f"x has shape {tuple(images.shape)}; {caller}() takes a batch (B, C, H, W).{hint}")
+    if 0 in images.shape:
+        raise InvalidArgumentError(f"x has shape {tuple(images.shape)} and holds no pixels: give at least one image.")
+    if not images.is_floating_point():
+        raise InvalidArgumentError(f"x is {images.dtype}; give floating-point images (for 8-bit images x.float() / 255).")
+    images = images.detach().to(torch.float32)
+    finite = torch.isfinite(images).flatten(1).all(dim=1)
+    if not bool(finite.all()):
+        raise InvalidArgumentError(
+            f"x[{int((~finite).nonzero()[0])}] holds NaN or infinity: repair or leave out that image."
+        )
+    if value_range is not None:
+        low, high = value_range
+        outside = ((images < low) | (images > high)).flatten(1).any(dim=1)
+        if bool(outside.any()):
+            b = int(outside.nonzero()[0])
+            raise InvalidArgumentError(
+                f"x[{b}] reaches from {float(images[b].min()):g} to {float(images[b].max()):g}, outside the declared range "
+                f"[{low:g}, {high:g}]: rescale it, or give value_range=(low, high) or None."
+            )
+    return images
+
+
+def check_ids(ids: Iterable[int] | None, images: int) -> np.ndarray:
+    """Ids as int64 [B], distinct, below 2^32; 0 … B - 1 if not given."""
+    array = np.arange(images) if ids is None else np.asarray(list(ids))
+    if array.shape != (images,) or (images and not np.issubdtype(array.dtype, np.integer)):
+        raise InvalidArgumentError(
+            f"ids has shape {array.shape} {array.dtype}: give one integer for each of {images} images."
+        )
+    if images and (array.min() < 0 or array.max() >= 2**32):
+        raise InvalidArgumentError(f"ids reach from {array.min()} to {array.max()}: give ids from 0 to 2^32 - 1.")
+    values, repeats = np.unique(array, return_counts=True)
+    if (repeats > 1).any():
+        raise InvalidArgumentError(
+            f"id {values[repeats > 1][0]} occurs {repeats.max()} times: two images with one id would share their noise; "
+            "give distinct ids."
+        )
+    return array.astype(np.int64)
+
+
+def draw(
+    engine: Engine,
+    images: torch.Tensor,
+    *,
+    noise: Gaussian,
+    seed: int,
+    ids: np.ndarray,
+    stages: Sequence[tuple[str, int]],
+    progress: Callable[[int, int], None] | None = None,
+) -> tuple[np.ndarray, ModelError | None]:
+    """Votes int64 [finished images, stages, K], and the error that stopped the rest, if one did."""
+    streams = [(STREAMS[name], n) for name, n in stages]
+    votes = np.zeros((len(images), len(stages), engine.num_classes), dtype=np.int64)
+    for b, image in enumerate(images):
+        report = None if progress is None else (lambda rows, done=b: progress(done, rows))
+        try:
+            votes[b] = engine.votes(image, noise, seed=seed, image_id=int(ids[b]), stages=streams, progress=report)
+        except ModelError as error:
+            return votes[:b], error
+    return votes, None
+
+
+def sample_counts(
+    model: Model,
+    x: object,
+    *,
+    noise: Gaussian,
+    num_classes: int,
+    n0: int = 100,
+    n: int = 100_000,
+    seed: int | None = None,
+    ids: Iterable[int] | None = None,
+    batch: int | None = None,
+    dtype: str | None = None,
+    device: str | torch.device | None = None,
+    channels_last: bool = False,
+    backend: str = "auto",
+    mean: Sequence[float] | None = None,
+    std: Sequence[float] | None = None,
+    value_range: Range = (0.0, 1.0),
+    progress: Callable[[int, int], None] | None = None,
+) -> VoteCounts:
+    """Votes of `model` over noisy copies of each image: the expensive half of a certificate.
+
+    Parameters
+    ----------
+    model : callable
+        Base classifier: [N, C, H, W] → logits [N, K].  A torch module is run in eval mode and left as it was.
+    x : tensor or array, float [B, C, H, W]
+        Clean images, in the units of `noise.sigma`.
+    noise : Gaussian
+        What is added to each copy.
+    num_classes : int
+        K.
+    n0, n : int
+        Draws that choose the class, and draws that bound its probability.
+    seed : int, optional
+        0 … 2^64 - 1; None draws a fresh one.  The result records it.
+    ids : iterable of int, optional
+        One distinct id (0 … 2^32 - 1) per image, default 0 … B - 1.  (seed, id) determines an image's noise: when a data
+        set is split over several calls with one seed, give each image its own id.
+    batch, dtype, device, channels_last, backend, mean, std
+        How the model is run; see `rsfast.engine.Engine`.
+    value_range : (low, high) or None
+        Declared range of the pixels; images outside are refused.
+    progress : callable, optional
+        Called with (images finished, copies classified just now) after every forward pass.
+
+    Returns
+    -------
+    VoteCounts
+
+    Raises
+    ------
+    InvalidArgumentError
+        Bad arguments or images; nothing has been drawn.
+    ModelError
+        The model raised or returned something else than logits.  `error.finished` says how many images were done and
+        `error.counts` holds their votes.
+    BackendUnavailableError
+        The backend that was named cannot run.
+
+    Notes
+    -----
+    Ties and NaN: a copy votes for its largest logit, among equal ones for the lowest class index; a copy whose logits hold
+    a NaN votes for no class but counts as drawn, so bounds stay valid.
+    """
+    images = check_images(x, value_range, "sample_counts")
+    n0, n = checks.whole("n0", n0, 0, 2**32 - 1), checks.whole("n", n, 1, 2**32 - 1)
+    image_ids = check_ids(ids, len(images))
+    seed = check_seed(seed)
+    engine = Engine(
+        model, num_classes=num_classes, batch=batch, dtype=dtype, device=device, channels_last=channels_last,
+        backend=backend, mean=mean, std=std,
+    )  # fmt: skip
+    votes, error = draw(
+        engine,
+        images,
+        noise=noise,
+        seed=seed,
+        ids=image_ids,
+        stages=[("selection", n0), ("estimation", n)],
+        progress=progress,
+    )
+    counts = collect(engine, images, votes, noise=noise, seed=seed, ids=image_ids, n0=n0, n=n)
+    if error is not None:
+        raise stopped(error, counts)
+    return counts
+
+
+def collect(
+    engine: Engine,
+    images: torch.Tensor,
+    votes: np.ndarray,
+    *,
+    noise: Gaussian,
+    seed: int,
+    ids: np.ndarray,
+    n0: int,
+    n: int,
+) -> VoteCounts:
+    """VoteCounts of the finished images."""
+    dim = int(images[0].numel())
+    return VoteCounts(
+        selection=votes[:, 0],
+        estimation=votes[:, -1],
+        n0=n0,
+        n=n,
+        ids=ids[: len(votes)],
+        noise=noise,
+        seed=seed,
+        dim=dim,
+        backend=engine.backend_for(images[:1].to(engine.device), noise).name,
+        dtype=engine.dtype,
+        batch=engine.batch_for(dim),
+        device=engine.device.type,
+        versions=versions(),
+    )
+
+
+def stopped(error: ModelError, counts: VoteCounts) -> ModelError:
+    """The same error, carrying the votes of the images that were finished before."""
+    kept = f" {len(counts)} images were finished; error.counts holds their votes." if len(counts) else ""
+    new = ModelError(f"{error}{kept}", finished=len(counts), counts=counts if len(counts) else None)
+    new.__cause__ = error.__cause__
+    return new

@@ -1,0 +1,96 @@
+"""What every data source offers."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import DataError
+
+
+class Source(Protocol):
+    """Images by position 0 … len - 1; an image's position is also its id."""
+
+    name: str
+    shape: tuple[int, int, int]
+    num_classes: int | None
+
+    def __len__(self) -> int: ...
+
+    def image(self, index: int) -> NDArray[np.float32]:
+        """Image [C, H, W] in [0, 1]; raises DataError if it cannot be read."""
+
+    def label(self, index: int) -> int | None:
+        """Its label, or None if the source has none."""
+
+    def fingerprint(self) -> str:
+        """Hex digits that change when the images, their order or their preparation do."""
+
+
+class ArraySource:
+    """A source held in memory: images uint8 (divided by 255) or floating point, [N, H, W] or [N, C, H, W]."""
+
+    def __init__(self, name: str, images: np.ndarray, labels: np.ndarray | None, num_classes: int | None = None) -> None:
+        if images.ndim == 3:
+            images = images[:, None]
+        if images.ndim != 4:
+            raise DataError(f"{name} holds images of shape {images.shape}: give [N, H, W] or [N, C, H, W].")
+        if len(images) == 0:
+            raise DataError(f"{name} holds no images.")
+        if not (images.dtype == np.uint8 or np.issubdtype(images.dtype, np.floating)):
+            raise DataError(f"{name} holds {images.dtype} images: give uint8, or floating point in [0, 1].")
+        if labels is not None:
+            labels = np.asarray(labels)
+            if labels.shape != (len(images),) or not np.issubdtype(labels.dtype, np.integer):
+                raise DataError(
+                    f"{name} holds {len(images)} images and labels {labels.shape} {labels.dtype}: give one integer each."
+                )
+        self.name = name
+        self.images = images
+        self.labels = labels
+        self.shape = (int(images.shape[1]), int(images.shape[2]), int(images.shape[3]))
+        self.num_classes = num_classes if num_classes is not None or labels is None else int(labels.max()) + 1
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def image(self, index: int) -> NDArray[np.float32]:
+        image = self.images[index]
+        if image.dtype == np.uint8:
+            return image.astype(np.float32) / np.float32(255)
+        image = image.astype(np.float32)
+        if not np.isfinite(image).all():
+            raise DataError(f"image {index} of {self.name} holds NaN or infinity.")
+        if image.min() < 0 or image.max() > 1:
+            raise DataError(
+                f"image {index} of {self.name} reaches from {image.min():g} to {image.max():g}: give floating-point images "
+                "in [0, 1] (or uint8)."
+            )
+        return image
+
+    def label(self, index: int) -> int | None:
+        return None if self.labels is None else int(self.labels[index])
+
+    def fingerprint(self) -> str:
+        digest = hashlib.sha256(f"{self.images.dtype} {self.images.shape}\n".encode())
+        digest.update(np.ascontiguousarray(self.images).tobytes())
+        if self.labels is not None:
+            digest.update(np.ascontiguousarray(self.labels).astype(np.int64).tobytes())
+        return digest.hexdigest()
+
+
+def read(path: Path) -> bytes:
+    """A file's bytes, or a DataError that says why not."""
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror or error}.") from None
+
+
+def first_existing(paths: Iterable[Path]) -> Path | None:
+    return next((path for path in paths if path.is_file()), None)

@@ -1,0 +1,248 @@
+"""Runs on disk: append-only counts that survive any interruption.  docs/formats.md describes the files.
+
+A run directory holds `run.json` (written once, atomically: what is being run) and one `counts-III-of-NNN.jsonl` per shard
+(one line per finished image, one writer).  A line that was cut short by a kill is dropped when the shard is opened next;
+any other damage is refused, because a damaged count is not a count.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import hashlib
+import json
+import os
+import time
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from .errors import StoreError
+
+try:
+    import fcntl
+except ImportError:  # Windows: nothing keeps two writers apart there
+    fcntl = None  # type: ignore[assignment]
+
+FORMAT = 1
+SYNC_EVERY = 1.0  # seconds between fsync calls: a power cut loses at most these; a kill loses nothing
+
+
+def canonical(value: Any) -> str:
+    """JSON with sorted keys and no spaces: equal values give equal text."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def digest(value: Any) -> str:
+    return hashlib.sha256(canonical(value).encode()).hexdigest()
+
+
+@dataclasses.dataclass(frozen=True)
+class Manifest:
+    """What a run is: everything that a count depends on, and the level it was planned for."""
+
+    kind: str  # "certify" or "predict"
+    settings: dict[str, Any]
+    model: dict[str, str]  # name, sha256
+    data: dict[str, Any]  # name, fingerprint, images
+    versions: dict[str, str]
+
+    @property
+    def fingerprint(self) -> str:
+        """Hex digits of kind, settings, model and data (names and versions may change)."""
+        return digest([self.kind, self.settings, self.model["sha256"], self.data["fingerprint"]])
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"format": FORMAT, "fingerprint": self.fingerprint, **dataclasses.asdict(self)}
+
+
+def read_manifest(path: Path) -> Manifest:
+    """The manifest of a run directory; StoreError if there is none, or it is damaged or of a newer format."""
+    file = path / "run.json"
+    try:
+        fields = json.loads(file.read_text())
+    except FileNotFoundError:
+        raise StoreError(f"{path} is not a run directory: it has no run.json.") from None
+    except OSError as error:
+        raise StoreError(f"{file} cannot be read: {error.strerror or error}.") from None
+    except ValueError as error:
+        raise StoreError(f"{file} is damaged ({error}): restore it, or start a new run with another --out.") from None
+    try:
+        if fields.pop("format") > FORMAT:
+            raise StoreError(f"{file} was written by a newer rsfast: upgrade to read it.")
+        stated = fields.pop("fingerprint")
+        manifest = Manifest(**fields)
+        if manifest.fingerprint != stated:
+            raise StoreError(f"{file} was edited: its fingerprint does not fit; restore it, or start a new run.")
+    except (KeyError, TypeError) as error:
+        raise StoreError(f"{file} is damaged ({error!r}): restore it, or start a new run with another --out.") from None
+    return manifest
+
+
+def open_run(path: Path, manifest: Manifest) -> Manifest:
+    """Create the run directory, or check that the one that is there belongs to the same run.
+
+    Returns the manifest on disk.  Raises StoreError naming the first thing that differs.
+    """
+    if (path / "run.json").exists():
+        there = read_manifest(path)
+        _refuse_difference(path, there, manifest)
+        return there
+    if path.exists() and (not path.is_dir() or any(path.glob("counts-*.jsonl"))):
+        raise StoreError(f"{path} exists and is not a run directory: give another --out.")
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        _write_atomically(path / "run.json", json.dumps(manifest.to_dict(), indent=1, sort_keys=True) + "\n")
+    except OSError as error:
+        raise StoreError(f"{path} cannot be written: {error.strerror or error}.") from None
+    return manifest
+
+
+def _refuse_difference(path: Path, there: Manifest, here: Manifest) -> None:
+    if there.kind != here.kind:
+        raise StoreError(f"run '{path.name}' is a {there.kind} run, this call is {here.kind}. Use another --out.")
+    for what in sorted({*there.settings, *here.settings}):
+        old, new = there.settings.get(what), here.settings.get(what)
+        if old != new:
+            raise StoreError(
+                f"run '{path.name}' was started with {what}={_shown(old)}, this call has {what}={_shown(new)}; results of "
+                "different settings are not mixed. Use another --out."
+            )
+    if there.model["sha256"] != here.model["sha256"]:
+        raise StoreError(
+            f"run '{path.name}' was started with model sha256 {there.model['sha256'][:8]}…, this model is "
+            f"{here.model['sha256'][:8]}…; results of different models are not mixed. Use another --out."
+        )
+    if there.data["fingerprint"] != here.data["fingerprint"]:
+        raise StoreError(
+            f"run '{path.name}' was started on {there.data['name']} {there.data['fingerprint'][:8]}…, this is "
+            f"{here.data['name']} {here.data['fingerprint'][:8]}…; results of different data are not mixed. "
+            "Use another --out."
+        )
+
+
+def _shown(value: Any) -> str:
+    return value if isinstance(value, str) else canonical(value)
+
+
+def _write_atomically(file: Path, text: str) -> None:
+    scratch = file.with_name(f".{file.name}.{os.getpid()}")
+    with scratch.open("w") as out:
+        out.write(text)
+        out.flush()
+        os.fsync(out.fileno())
+    scratch.replace(file)
+
+
+def records(path: Path) -> dict[int, dict[str, Any]]:
+    """Every finished image of a run, by id, from all shards; a line still being written is left out."""
+    finished: dict[int, dict[str, Any]] = {}
+    for file in sorted(path.glob("counts-*.jsonl")):
+        try:
+            content = file.read_bytes()
+        except OSError as error:
+            raise StoreError(f"{file} cannot be read: {error.strerror or error}.") from None
+        for _, record in _lines(file, content):
+            earlier = finished.setdefault(record["id"], record)
+            if (earlier["selection"], earlier["estimation"]) != (record["selection"], record["estimation"]):
+                raise StoreError(f"{file} and another shard hold different counts for image {record['id']}: find out why.")
+    return finished
+
+
+def _lines(file: Path, content: bytes) -> Iterator[tuple[int, dict[str, Any]]]:
+    """(offset after the line, record) of each whole line; what follows the last newline was cut short."""
+    at = 0
+    for number, line in enumerate(content.split(b"\n")[:-1], start=1):
+        at += len(line) + 1
+        try:
+            record = json.loads(line)
+            crc = record.pop("crc")
+            if crc != zlib.crc32(canonical(record).encode()):
+                raise ValueError("checksum")
+        except (ValueError, KeyError, TypeError, AttributeError):
+            if at == len(content):  # a crash can leave the end of a file as zeros, newline and all
+                return
+            raise StoreError(
+                f"{file} line {number} is damaged: remove that line (its image will be run again), or start a new run."
+            ) from None
+        yield at, record
+
+
+class Shard:
+    """The one writer of a shard.  Use as a context manager.
+
+    Parameters
+    ----------
+    path : Path
+        Run directory (see `open_run`).
+    index, of : int
+        This is shard `index` of `of`.
+
+    Raises
+    ------
+    StoreError
+        If another process writes this shard, or it is damaged, or cannot be written.
+    """
+
+    def __init__(self, path: Path, index: int = 0, of: int = 1) -> None:
+        self.file = path / f"counts-{index:03d}-of-{of:03d}.jsonl"
+        try:
+            self._handle = os.open(self.file, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
+        except OSError as error:
+            raise StoreError(f"{self.file} cannot be written: {error.strerror or error}.") from None
+        try:
+            if fcntl is not None:
+                fcntl.flock(self._handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            os.close(self._handle)
+            raise StoreError(
+                f"shard {index} of {of} of run '{path.name}' is being written by another process: wait for it, or split the "
+                "work with --shard."
+            ) from None
+        try:
+            self._size = self._drop_torn_end()
+        except StoreError:
+            self.close()
+            raise
+        self._synced = time.monotonic()
+
+    def _drop_torn_end(self) -> int:
+        content = self.file.read_bytes()
+        size = max((end for end, _ in _lines(self.file, content)), default=0)
+        if size < len(content):
+            os.ftruncate(self._handle, size)
+        return size
+
+    def append(self, record: dict[str, Any]) -> None:
+        """Add one finished image.  All of the line is written, or none of it and StoreError is raised."""
+        crc = zlib.crc32(canonical(record).encode())
+        line = (canonical({**record, "crc": crc}) + "\n").encode()
+        try:
+            written = 0
+            while written < len(line):
+                written += os.write(self._handle, line[written:])
+            if time.monotonic() - self._synced >= SYNC_EVERY:
+                os.fsync(self._handle)
+                self._synced = time.monotonic()
+        except OSError as error:
+            with contextlib.suppress(OSError):
+                os.ftruncate(self._handle, self._size)
+            raise StoreError(
+                f"{self.file} cannot be written ({error.strerror or error}): image {record['id']} is not stored, everything "
+                "before it is. Make room and run the same command again."
+            ) from None
+        self._size += len(line)
+
+    def close(self) -> None:
+        if self._handle >= 0:
+            with contextlib.suppress(OSError):
+                os.fsync(self._handle)
+            os.close(self._handle)
+            self._handle = -1
+
+    def __enter__(self) -> Shard:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()

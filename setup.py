@@ -1,0 +1,70 @@
+"""Builds the C++ extension, nothing else; everything about the package is in pyproject.toml.
+
+RSFAST_BUILD_EXT=auto (default) builds if a compiler works, 1 must build, 0 skips.  What happened is written into the
+package as _build.json, so that `rsfast info` can say why the extension is missing.
+"""
+
+import json
+import os
+import sys
+from pathlib import Path
+
+from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
+from setuptools.errors import BaseError
+
+MODE = os.environ.get("RSFAST_BUILD_EXT", "auto")
+if MODE not in ("auto", "1", "0"):
+    sys.exit(f"RSFAST_BUILD_EXT={MODE!r} is not a build mode: give auto, 1 or 0.")
+
+GCC_FLAGS = [
+    "-std=c++17",
+    "-O3",
+    "-ffp-contract=off",  # a fused multiply-add would give other bits than NumPy and Triton
+    "-fno-math-errno",  # lets sqrt vectorise
+    "-fno-trapping-math",
+    "-fvisibility=hidden",
+    "-Wall",
+    "-Wextra",
+]
+MSVC_FLAGS = ["/std:c++17", "/O2", "/fp:strict", "/EHsc"]
+
+
+class BuildExtension(build_ext):
+    """Compiles rsfast._C, or records why it could not be compiled."""
+
+    def run(self):
+        reason = ""
+        try:
+            super().run()
+        except (BaseError, OSError) as error:
+            if MODE == "1":
+                raise
+            reason = " ".join(str(error).split())
+            self.extensions = []  # nothing to copy into an editable install
+            print(f"rsfast: the C++ extension was not built ({reason}); the numba backend will be used.", file=sys.stderr)
+        self._record(reason)
+
+    def _record(self, reason):
+        package = Path("rsfast") if self.inplace else Path(self.build_lib, "rsfast")
+        package.mkdir(parents=True, exist_ok=True)
+        (package / "_build.json").write_text(json.dumps({"extension": not reason, "reason": reason}) + "\n")
+
+    def build_extensions(self):
+        flags = MSVC_FLAGS if self.compiler.compiler_type == "msvc" else GCC_FLAGS
+        for extension in self.extensions:
+            extension.extra_compile_args = flags
+        super().build_extensions()
+
+
+def extensions():
+    if MODE == "0":
+        return []
+    from pybind11 import get_include
+
+    sources = ["csrc/module.cpp", "csrc/perturb.cpp", "csrc/votes.cpp"]
+    headers = [str(path) for path in sorted(Path("csrc").glob("*.hpp"))]
+    return [Extension("rsfast._C", sources, include_dirs=[get_include()], depends=headers, language="c++")]
+
+
+setup(ext_modules=extensions(), cmdclass={"build_ext": BuildExtension})

@@ -1,0 +1,26 @@
+"""Settings for all tests."""
+
+import os
+
+# Kernels run in Triton's interpreter here; it must be chosen before triton is first imported.
+if os.environ.get("RSFAST_TEST_GPU") != "1":
+    os.environ["TRITON_INTERPRET"] = "1"
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import settings
+
+settings.register_profile("default", deadline=None, derandomize=True)
+settings.load_profile("default")
+
+
+@pytest.fixture
+def rng(request):
+    """A generator seeded by the test's name: fresh per test, the same on every machine."""
+    return np.random.default_rng(list(request.node.name.encode()))
+
+
+@pytest.fixture(autouse=True)
+def _two_threads():
+    torch.set_num_threads(2)
