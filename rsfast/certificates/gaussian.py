@@ -54,7 +54,7 @@ def cohen_l2(
     p_lower = checks.floats("p_lower", p_lower, 0.0, 1.0, "probabilities from 0 to 1")
     sigma = checks.floats("sigma", sigma, np.finfo(float).tiny, 1e300, "positive, finite noise levels")
     if q_upper is None:
-        q_upper = 1.0 - p_lower
+        q_upper = np.where(p_lower >= 0.5, 1.0 - p_lower, np.nextafter(1.0 - p_lower, 2.0))  # exact, or rounded up
     else:
         q_upper = checks.floats("q_upper", q_upper, 0.0, 1.0, "probabilities from 0 to 1")
         p, q = checks.together(p_lower=p_lower, q_upper=q_upper)
@@ -67,7 +67,7 @@ def cohen_l2(
     other = q_upper if p_upper is None else checks.floats("p_upper", p_upper, 0.0, 1.0, "probabilities from 0 to 1")
     p_lower, q_upper, other, sigma = checks.together(p_lower=p_lower, q_upper=q_upper, p_upper=other, sigma=sigma)
     other = np.minimum(other, q_upper)  # no other class can have more than what the top class leaves
-    top_z, other_z = -ndtri(q_upper), ndtri(other)
+    top_z, other_z = np.where(p_lower < 0.5, ndtri(p_lower), -ndtri(np.minimum(q_upper, 1.0))), ndtri(np.minimum(other, 1.0))
     with np.errstate(invalid="ignore"):  # inf - inf where p_lower = 0 or q_upper = 0
         radius = 0.5 * sigma * (top_z - other_z)
         radius = radius * (1.0 - 1e-14) - 2.0 * EPS * sigma * (np.abs(top_z) + np.abs(other_z))
