@@ -1,0 +1,41 @@
+"""What the package promises by name, and that its examples run."""
+
+import doctest
+import subprocess
+import sys
+
+import pytest
+
+import rsfast as rs
+
+PROMISED = ["certify", "certify_counts", "sample_counts", "predict", "noise", "confidence", "certificates", "backends", "Gaussian"]
+
+
+@pytest.mark.parametrize("name", [*PROMISED, "ABSTAIN", "VoteCounts", "Certificate", "InvalidArgumentError", "__version__"])
+def test_public_names_are_there(name):
+    assert getattr(rs, name) is not None
+    assert name in dir(rs)
+
+
+def test_an_unknown_name_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="no attribute 'certfy'"):
+        _ = rs.certfy
+
+
+@pytest.mark.parametrize("module", ["api", "confidence.binomial", "certificates.gaussian"])
+def test_examples_in_docstrings_run(module):
+    import importlib
+
+    results = doctest.testmod(importlib.import_module(f"rsfast.{module}"))
+    assert results.attempted > 0
+    assert results.failed == 0
+
+
+def test_statistics_are_usable_without_torch():
+    code = (
+        "import sys; sys.modules['torch'] = sys.modules['triton'] = sys.modules['click'] = None\n"
+        "import rsfast as rs\n"
+        "p, q = rs.confidence.bound('clopper-pearson', 99, 100, 0.01)\n"
+        "assert rs.certificates.cohen_l2(p, sigma=0.5, q_upper=q) > 0.7\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
