@@ -261,6 +261,8 @@ def result_table(
         label, radius = cert.label, cert.radius
         details["certificate"] = f"l{cert.norm:g}, alpha = {cert.alpha:g} per image, {cert.bound} bound"
     else:
+        if norm is not None or bound is not None:
+            raise InvalidArgumentError(f"{path.name} holds predictions, which have neither norm nor bound: leave them out.")
         prediction = predict_counts(stored.counts, alpha=settings["alpha"] if alpha is None else alpha)
         label = prediction.label
         details["test"] = f"two-sided, alpha = {prediction.alpha:g} per image"

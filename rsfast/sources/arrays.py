@@ -28,13 +28,16 @@ def digits(split: str) -> ArraySource:
 
 def npz(path: Path) -> ArraySource:
     """Arrays `x` (or `images`) and `y` (or `labels`, optional) of a NumPy .npz file."""
-    read(path)
     try:
-        with np.load(path, allow_pickle=False) as file:
+        opened = path.open("rb")
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror or error}.") from None
+    try:
+        with opened, np.load(opened, allow_pickle=False) as file:
             names = {name.lower(): name for name in file.files}
             images = next((file[names[key]] for key in ("x", "images") if key in names), None)
             labels = next((file[names[key]] for key in ("y", "labels") if key in names), None)
-    except (ValueError, zipfile.BadZipFile, OSError) as error:
+    except (ValueError, TypeError, AttributeError, EOFError, zipfile.BadZipFile, OSError) as error:
         raise DataError(f"{path} is not a readable .npz file: {error}.") from None
     if images is None:
         raise DataError(f"{path} holds {', '.join(names) or 'nothing'}: name the images x and the labels y.")

@@ -8,7 +8,17 @@ import pytest
 
 import rsfast as rs
 
-PROMISED = ["certify", "certify_counts", "sample_counts", "predict", "noise", "confidence", "certificates", "backends", "Gaussian"]
+PROMISED = [
+    "certify",
+    "certify_counts",
+    "sample_counts",
+    "predict",
+    "noise",
+    "confidence",
+    "certificates",
+    "backends",
+    "Gaussian",
+]
 
 
 @pytest.mark.parametrize("name", [*PROMISED, "ABSTAIN", "VoteCounts", "Certificate", "InvalidArgumentError", "__version__"])

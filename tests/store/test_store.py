@@ -1,0 +1,188 @@
+"""Run directories: append-only, one writer, torn ends dropped, damage and mixtures refused."""
+
+import json
+import os
+
+import pytest
+
+from rsfast import store
+from rsfast.errors import StoreError
+
+
+def manifest(**changes):
+    fields = {
+        "kind": "certify",
+        "settings": {"n": 100, "n0": 10, "seed": 3, "noise": {"name": "gaussian", "sigma": 0.25}},
+        "model": {"name": "a", "sha256": "ab" * 32},
+        "data": {"name": "d", "fingerprint": "cd" * 32, "images": 5},
+        "versions": {"rsfast": "0.1.0"},
+    }
+    return store.Manifest(**(fields | changes))
+
+
+def record(image, votes=90):
+    return {"id": image, "label": 1, "selection": {"1": 10}, "estimation": {"1": votes, "0": 100 - votes}, "seconds": 0.5}
+
+
+@pytest.fixture
+def run(tmp_path):
+    store.open_run(tmp_path / "run", manifest())
+    return tmp_path / "run"
+
+
+def written(run, *images, **shard):
+    with store.Shard(run, **shard) as out:
+        for image in images:
+            out.append(record(image))
+
+
+def shard_file(run):
+    return run / "counts-000-of-001.jsonl"
+
+
+def test_records_come_back(run):
+    written(run, 4, 2)
+    assert store.records(run) == {4: record(4), 2: record(2)}
+    assert store.read_manifest(run) == manifest()
+
+
+def test_a_second_writer_appends(run):
+    written(run, 1)
+    written(run, 2)
+    assert sorted(store.records(run)) == [1, 2]
+
+
+def test_shards_are_read_together(run):
+    written(run, 0, 2, index=0, of=2)
+    written(run, 1, 3, index=1, of=2)
+    assert sorted(store.records(run)) == [0, 1, 2, 3]
+
+
+def test_any_torn_end_is_dropped_and_the_rest_kept(run):
+    written(run, 1, 2)
+    whole = shard_file(run).read_bytes()
+    first_line = whole.index(b"\n") + 1
+    for size in range(first_line, len(whole)):
+        shard_file(run).write_bytes(whole[:size])
+        assert sorted(store.records(run)) == [1]
+        written(run)
+        assert shard_file(run).read_bytes() == whole[:first_line]
+    written(run, 2)
+    assert shard_file(run).read_bytes() == whole
+
+
+def test_zeros_after_a_power_cut_are_dropped(run):
+    written(run, 1)
+    with shard_file(run).open("ab") as file:
+        file.write(b"\0" * 100)
+    assert sorted(store.records(run)) == [1]
+    written(run, 2)
+    assert sorted(store.records(run)) == [1, 2]
+
+
+def test_damage_inside_a_file_is_refused_with_its_line(run):
+    written(run, 1, 2, 3)
+    lines = shard_file(run).read_bytes().split(b"\n")
+    lines[1] = lines[1].replace(b'"1":90', b'"1":99')
+    shard_file(run).write_bytes(b"\n".join(lines))
+    with pytest.raises(StoreError, match="line 2 is damaged"):
+        store.records(run)
+    with pytest.raises(StoreError, match="line 2 is damaged"):
+        store.Shard(run)
+
+
+def test_the_lock_of_a_damaged_shard_is_released(run):
+    written(run, 1, 2)
+    content = shard_file(run).read_bytes()
+    shard_file(run).write_bytes(b"x" + content)
+    with pytest.raises(StoreError, match="damaged"):
+        store.Shard(run)
+    shard_file(run).write_bytes(content)
+    written(run, 3)
+
+
+def test_two_writers_of_one_shard_are_refused(run):
+    with store.Shard(run), pytest.raises(StoreError, match="being written by another process"):
+        store.Shard(run)
+    written(run, 1)
+
+
+def test_different_counts_of_one_image_are_refused(run):
+    written(run, 1, index=0, of=2)
+    with store.Shard(run, 0, 3) as out:
+        out.append(record(1, votes=80))
+    with pytest.raises(StoreError, match="different counts for image 1"):
+        store.records(run)
+
+
+def test_a_full_disk_leaves_whole_lines_only(run, monkeypatch):
+    written(run, 1)
+    before = shard_file(run).read_bytes()
+    real = os.write
+
+    def half(handle, data):
+        if len(data) > 10:
+            return real(handle, data[:10])
+        raise OSError(28, "No space left on device")
+
+    with store.Shard(run) as out:
+        monkeypatch.setattr(
+            os, "write", lambda handle, data: half(handle, data[:10]) if len(data) > 20 else half(handle, b"")
+        )
+        with pytest.raises(StoreError, match=r"No space left on device.*image 2 is not stored.*Make room"):
+            out.append(record(2))
+        monkeypatch.undo()
+        assert shard_file(run).read_bytes() == before
+        out.append(record(3))
+    assert sorted(store.records(run)) == [1, 3]
+
+
+def test_a_directory_that_cannot_be_written_is_refused(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StoreError, match="not a run directory"):
+        store.open_run(tmp_path / "file", manifest())
+    with pytest.raises(StoreError, match="cannot be written"):
+        store.open_run(tmp_path / "file" / "run", manifest())
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            {"settings": {"n": 200, "n0": 10, "seed": 3, "noise": {"name": "gaussian", "sigma": 0.25}}},
+            "n=100, this call has n=200",
+        ),
+        ({"settings": {"n": 100, "n0": 10, "seed": 3, "noise": {"name": "gaussian", "sigma": 0.5}}}, "noise="),
+        ({"model": {"name": "a", "sha256": "ef" * 32}}, "model sha256 abababab…, this model is efefefef…"),
+        ({"data": {"name": "d", "fingerprint": "ef" * 32, "images": 5}}, "results of different data are not mixed"),
+        ({"kind": "predict"}, "is a certify run, this call is predict"),
+    ],
+)
+def test_another_model_or_setting_is_refused_in_one_sentence(run, change, message):
+    with pytest.raises(StoreError, match=message) as caught:
+        store.open_run(run, manifest(**change))
+    assert "Use another --out" in str(caught.value)
+
+
+def test_versions_and_names_may_change(run):
+    store.open_run(run, manifest(versions={"rsfast": "0.2.0"}, model={"name": "renamed", "sha256": "ab" * 32}))
+
+
+def test_an_edited_manifest_is_refused(run):
+    fields = json.loads((run / "run.json").read_text())
+    fields["settings"]["n"] = 1000
+    (run / "run.json").write_text(json.dumps(fields))
+    with pytest.raises(StoreError, match="was edited"):
+        store.read_manifest(run)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"format": 99}', '{"format": 1, "fingerprint": "x"}'])
+def test_a_damaged_manifest_is_refused(run, text):
+    (run / "run.json").write_text(text)
+    with pytest.raises(StoreError, match=r"run\.json"):
+        store.read_manifest(run)
+
+
+def test_a_folder_without_a_manifest_is_not_a_run(tmp_path):
+    with pytest.raises(StoreError, match=r"no run\.json"):
+        store.read_manifest(tmp_path)
