@@ -4,6 +4,11 @@ import triton
 import triton.language as tl
 
 
+def rows_per_program(width: int) -> int:
+    """Rows that a program counts, for `width` classes rounded up to a power of two: what fits into registers."""
+    return max(1, (512 if width <= 64 else 2048) // width)
+
+
 @triton.jit(do_not_specialize=["rows", "rows_per_image"])
 def count_kernel(logits, votes, rows, classes, rows_per_image, ROWS: tl.constexpr, CLASSES: tl.constexpr):
     """logits float32 [rows, classes]; adds into votes int64 [rows / rows_per_image, classes].

@@ -29,7 +29,8 @@ def why_missing() -> str | None:
     reason = ""
     if record.is_file():
         reason = json.loads(record.read_text()).get("reason", "")
-    return f"the C++ extension rsfast._C is missing ({reason or _import_error})"
+    reason = reason or f"it was not built when rsfast was installed: {_import_error}"
+    return f"the C++ extension rsfast._C is missing ({reason})"
 
 
 class NativeBackend:

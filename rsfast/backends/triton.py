@@ -65,14 +65,14 @@ class TritonBackend:
 
     def count(self, logits: torch.Tensor, votes: torch.Tensor) -> None:
         _require(None if interpreting() or logits.device.type == "cuda" else f"logits are on {logits.device}")
-        from ..kernels.votes import count_kernel
+        from ..kernels.votes import count_kernel, rows_per_program
 
         logits, table = base.check_votes(logits, votes)
         rows, classes = logits.shape
         if rows == 0:
             return
         width = _next_power_of_two(classes)
-        height = max(1, (2**16 if interpreting() else 4096) // width)
+        height = max(1, 2**16 // width) if interpreting() else rows_per_program(width)
         count_kernel[(-(-rows // height),)](
             logits, table, rows, classes, rows // len(table), ROWS=height, CLASSES=width, enable_fp_fusion=False
         )

@@ -1,0 +1,1 @@
+"""Benchmarks and the commands behind `make show-…`; each writes a JSON file into bench/results/<machine>/."""

@@ -1,0 +1,102 @@
+"""Compiles every Triton kernel ahead of time, without a GPU, and counts what it needs there.
+
+python -m bench.kernel_resources            # writes bench/results/<machine>/kernel-resources.json
+python -m bench.kernel_resources --stdout   # prints the same
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import triton
+from triton.backends.compiler import GPUTarget
+from triton.compiler import ASTSource
+from triton.compiler import compile as compile_kernel
+
+from rsfast.kernels.perturb import perturb_kernel
+from rsfast.kernels.votes import count_kernel, rows_per_program
+
+TARGETS = (80, 90)
+
+
+def perturb_variants() -> list[tuple[str, dict[str, str], dict[str, Any]]]:
+    types = {"pixels": "*fp32", "scale": "*fp32", "ids": "*i64"} | dict.fromkeys(
+        ("D", "plane", "first", "count", "stream"), "i32"
+    )
+    types |= {"k0": "i64", "k1": "i64"}
+    return [
+        (f"{dtype} {'channels-last' if last else 'contiguous'}", types | {"out": pointer},
+         {"C": 3, "CHANNELS_LAST": last, "BFLOAT16": dtype == "bfloat16", "TILES": 8})
+        for dtype, pointer in (("float32", "*fp32"), ("bfloat16", "*i16"), ("float16", "*fp16"))
+        for last in (False, True)
+    ]  # fmt: skip
+
+
+def count_variants() -> list[tuple[str, dict[str, str], dict[str, Any]]]:
+    types = {"logits": "*fp32", "votes": "*i64"} | dict.fromkeys(("rows", "classes", "rows_per_image"), "i32")
+    return [
+        (f"{k} classes", types, {"ROWS": rows_per_program(width), "CLASSES": width}) for k, width in ((10, 16), (1000, 1024))
+    ]
+
+
+def cuobjdump() -> str:
+    return str(next(Path(triton.__file__).parent.glob("backends/nvidia/bin/cuobjdump*")))
+
+
+def resources(cubin: bytes) -> tuple[int, int, int]:
+    """Registers a thread, bytes of spilled stack, bytes of shared memory."""
+    with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
+        file.write(cubin)
+        file.flush()
+        text = subprocess.run([cuobjdump(), "-res-usage", file.name], capture_output=True, text=True, check=True).stdout
+    found = {name: int(value) for name, value in re.findall(r"(REG|STACK|SHARED):(\d+)", text)}
+    return found["REG"], found["STACK"], found["SHARED"]
+
+
+def rows() -> list[dict[str, Any]]:
+    table = []
+    for name, kernel, variants in (
+        ("perturb", perturb_kernel, perturb_variants()),
+        ("count", count_kernel, count_variants()),
+    ):
+        for variant, types, constants in variants:
+            signature = {a: "constexpr" if a in constants else types[a] for a in kernel.arg_names}
+            for target in TARGETS:
+                options = {"num_warps": 4, "enable_fp_fusion": False}
+                source = ASTSource(fn=kernel, signature=signature, constexprs=constants)
+                compiled = compile_kernel(source, target=GPUTarget("cuda", target, 32), options=options)
+                ptx = compiled.asm["ptx"]
+                registers, stack, shared = resources(compiled.asm["cubin"])
+                table.append({
+                    "kernel": name,
+                    "variant": variant,
+                    "target": f"sm_{target}",
+                    "registers": registers,
+                    "spill_bytes": stack,
+                    "shared_bytes": max(shared, compiled.metadata.shared),
+                    "fused_multiply_adds": len(re.findall(r"\bfma\.", ptx)),
+                    "approximate_operations": len(re.findall(r"\.approx|\.ftz|\.full\.f32", ptx)),
+                })  # fmt: skip
+    return table
+
+
+def main() -> None:
+    figures = {"triton": triton.__version__, "kernels": rows()}
+    if "--stdout" in sys.argv:
+        print(json.dumps(figures))
+        return
+    from bench.results_file import write
+
+    for row in figures["kernels"]:
+        print("{kernel:8} {variant:24} {target}  {registers:3} registers, {spill_bytes} spilled".format(**row))
+    write("kernel-resources", figures)
+
+
+if __name__ == "__main__":
+    main()

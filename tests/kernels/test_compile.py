@@ -1,0 +1,45 @@
+"""Every Triton kernel compiles ahead of time for sm_80 and sm_90: no spills, no fused multiply-add, IEEE rounding."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def compiled():
+    """The table of bench/kernel_resources.py, made in a process without the interpreter."""
+    environment = {key: value for key, value in os.environ.items() if key != "TRITON_INTERPRET"}
+    result = subprocess.run(
+        [sys.executable, "-m", "bench.kernel_resources", "--stdout"],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+    assert result.returncode == 0, result.stderr[-2000:]
+    return json.loads(result.stdout)["kernels"]
+
+
+def test_every_kernel_is_compiled_for_both_targets(compiled):
+    assert {(row["kernel"], row["target"]) for row in compiled} >= {
+        (kernel, target) for kernel in ("perturb", "count") for target in ("sm_80", "sm_90")
+    }
+
+
+def test_no_kernel_spills(compiled):
+    for row in compiled:
+        assert row["spill_bytes"] == 0, row
+        assert row["registers"] <= 128, row
+
+
+def test_noise_uses_single_roundings_only(compiled):
+    for row in compiled:
+        if row["kernel"] == "perturb":
+            assert row["fused_multiply_adds"] == 0, row
+            assert row["approximate_operations"] == 0, row

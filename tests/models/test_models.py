@@ -1,0 +1,129 @@
+"""Architectures, checkpoints, exported programs, fingerprints."""
+
+import copy
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from rsfast import models
+from rsfast.errors import InvalidArgumentError, ModelError
+from rsfast.models import build, fingerprint, load
+
+
+@pytest.mark.parametrize(
+    ("name", "shape", "parameters"),
+    [("small-cnn", (1, 8, 8), None), ("cifar-resnet20", (3, 32, 32), 272_000), ("cifar-resnet110", (3, 32, 32), 1_730_000)],
+)
+def test_architectures_give_logits(name, shape, parameters):
+    model = build(name, num_classes=7, channels=shape[0]).eval()
+    with torch.inference_mode():
+        assert model(torch.rand(2, *shape)).shape == (2, 7)
+    if parameters is not None:
+        assert sum(p.numel() for p in model.parameters()) == pytest.approx(parameters, rel=0.02)
+
+
+def test_resnet_parameters_are_named_as_in_published_checkpoints():
+    names = set(build("cifar-resnet20", num_classes=10, channels=3).state_dict())
+    assert {"conv1.weight", "layer2.0.downsample.0.weight", "layer3.2.bn2.running_var", "fc.bias"} <= names
+
+
+def states(model):
+    state = model.state_dict()
+    yield "plain.pt", state
+    yield "nested.pth", {"arch": "x", "epoch": 3, "state_dict": state}
+    yield "parallel.pt", {"state_dict": {f"module.{key}": value for key, value in state.items()}}
+    yield "normalised.pt", {"state_dict": {f"1.module.{key}": value for key, value in state.items()}}
+
+
+def test_checkpoints_in_their_usual_wrappings(tmp_path):
+    torch.manual_seed(3)
+    model = build("small-cnn", num_classes=4, channels=2)
+    x = torch.rand(3, 2, 8, 8)
+    save_file(model.state_dict(), tmp_path / "m.safetensors")
+    files = ["m.safetensors"]
+    for name, state in states(model):
+        torch.save(state, tmp_path / name)
+        files.append(name)
+    loaded = [load("small-cnn", checkpoint=tmp_path / name, num_classes=4, channels=2) for name in files]
+    for one in loaded:
+        assert torch.equal(one.model(x), model(x))
+        assert one.sha256 == loaded[0].sha256 == fingerprint(model)
+
+
+def test_checkpoints_that_do_not_fit_are_refused(tmp_path):
+    save_file(build("small-cnn", num_classes=4, channels=2).state_dict(), tmp_path / "m.safetensors")
+    with pytest.raises(ModelError, match="does not fit small-cnn"):
+        load("small-cnn", checkpoint=tmp_path / "m.safetensors", num_classes=5, channels=2)
+    (tmp_path / "bad.safetensors").write_bytes(b"12345678nothing")
+    with pytest.raises(ModelError, match="cannot be loaded as a checkpoint"):
+        load("small-cnn", checkpoint=tmp_path / "bad.safetensors", num_classes=4, channels=2)
+    torch.save([1, 2], tmp_path / "list.pt")
+    with pytest.raises(ModelError, match="does not hold a state dict"):
+        load("small-cnn", checkpoint=tmp_path / "list.pt", num_classes=4, channels=2)
+
+
+def test_a_pickle_with_code_in_it_is_not_executed(tmp_path):
+    class Trap:
+        def __reduce__(self):
+            return (pytest.fail, ("the checkpoint was executed",))
+
+    torch.save({"state_dict": Trap()}, tmp_path / "trap.pt")
+    with pytest.raises(ModelError, match="cannot be loaded"):
+        load("small-cnn", checkpoint=tmp_path / "trap.pt", num_classes=4, channels=2)
+
+
+def test_an_exported_program_runs(tmp_path):
+    torch.manual_seed(0)
+    model = build("small-cnn", num_classes=3, channels=1).eval()
+    batch = torch.export.Dim("batch", min=1, max=4096)
+    program = torch.export.export(model, (torch.rand(4, 1, 8, 8),), dynamic_shapes={"x": {0: batch}})
+    torch.export.save(program, tmp_path / "m.pt2")
+    loaded = load(str(tmp_path / "m.pt2"))
+    x = torch.rand(7, 1, 8, 8)
+    torch.testing.assert_close(loaded.model(x), model(x))
+    (tmp_path / "bad.pt2").write_bytes(b"nothing")
+    with pytest.raises(ModelError, match="not a torch.export file"):
+        load(str(tmp_path / "bad.pt2"))
+    with pytest.raises(InvalidArgumentError, match="holds its own weights"):
+        load(str(tmp_path / "m.pt2"), checkpoint="x")
+
+
+def test_a_factory_takes_num_classes_if_it_wants_it():
+    loaded = load("tests.reference.factories:pixels", num_classes=3)
+    assert loaded.model(torch.rand(2, 1, 4, 4)).shape == (2, 3)
+    assert load("tests.reference.factories:linear", num_classes=3).model(torch.rand(1, 1, 8, 8)).shape == (1, 10)
+
+
+def test_fingerprints_change_with_weights_buffers_and_structure():
+    torch.manual_seed(0)
+    model = torch.nn.Sequential(torch.nn.Conv2d(1, 2, 3), torch.nn.BatchNorm2d(2))
+    same, weight, buffer = (copy.deepcopy(model) for _ in range(3))
+    with torch.no_grad():
+        weight[0].weight[0, 0, 0, 0] += 1e-6
+        buffer[1].running_mean[1] += 1e-6
+    wider = torch.nn.Sequential(torch.nn.Conv2d(1, 2, 3, padding=1), torch.nn.BatchNorm2d(2))
+    wider.load_state_dict(model.state_dict())
+    prints = [fingerprint(m) for m in (model, weight, buffer, wider, copy.deepcopy(model).to(torch.bfloat16))]
+    assert fingerprint(same) == prints[0]
+    assert len(set(prints)) == len(prints)
+
+
+def test_fingerprints_of_functions_follow_their_code():
+    assert fingerprint(lambda x: x + 1) != fingerprint(lambda x: x - 1)
+    assert fingerprint(len, "a") != fingerprint(len, "b")
+
+
+def test_fingerprints_of_functions_follow_the_modules_they_hold():
+    def around(module):
+        return lambda x: module(x)
+
+    torch.manual_seed(0)
+    one, other = torch.nn.Linear(2, 2), torch.nn.Linear(2, 2)
+    assert fingerprint(around(one)) == fingerprint(around(copy.deepcopy(one))) != fingerprint(around(other))
+
+
+def test_libraries_that_are_missing_are_named():
+    assert "small-cnn" in models.ARCHITECTURES
+    with pytest.raises(ModelError, match=r"needs timm: pip install rsfast\[vision\]"):
+        build("timm:vit_base", num_classes=10, channels=3)

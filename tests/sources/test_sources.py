@@ -1,0 +1,157 @@
+"""Data sources: what they read is what was written."""
+
+import gzip
+import struct
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from rsfast import sources
+from rsfast.errors import DataError, InvalidArgumentError
+
+
+def as_bytes(source, index):
+    return np.rint(source.image(index) * 255).astype(np.uint8)
+
+
+def test_digits_has_a_fixed_split():
+    test, train = sources.load("digits"), sources.load("digits", split="train")
+    assert (len(test), len(train)) == (599, 1198)
+    assert test.shape == (1, 8, 8)
+    assert test.num_classes == 10
+    assert [test.label(i) for i in range(8)] == [2, 5, 8, 1, 4, 7, 0, 3]
+    assert test.image(0).dtype == np.float32
+    assert test.image(0).max() <= 1
+    assert test.fingerprint() != train.fingerprint()
+    assert test.fingerprint() == sources.load("digits").fingerprint()
+
+
+@pytest.mark.parametrize("names", [("x", "y"), ("images", "labels"), ("X", "Y")])
+def test_npz_of_bytes_and_of_floats(names, tmp_path, rng):
+    x, y = rng.integers(0, 256, (4, 3, 5, 6), dtype=np.uint8), np.array([0, 3, 1, 2])
+    np.savez(tmp_path / "a.npz", **dict(zip(names, (x, y), strict=True)))
+    np.savez(tmp_path / "b.npz", **dict(zip(names, ((x / 255).astype(np.float32), y), strict=True)))
+    a, b = sources.load(str(tmp_path / "a.npz")), sources.load(str(tmp_path / "b.npz"))
+    assert a.num_classes == 4
+    assert (as_bytes(a, 2) == x[2]).all()
+    np.testing.assert_array_equal(a.image(1), b.image(1))
+    assert [a.label(i) for i in range(4)] == y.tolist()
+    assert a.fingerprint() != b.fingerprint()
+
+
+def test_npz_without_labels(tmp_path):
+    np.savez(tmp_path / "a.npz", x=np.zeros((2, 7, 9), np.uint8))
+    source = sources.load(str(tmp_path / "a.npz"))
+    assert source.label(0) is None
+    assert source.num_classes is None
+    assert source.shape == (1, 7, 9)
+
+
+def test_cifar10_binary_batches(tmp_path, rng):
+    table = rng.integers(0, 256, (5, 3073), dtype=np.uint8)
+    table[:, 0] %= 10
+    folder = tmp_path / "cifar-10-batches-bin"
+    folder.mkdir()
+    (folder / "test_batch.bin").write_bytes(table.tobytes())
+    for path in (tmp_path, folder, folder / "test_batch.bin"):
+        source = sources.load(f"cifar10:{path}")
+        assert len(source) == 5
+        assert (as_bytes(source, 3) == table[3, 1:].reshape(3, 32, 32)).all()
+        assert source.label(3) == table[3, 0]
+    with pytest.raises(DataError, match="data_batch_1.bin cannot be read"):
+        sources.load(f"cifar10:{tmp_path}", split="train")
+    (folder / "test_batch.bin").write_bytes(table.tobytes()[:-1])
+    with pytest.raises(DataError, match="not a multiple of 3073"):
+        sources.load(f"cifar10:{tmp_path}")
+
+
+@pytest.mark.parametrize("compressed", [False, True])
+def test_mnist_idx_files(compressed, tmp_path, rng):
+    x, y = rng.integers(0, 256, (6, 28, 28), dtype=np.uint8), rng.integers(0, 10, 6, dtype=np.uint8)
+    for name, array in (("images-idx3", x), ("labels-idx1", y)):
+        data = struct.pack(">HBB", 0, 8, array.ndim) + struct.pack(f">{array.ndim}I", *array.shape) + array.tobytes()
+        file = tmp_path / f"t10k-{name}-ubyte{'.gz' if compressed else ''}"
+        file.write_bytes(gzip.compress(data) if compressed else data)
+    source = sources.load(f"mnist:{tmp_path}")
+    assert (as_bytes(source, 4)[0] == x[4]).all()
+    assert source.label(4) == y[4]
+    assert source.num_classes == 10
+
+
+def test_a_torn_idx_file_is_refused(tmp_path):
+    for name in ("images-idx3", "labels-idx1"):
+        (tmp_path / f"t10k-{name}-ubyte").write_bytes(struct.pack(">HBBIII", 0, 8, 3, 5, 2, 2) + b"\0" * 19)
+    with pytest.raises(DataError, match="it is torn"):
+        sources.load(f"mnist:{tmp_path}")
+    (tmp_path / "t10k-images-idx3-ubyte").write_bytes(b"GIF89a")
+    with pytest.raises(DataError, match="not an idx file"):
+        sources.load(f"mnist:{tmp_path}")
+
+
+@pytest.fixture
+def folder(tmp_path, rng):
+    for label in ("b", "a"):
+        (tmp_path / label).mkdir()
+        for i in range(2):
+            Image.fromarray(rng.integers(0, 256, (10, 14, 3), dtype=np.uint8)).save(tmp_path / label / f"{i}.png")
+    (tmp_path / "a" / "notes.txt").write_text("not an image")
+    return tmp_path
+
+
+def test_a_folder_is_sorted_with_one_class_per_subfolder(folder):
+    source = sources.load(f"folder:{folder}")
+    assert len(source) == 4
+    assert [source.label(i) for i in range(4)] == [0, 0, 1, 1]
+    assert source.classes == ["a", "b"]
+    assert source.shape == (3, 10, 14)
+    stored = np.asarray(Image.open(folder / "a" / "1.png"))
+    assert (as_bytes(source, 1) == stored.transpose(2, 0, 1)).all()
+    assert sources.load(str(folder)).fingerprint() == source.fingerprint()
+
+
+def test_resize_crop_and_gray(folder):
+    source = sources.load(str(folder), resize=8, crop=6, gray=True)
+    assert source.shape == source.image(0).shape == (1, 6, 6)
+    assert source.fingerprint() != sources.load(str(folder)).fingerprint()
+    with Image.open(folder / "a" / "0.png") as opened:
+        small = np.asarray(opened.convert("L").resize((11, 8), Image.Resampling.BILINEAR))
+    assert (as_bytes(source, 0)[0] == small[1:7, 2:8]).all()
+
+
+def test_images_of_different_sizes_ask_for_a_crop(folder):
+    Image.new("RGB", (4, 4)).save(folder / "b" / "9.png")
+    source = sources.load(str(folder))
+    with pytest.raises(DataError, match="9.png is 4x4, other images are 10x14: give --resize and --crop"):
+        source.image(4)
+    with pytest.raises(DataError, match="smaller than the crop of 6"):
+        sources.load(str(folder), crop=6).image(4)
+
+
+def test_images_beside_class_folders_are_refused(folder):
+    Image.new("RGB", (4, 4)).save(folder / "stray.png")
+    with pytest.raises(DataError, match="both beside and inside"):
+        sources.load(str(folder))
+
+
+def test_a_folder_whose_first_image_is_broken_still_opens(folder):
+    (folder / "a" / "0.png").write_bytes(b"")
+    source = sources.load(str(folder))
+    assert source.shape == (3, 10, 14)
+    with pytest.raises(DataError, match=r"0\.png cannot be read"):
+        source.image(0)
+    for file in folder.rglob("*.png"):
+        file.write_bytes(b"")
+    with pytest.raises(DataError, match="no image of .* can be read"):
+        sources.load(str(folder))
+
+
+def test_options_that_a_source_does_not_take_are_refused(folder, tmp_path):
+    np.savez(tmp_path / "a.npz", x=np.zeros((2, 7, 9), np.uint8))
+    for spec, options in (
+        (str(folder), {"split": "test"}),
+        (str(tmp_path / "a.npz"), {"split": "test"}),
+        ("digits", {"crop": 4}),
+    ):
+        with pytest.raises(InvalidArgumentError):
+            sources.load(spec, **options)
