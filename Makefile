@@ -42,5 +42,29 @@ test-slow: setup ## the tests that take minutes
 bench: setup ## every benchmark, rows into bench/results
 	$(BIN)/python -m bench
 
+SHOWN := show-noise-path show-votes show-confidence show-overhead show-draws show-kills show-published-logs \
+         show-kernel-resources show-fresh-clone
+.PHONY: show-main-job $(SHOWN)
+
+show-main-job: $(SHOWN) ## everything that the first release shows; bench/README.md lists the parts
+
+show-noise-path show-votes show-confidence show-overhead: show-%: setup
+	$(BIN)/python -m bench $*
+
+show-draws: setup
+	$(BIN)/python -m bench.show_draws
+
+show-kills: setup
+	$(BIN)/python -m bench.show_kills
+
+show-published-logs: setup
+	$(BIN)/python -m bench.show_published
+
+show-kernel-resources: setup
+	$(BIN)/python -m bench.kernel_resources
+
+show-fresh-clone: setup
+	$(BIN)/python -m bench.show_fresh_clone
+
 clean: ## remove the environment and everything that was built
 	rm -rf $(VENV) build dist rsfast.egg-info rsfast/_C*.so rsfast/_build.json

@@ -28,9 +28,11 @@ def demo(out: str, images: int, n: int) -> None:
     from ..report import write_tsv
     from ..run import Part, Plan, execute, result_table
     from ..training import train_with_noise
+    from .memory import keep_freed_memory
     from .progress import Progress
     from .results import _print, _write_report
 
+    keep_freed_memory()
     folder = Path(out)
     weights = folder / "model.safetensors"
     if not weights.exists():

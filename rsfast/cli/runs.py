@@ -78,8 +78,10 @@ def _run(make_plan: Any, samples_per_image: int, options: dict[str, Any]) -> Non
     from ..engine import Engine
     from ..errors import InvalidArgumentError
     from ..run import Part, execute
+    from .memory import keep_freed_memory
     from .progress import Progress
 
+    keep_freed_memory()
     if options["threads"]:
         torch.set_num_threads(options["threads"])
     source = sources.load(

@@ -1,0 +1,38 @@
+"""python -m bench [noise-path] [votes] [confidence] [overhead]: measure, print, and store rows.  All of them by default."""
+
+from __future__ import annotations
+
+import sys
+
+from bench import timing
+
+timing.with_roomy_malloc()
+
+from bench import bench_confidence, bench_noise, bench_overhead, bench_votes, results_file  # noqa: E402
+
+SUITES = {
+    "noise-path": bench_noise.measure,
+    "votes": bench_votes.measure,
+    "confidence": bench_confidence.measure,
+    "overhead": bench_overhead.measure,
+}
+
+
+def main() -> None:
+    names = sys.argv[1:] or list(SUITES)
+    for name in names:
+        if name not in SUITES:
+            sys.exit(f"{name} is not a suite: give some of {', '.join(SUITES)}.")
+    for name in names:
+        rows = []
+        for row in SUITES[name]():
+            rows.append(row)
+            where = ", ".join(f"{key}={value}" for key, value in row.items() if key not in ("results", "unit"))
+            print(f"{name}: {where}")
+            for candidate, figures in row["results"].items():
+                median, low, high, ratio = figures.values()
+                print(f"    {candidate:18} {median:10.3f} {row['unit']}  ({low:.3f} to {high:.3f})  {ratio:6.2f}x")
+        results_file.write(name, {"malloc_thresholds_raised": True, "rows": rows})
+
+
+main()
