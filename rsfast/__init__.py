@@ -13,6 +13,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from .version import VERSION
+
 if TYPE_CHECKING:
     from . import backends, certificates, confidence, noise, numerics
     from .api import certify, certify_counts, predict, predict_counts, predict_details
@@ -86,9 +88,7 @@ def __getattr__(name: str) -> Any:
         globals()[name] = value
         return value
     if name == "__version__":
-        from importlib import metadata
-
-        return metadata.version("rsfast")
+        return VERSION
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Iterable, Sequence
-from importlib import metadata
 
 import numpy as np
 import torch
@@ -14,13 +13,14 @@ from .engine import Engine, Model
 from .errors import InvalidArgumentError, ModelError
 from .noise import STREAMS, Gaussian
 from .result import VoteCounts
+from .version import VERSION
 
 Range = tuple[float, float] | None
 
 
 def versions() -> dict[str, str]:
     """What a result was made with."""
-    return {"rsfast": metadata.version("rsfast"), "torch": torch.__version__, "numpy": np.__version__}
+    return {"rsfast": VERSION, "torch": torch.__version__, "numpy": np.__version__}
 
 
 def check_seed(seed: int | None) -> int:

@@ -7,6 +7,7 @@ import sys
 import click
 
 from ..errors import RsfastError
+from ..version import VERSION
 from .demo import demo
 from .info import info
 from .results import export, recertify, report, status
@@ -14,7 +15,7 @@ from .runs import certify, predict
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
-@click.version_option(package_name="rsfast")
+@click.version_option(VERSION, prog_name="rsfast")
 def cli() -> None:
     """Certify classifiers by randomized smoothing.
 

@@ -12,7 +12,7 @@ def keep_freed_memory() -> None:
     """Let glibc's malloc keep large blocks that torch frees, instead of giving them back to the system.
 
     Every forward pass allocates the same activations again; given back, they are faulted in page by page each time, which
-    can take longer than the network (docs/engine.md).  Other C libraries are left as they are.
+    can take longer than the network (docs/scaling.md).  Other C libraries are left as they are.
     """
     with contextlib.suppress(OSError, AttributeError, TypeError):
         mallopt = ctypes.CDLL(None).mallopt

@@ -1,5 +1,7 @@
 """Every backend × every noise: the bits of the reference, whatever the layout, dtype, batch, order or thread count."""
 
+import os
+
 import numpy as np
 import pytest
 import torch
@@ -12,6 +14,7 @@ from rsfast.errors import InvalidArgumentError
 from rsfast.noise import NOISES, Gaussian
 from rsfast.transforms import Identity
 
+GPU = "cuda" if os.environ.get("RSFAST_TEST_GPU") == "1" else "cpu"  # elsewhere kernels run in the interpreter
 FAST = [name for name in backends.BACKENDS if name != "reference"]
 NOISE = {"gaussian": Gaussian(0.37)}
 DTYPES = [torch.float32, torch.bfloat16, torch.float16]
@@ -22,9 +25,14 @@ def perturbed(name, x, *, noise="gaussian", dtype=torch.float32, layout=torch.co
     """Rows of `backend.perturb` into memory poisoned with NaN."""
     call = {"sigma": np.full(len(x), 0.37), "mean": None, "std": None, "seed": 1, "stream": 1, "first": 0, "count": 2}
     call |= {"ids": np.arange(len(x))} | changes
-    out = torch.full((len(x) * call["count"], *x.shape[1:]), torch.nan, dtype=dtype).contiguous(memory_format=layout)
-    backends.get(name).perturb(x, NOISE[noise], Identity(), out=out, **call)
-    return out
+    device = GPU if name == "triton" else "cpu"
+    out = (
+        torch.full((len(x) * call["count"], *x.shape[1:]), torch.nan, dtype=dtype)
+        .contiguous(memory_format=layout)
+        .to(device)
+    )
+    backends.get(name).perturb(x.to(device), NOISE[noise], Identity(), out=out, **call)
+    return out.cpu()
 
 
 def images(rng, *shape):

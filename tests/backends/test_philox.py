@@ -1,5 +1,7 @@
 """Known answers of Random123 for Philox4x32-10, in every backend."""
 
+import os
+
 import numba
 import numpy as np
 import pytest
@@ -57,7 +59,7 @@ def words_of_triton(counter, key):
         tl.store(out + 4 + lane, w2.to(tl.int64))
         tl.store(out + 6 + lane, w3.to(tl.int64))
 
-    out = torch.empty(8, dtype=torch.int64)
+    out = torch.empty(8, dtype=torch.int64, device="cuda" if os.environ.get("RSFAST_TEST_GPU") == "1" else "cpu")
     kernel[(1,)](out, *counter, *key)
     return out[::2].tolist()
 

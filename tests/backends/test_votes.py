@@ -1,5 +1,7 @@
 """Counting: largest logit, lowest index among equals, no vote for a row with a NaN."""
 
+import os
+
 import numpy as np
 import pytest
 import torch
@@ -12,9 +14,13 @@ NAMES = list(backends.BACKENDS)
 
 def counted(name, logits, images=None):
     classes = logits.shape[1]
-    votes = torch.zeros(classes if images is None else (images, classes), dtype=torch.int64)
-    backends.get(name).count(logits, votes)
-    return votes
+    votes = torch.zeros(classes if images is None else (images, classes), dtype=torch.int64, device=device(name))
+    backends.get(name).count(logits.to(device(name)), votes)
+    return votes.cpu()
+
+
+def device(name):
+    return "cuda" if name == "triton" and os.environ.get("RSFAST_TEST_GPU") == "1" else "cpu"
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -33,8 +39,8 @@ def test_rows_are_shared_out_over_images_and_added(name, rng):
     assert votes.sum(dim=1).tolist() == [4, 4, 4]
     for b in range(3):
         assert torch.equal(votes[b], counted(name, logits[4 * b : 4 * b + 4]))
-    backends.get(name).count(logits, votes)
-    assert votes.sum(dim=1).tolist() == [8, 8, 8]
+    backends.get(name).count(logits.to(device(name)), moved := votes.to(device(name)))
+    assert moved.sum(dim=1).tolist() == [8, 8, 8]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -82,4 +88,4 @@ def test_no_rows_is_no_votes(name):
 )
 def test_logits_and_votes_that_do_not_fit_are_refused(name, logits, votes):
     with pytest.raises(InvalidArgumentError):
-        backends.get(name).count(logits, votes)
+        backends.get(name).count(logits.to(device(name)), votes.to(device(name)))

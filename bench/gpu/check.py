@@ -1,0 +1,205 @@
+"""Everything that a GPU has to show, in one command of a few minutes:
+
+    python -m bench.gpu.check FOLDER              # on a machine with a CUDA device
+    python -m bench.gpu.check FOLDER --rehearse   # tiny sizes in Triton's interpreter: does the script itself work?
+
+Builds the extension in place if it is missing, runs the backend tests on the device, measures, and writes JSON files into
+FOLDER: tests.json, noise-path.json, votes.json, end-to-end.json.  Needs torch, triton, numpy, scipy, numba, pybind11, pytest.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+REHEARSE = "--rehearse" in sys.argv
+if REHEARSE:
+    os.environ["TRITON_INTERPRET"] = "1"
+
+import numpy as np  # noqa: E402
+import torch  # noqa: E402
+
+ROOT = Path(__file__).parents[2]
+DEVICE = "cpu" if REHEARSE else "cuda"
+SIGMA = 0.5
+
+
+def main() -> None:
+    arguments = [argument for argument in sys.argv[1:] if not argument.startswith("-")]
+    if len(arguments) != 1:
+        sys.exit(__doc__)
+    if not REHEARSE and not torch.cuda.is_available():
+        sys.exit("torch sees no CUDA device here: run this on a machine with one, or give --rehearse.")
+    out = Path(arguments[0])
+    out.mkdir(parents=True, exist_ok=True)
+    build()
+    for name, figures in (("tests", tests), ("noise-path", noise_path), ("votes", votes), ("end-to-end", end_to_end)):
+        result = {**context(), "result": figures()}
+        (out / f"{name}.json").write_text(json.dumps(result, indent=1) + "\n")
+        print(name, json.dumps(result["result"])[:1500], flush=True)
+
+
+def build() -> None:
+    try:
+        import rsfast._C  # noqa: F401
+    except ImportError:
+        environment = {**os.environ, "RSFAST_BUILD_EXT": "1"}
+        subprocess.run(
+            [sys.executable, "setup.py", "build_ext", "--inplace"],
+            cwd=ROOT,
+            env=environment,
+            check=True,
+            capture_output=True,
+        )
+
+
+def context() -> dict[str, Any]:
+    import triton
+
+    name = "rehearsal on the CPU" if REHEARSE else torch.cuda.get_device_name()
+    return {"device": name, "torch": torch.__version__, "triton": triton.__version__, "python": sys.version.split()[0]}
+
+
+def tests() -> dict[str, Any]:
+    """The conformance tests with Triton on the device: its bits against the reference's."""
+    if REHEARSE:
+        return {"exit": None, "summary": "left out in a rehearsal: the test suite runs them in the interpreter"}
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "tests/backends",
+        "tests/api/test_certify.py",
+        "-q",
+        "-k",
+        "triton",
+        "-p",
+        "no:cacheprovider",
+    ]
+    result = subprocess.run(command, cwd=ROOT, env={**os.environ, "RSFAST_TEST_GPU": "1"}, capture_output=True, text=True)
+    return {"exit": result.returncode, "summary": result.stdout.splitlines()[-15:]}
+
+
+def median_ms(candidates: dict[str, Callable[[], Any]], rounds: int) -> dict[str, float]:
+    """Medians over rounds in which every candidate runs once, timed with device events."""
+    if REHEARSE:
+        for call in candidates.values():
+            call()
+        return dict.fromkeys(candidates, float("nan"))
+    times: dict[str, list[float]] = {name: [] for name in candidates}
+    for turn in range(rounds + 3):
+        for name, call in candidates.items():
+            begin, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
+            begin.record()
+            call()
+            end.record()
+            end.synchronize()
+            if turn >= 3:
+                times[name].append(begin.elapsed_time(end))
+    return {name: float(np.median(values)) for name, values in times.items()}
+
+
+def noise_path() -> list[dict[str, Any]]:
+    """image + noise into the model's buffer: Triton, against the published sequence and torch.compile's fusion of it."""
+    from rsfast import backends
+    from rsfast.noise import Gaussian
+    from rsfast.transforms import Identity
+
+    backend, rows = backends.get("triton"), []
+    sizes = ((3, 8, 2),) if REHEARSE else ((3, 32, 4096), (3, 224, 256))
+    for channels, side, copies in sizes:
+        x = torch.rand(1, channels, side, side, device=DEVICE)
+        for dtype, layout in ((torch.float32, torch.contiguous_format), (torch.bfloat16, torch.channels_last)):
+            buffer = torch.empty((copies, channels, side, side), dtype=dtype, device=DEVICE, memory_format=layout)
+
+            def fused(x: torch.Tensor = x, buffer: torch.Tensor = buffer, copies: int = copies) -> torch.Tensor:
+                backend.perturb(
+                    x, Gaussian(SIGMA), Identity(), sigma=np.array([SIGMA]), mean=None, std=None, seed=0, stream=1,
+                    ids=np.array([0]), first=0, count=copies, out=buffer,
+                )  # fmt: skip
+                return buffer
+
+            def published(
+                x: torch.Tensor = x, copies: int = copies, dtype: torch.dtype = dtype, layout: torch.memory_format = layout
+            ) -> torch.Tensor:
+                batch = x.repeat((copies, 1, 1, 1))
+                return (batch + torch.randn_like(batch) * SIGMA).to(dtype, memory_format=layout)
+
+            cpu = torch.empty(buffer.shape, dtype=dtype).contiguous(memory_format=layout)
+            backends.get("native").perturb(
+                x.cpu(), Gaussian(SIGMA), Identity(), sigma=np.array([SIGMA]), mean=None, std=None, seed=0, stream=1,
+                ids=np.array([0]), first=0, count=copies, out=cpu,
+            )  # fmt: skip
+            equal = bool(torch.equal(fused().cpu(), cpu))
+            candidates = {"triton": fused, "published": published}
+            if not REHEARSE:
+                candidates["torch_compile"] = torch.compile(published)
+            ms = median_ms(candidates, rounds=30)
+            rows.append({
+                "size": f"{channels}x{side}x{side}", "copies": copies, "dtype": str(dtype), "bits_equal_the_cpu": equal,
+                "ms": ms, "gigabytes_written_per_second": buffer.nbytes / ms["triton"] / 1e6,
+                "times_faster_than_published": ms["published"] / ms["triton"],
+            })  # fmt: skip
+    return rows
+
+
+def votes() -> list[dict[str, Any]]:
+    from rsfast import backends
+
+    backend, rows = backends.get("triton"), []
+    for n, classes in ((32, 10),) if REHEARSE else ((4096, 10), (1024, 1000)):
+        logits = torch.randn(n, classes, device=DEVICE)
+        table = torch.zeros(classes, dtype=torch.int64, device=DEVICE)
+        candidates = {
+            "triton": lambda logits=logits, table=table: backend.count(logits, table),
+            "torch_bincount": lambda logits=logits, k=classes: torch.bincount(logits.argmax(1), minlength=k),
+        }
+        backend.count(logits, table)
+        equal = bool(torch.equal(table, torch.bincount(logits.argmax(1), minlength=classes)))
+        rows.append({"rows": n, "classes": classes, "votes_equal_torch": equal, "ms": median_ms(candidates, rounds=100)})
+    return rows
+
+
+def end_to_end() -> list[dict[str, Any]]:
+    """`certify` against the bare forward passes of the same batches, random weights."""
+    import rsfast as rs
+    from rsfast.models import build
+
+    rows = []
+    cases = (("small-cnn", (1, 8, 8), 20, 8, "float32"),)
+    if not REHEARSE:
+        cases = tuple(
+            (name, (3, 32, 32), 20_000, 2048, dtype)
+            for name in ("cifar-resnet20", "cifar-resnet110")
+            for dtype in ("float32", "bfloat16")
+        )
+    for name, shape, n, batch, dtype in cases:
+        model = build(name, num_classes=10, channels=shape[0]).eval().to(DEVICE, getattr(torch, dtype))
+        x = torch.rand(1, *shape)
+        noisy = torch.rand(batch, *shape, device=DEVICE).to(getattr(torch, dtype))
+
+        def certify(model: Any = model, x: torch.Tensor = x, n: int = n, batch: int = batch) -> Any:
+            return rs.certify(model, x, noise=rs.Gaussian(0.25), num_classes=10, n0=100, n=n, seed=0, batch=batch)
+
+        def forward(model: Any = model, noisy: torch.Tensor = noisy, n: int = n, batch: int = batch) -> None:
+            with torch.inference_mode():
+                for _ in range((n + 100) // batch):
+                    model(noisy)
+                if (n + 100) % batch:
+                    model(noisy[: (n + 100) % batch])
+
+        backend = certify().counts.backend
+        ms = median_ms({"certify": certify, "forward": forward}, rounds=7)
+        rows.append({
+            "model": name, "dtype": dtype, "n": n, "batch": batch, "backend": backend, "ms": ms,
+            "samples_per_second": 1e3 * (n + 100) / ms["certify"], "overhead_percent": 100 * (ms["certify"] / ms["forward"] - 1),
+        })  # fmt: skip
+    return rows
+
+
+main()
