@@ -44,7 +44,7 @@ RSFAST_CLONES uint32_t draw_tiles(float* z, int tiles, uint32_t block, Counter a
     return least;
 }
 
-// Draws the same tiles again with the extra radius bits where they are due (once in 130,000 tiles).
+// Draws the same tiles again with the extra radius bits where they are due (once in 260,000 tiles).
 void refine_tiles(float* z, int tiles, uint32_t block, Counter at) {
     for (int lane = 0; lane < tiles * LANES; ++lane) {
         const uint32_t c0 = block + uint32_t(lane);

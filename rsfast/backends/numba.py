@@ -86,7 +86,7 @@ def _refined(k, extra):
 
 @njit
 def _refine_tile(z, block, sample, image, stream, k0, k1):
-    """Draw a tile again, with the extra radius bits where they are due (once in 130,000 tiles)."""
+    """Draw a tile again, with the extra radius bits where they are due (once in 260,000 tiles)."""
     for lane in range(16):
         w0, w1, w2, w3 = _philox(uint32(block + lane), sample, image, stream, k0, k1)
         e0, _, e2, _ = _philox(uint32(block + lane), sample, image, uint32(stream ^ REFINE_STREAM), k0, k1)
