@@ -9,7 +9,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export RSFAST_BUILD_EXT ?= 1
 export MPLCONFIGDIR ?= $(CURDIR)/$(VENV)/matplotlib
 
-.PHONY: help setup demo test check unit test-slow bench docs clean
+.PHONY: help setup demo test check unit test-slow test-triton bench clean
 help:
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 22
 
@@ -38,6 +38,12 @@ unit: setup ## the tests
 
 test-slow: setup ## the tests that take minutes
 	$(BIN)/python -m pytest -m slow --timeout 3600
+
+test-triton: setup ## the kernel tests with the oldest and the newest triton that is supported
+	for version in 3.6.0 3.9.0; do \
+	  $(BIN)/pip install --quiet --no-deps --target $(VENV)/triton-$$version triton==$$version && \
+	  PYTHONPATH=$(VENV)/triton-$$version $(BIN)/python -m pytest -q tests/backends tests/kernels -k "triton or kernel" || exit 1; \
+	done
 
 bench: setup ## every benchmark, rows into bench/results
 	$(BIN)/python -m bench

@@ -4,6 +4,7 @@ RSFAST_BUILD_EXT=auto (default) builds if a compiler works, 1 must build, 0 skip
 package as _build.json, so that `rsfast info` can say why the extension is missing.
 """
 
+import hashlib
 import json
 import os
 import sys
@@ -54,7 +55,16 @@ class BuildExtension(build_ext):
         flags = MSVC_FLAGS if self.compiler.compiler_type == "msvc" else GCC_FLAGS
         for extension in self.extensions:
             extension.extra_compile_args = flags
+            extension.define_macros = [("RSFAST_SOURCES", f'"{sources_hash()}"')]
         super().build_extensions()
+
+
+def sources_hash():
+    """The same as rsfast.backends.native.sources_hash: tells an extension that was built from older sources."""
+    digest = hashlib.sha256()
+    for path in sorted(Path("csrc").glob("*.[ch]pp")):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]
 
 
 def extensions():

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "perturb.hpp"
+#include "portability.hpp"
 #include "votes.hpp"
 
 namespace py = pybind11;
@@ -62,7 +63,7 @@ Array<uint32_t> philox(uint32_t block, int64_t n, uint32_t sample, uint32_t imag
 }
 
 const char* simd() {
-#if defined(__GNUC__) && !defined(__clang__) && defined(__x86_64__) && defined(__linux__)
+#if RSFAST_HAS_CLONES
     if (__builtin_cpu_supports("x86-64-v4")) return "AVX-512";
     if (__builtin_cpu_supports("x86-64-v3")) return "AVX2";
 #endif
@@ -79,5 +80,6 @@ PYBIND11_MODULE(_C, module) {
     module.def("count", &count, py::arg("logits").noconvert(), py::arg("votes").noconvert());
     module.def("philox", &philox, py::arg("block"), py::arg("n"), py::arg("sample"), py::arg("image"), py::arg("stream"),
                py::arg("seed"));
+    module.attr("sources") = RSFAST_SOURCES;  // hash of csrc/ at build time
     module.def("simd", &simd, "The instruction set that the loader picked on this machine.");
 }

@@ -1,5 +1,7 @@
 import numpy as np
 
+sources: str
+
 def perturb(
     pixels: np.ndarray,
     scale: np.ndarray,

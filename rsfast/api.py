@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
@@ -12,6 +11,7 @@ from . import certificates, checks, confidence, sampling
 from .engine import Engine, Model
 from .errors import InvalidArgumentError
 from .noise import Gaussian
+from .noise import check as check_noise
 from .result import ABSTAIN, Certificate, Prediction, VoteCounts
 
 
@@ -65,7 +65,7 @@ def certify_counts(
     the selection picks.
     """
     level = check_level(alpha, counts.n)
-    order = float(checks.floats("norm", norm, np.finfo(float).tiny, np.inf, "a norm's order: a positive number or inf"))
+    order = checks.order(norm)
     if counts.n0 < 1:
         raise InvalidArgumentError(f"n0={counts.n0}: the class must be chosen by a separate sample; draw n0 of at least 1.")
     selected = counts.selected
@@ -127,10 +127,9 @@ def certify(
     (0, True)
     """
     check_level(alpha, checks.whole("n", n, 1, 2**32 - 1))
-    checks.floats("norm", norm, np.finfo(float).tiny, math.inf, "a norm's order: a positive number or inf")
+    checks.order(norm)
     checks.whole("n0", n0, 1, 2**32 - 1)
-    if bound not in confidence.BOUNDS:
-        raise InvalidArgumentError(f"bound={bound!r} is not known: give one of {', '.join(confidence.BOUNDS)}.")
+    checks.choice("bound", bound, confidence.BOUNDS)
     counts = sampling.sample_counts(
         model, x, noise=noise, num_classes=num_classes, n0=n0, n=n, seed=seed, ids=ids, batch=batch, dtype=dtype,
         device=device, channels_last=channels_last, backend=backend, mean=mean, std=std, value_range=value_range,
@@ -222,19 +221,16 @@ def predict_details(
 ) -> Prediction:
     """As `predict`, returning the whole Prediction: label, p_value, abstained, and the votes with their seed."""
     checks.alpha(alpha)
+    noise = check_noise(noise)
     images = sampling.check_images(x, value_range, "predict")
     n = checks.whole("n", n, 1, 2**32 - 1)
     image_ids = sampling.check_ids(ids, len(images))
-    seed = sampling.check_seed(seed)
     engine = Engine(
         model, num_classes=num_classes, batch=batch, dtype=dtype, device=device, channels_last=channels_last,
         backend=backend, mean=mean, std=std,
     )  # fmt: skip
-    votes, error = sampling.draw(
+    seed = sampling.check_seed(seed)
+    counts = sampling.draw(
         engine, images, noise=noise, seed=seed, ids=image_ids, stages=[("prediction", n)], progress=progress
     )
-    padded = np.concatenate([np.zeros_like(votes), votes], axis=1)
-    counts = sampling.collect(engine, images, padded, noise=noise, seed=seed, ids=image_ids, n0=0, n=n)
-    if error is not None:
-        raise sampling.stopped(error, counts)
     return predict_counts(counts, alpha=alpha)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -63,6 +64,37 @@ def alpha(value: ArrayLike) -> Floats:
             f"alpha={shown} is not a failure probability: give a number strictly between 0 and 1 (0.001 is customary)."
         )
     return array
+
+
+def numbers(name: str, value: Any, length: int | None = None) -> tuple[float, ...]:
+    """A sequence of finite numbers, of the given length if there is one."""
+    try:
+        found = tuple(float(item) for item in value)
+    except (TypeError, ValueError):
+        raise InvalidArgumentError(
+            f"{name}={value!r} is not a sequence of numbers: give one per channel, in a list."
+        ) from None
+    if length is not None and len(found) != length:
+        raise InvalidArgumentError(f"{name} has {len(found)} entries; give one for each of the {length} channels.")
+    if not all(math.isfinite(item) for item in found):
+        raise InvalidArgumentError(f"{name}={list(found)} holds NaN or infinity: give finite numbers.")
+    return found
+
+
+def choice(name: str, value: object, allowed: Iterable[str]) -> str:
+    """One of some names."""
+    names = list(allowed)
+    if not isinstance(value, str) or value not in names:
+        raise InvalidArgumentError(f"{name}={value!r} is not known: give one of {', '.join(names)}.")
+    return value
+
+
+def order(value: object) -> float:
+    """The order of a norm: a positive number or inf."""
+    array = floats("norm", value, np.finfo(float).tiny, np.inf, "a norm's order: a positive number or inf")  # type: ignore[arg-type]
+    if array.ndim:
+        raise InvalidArgumentError(f"norm={value!r} is an array: give one norm for the call.")
+    return float(array)
 
 
 def whole(name: str, value: object, least: int, most: int | None = None) -> int:

@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 import torch
 
-from . import backends, checks
+from . import backends, checks, walk
+from .backends import base
 from .errors import InvalidArgumentError, ModelError, RsfastError
 from .noise import Gaussian
 from .transforms import Identity
@@ -20,9 +21,15 @@ PIXELS_PER_BATCH = {"cpu": 2**18, "cuda": 2**24}
 Model = Callable[[torch.Tensor], torch.Tensor]
 
 
-def default_batch(dim: int, device: str) -> int:
-    """Noisy copies per forward pass for images of `dim` pixels: 64 to 1024 on a CPU for small images, fewer for large."""
-    return int(min(max(PIXELS_PER_BATCH.get(device, 2**22) // dim, 8), 1024))
+def default_batch(dim: int, total: int, device: str) -> int:
+    """Noisy copies per forward pass for images of `dim` pixels of which `total` copies are drawn.
+
+    At most 1024, 2^18 pixels on a CPU and 2^24 on a GPU; then as many equal batches as that takes, so that little or nothing
+    of the last one is padding.
+    """
+    most = min(max(PIXELS_PER_BATCH.get(device, 2**22) // max(dim, 1), 8), 1024)
+    batches = -(-max(total, 1) // most)
+    return -(-max(total, 1) // batches)
 
 
 class Engine:
@@ -31,15 +38,18 @@ class Engine:
     Parameters
     ----------
     model : callable
-        Maps [N, C, H, W] to logits [N, K].  A torch module is put into eval mode while it runs, and copied first if it has
-        to be cast or moved; yours is not changed.
+        Maps [N, C, H, W] to logits [N, K]; a copy's logits must not depend on the others in its batch.  Torch modules, also
+        those inside a function or object, are in eval mode while it runs and get their mode back.  A module that has to be
+        cast or moved is copied first; yours is not changed.
     num_classes : int
         K.
     batch : int, optional
-        Noisy copies per forward pass; default by image size.  Part of the base classifier: another batch size may change
-        the last bit of a logit.
+        Noisy copies per forward pass; default by image size (`default_batch`).  Every pass has exactly this many; the last
+        one of an image is filled up with zeros that do not count.  Part of the base classifier: another batch size may
+        change the last bit of a logit.
     dtype : str, optional
-        "float32", "bfloat16" or "float16": of the model's input and weights; default the model's own.
+        "float32", "bfloat16" or "float16": of the model's input and weights; default the model's own (float32 for a
+        model in float64).
     device : str, optional
         Default: where the model is.
     channels_last : bool
@@ -65,44 +75,42 @@ class Engine:
     ) -> None:
         if not callable(model):
             raise InvalidArgumentError(f"model is {type(model).__name__}; give a callable that maps [N, C, H, W] to [N, K].")
-        if dtype is not None and dtype not in DTYPES:
-            raise InvalidArgumentError(f"dtype={dtype!r} is not known: give one of {', '.join(DTYPES)}.")
+        if dtype is not None:
+            checks.choice("dtype", dtype, DTYPES)
         if backend != "auto":
             backends.get(backend)
-        self.num_classes = checks.whole("num_classes", num_classes, 1)
+        self.num_classes = checks.whole("num_classes", num_classes, 1, 10**7)
         self.batch = None if batch is None else checks.whole("batch", batch, 1, 2**24)
         self.channels_last = bool(channels_last)
         self.backend_name = backend
-        self.mean, self.std = mean, std
-        own = _parameter(model)
-        try:
-            self.device = (
-                torch.device(device) if device is not None else own.device if own is not None else torch.device("cpu")
-            )
-        except RuntimeError as error:
-            raise InvalidArgumentError(f"device={device!r} is not known to torch: {_first_line(error)}") from None
-        if self.device.type == "cuda" and not torch.cuda.is_available():
-            raise InvalidArgumentError(
-                f"device={str(device)!r} was asked for and torch sees no CUDA device: give device='cpu'."
-            )
+        self.mean = None if mean is None else checks.numbers("mean", mean)
+        self.std = None if std is None else checks.numbers("std", std)
+        own = walk.first_parameter(model)
+        self.device = _device(device, own)
         own_dtype = own.dtype if own is not None and own.dtype in DTYPES.values() else torch.float32
         self.torch_dtype = DTYPES[dtype] if dtype is not None else own_dtype
         self.model = _placed(model, own, self.device, self.torch_dtype)
+        self._modules = walk.modules(self.model)
         self._buffer: torch.Tensor | None = None
 
     @property
     def dtype(self) -> str:
         return str(self.torch_dtype).removeprefix("torch.")
 
-    def batch_for(self, dim: int) -> int:
-        return self.batch or default_batch(dim, self.device.type)
+    def batch_for(self, dim: int, total: int) -> int:
+        """Copies per forward pass for images of `dim` pixels of which `total` copies are drawn."""
+        return self.batch or default_batch(dim, total, self.device.type)
 
-    def buffer(self, shape: Sequence[int]) -> torch.Tensor:
+    def check_channels(self, channels: int) -> None:
+        """Raise InvalidArgumentError if mean and std do not fit images of this many channels."""
+        base.normalisation(self.mean, self.std, channels)
+
+    def buffer(self, batch: int, shape: Sequence[int]) -> torch.Tensor:
         """The model's input for one batch of images of `shape` (C, H, W); allocated once, overwritten by every batch."""
-        wanted = (self.batch_for(int(np.prod(shape))), *shape)
-        if self._buffer is None or self._buffer.shape != wanted:
+        if self._buffer is None or self._buffer.shape != (batch, *shape):
+            self._buffer = None
             layout = torch.channels_last if self.channels_last else torch.contiguous_format
-            self._buffer = torch.empty(wanted, dtype=self.torch_dtype, device=self.device, memory_format=layout)
+            self._buffer = torch.empty((batch, *shape), dtype=self.torch_dtype, device=self.device, memory_format=layout)
         return self._buffer
 
     def backend_for(self, x: torch.Tensor, noise: Gaussian) -> backends.Backend:
@@ -120,33 +128,33 @@ class Engine:
     ) -> np.ndarray:
         """Votes of one image [C, H, W]: int64 [len(stages), K] for stages of (stream, number of draws).
 
-        All stages run as one sequence of full batches, of which only the last is shorter.  Every batch is a function of
-        (image, seed, image id, stages, batch) alone, so an interrupted image that is started again gives the same votes.
+        All stages run as one sequence of batches.  Every batch is a function of (image, seed, image id, stages, batch)
+        alone, so an interrupted image that is started again gives the same votes.
         """
         x = image[None].to(self.device)
         backend = self.backend_for(x, noise)
-        buffer = self.buffer(image.shape)
+        total = sum(n for _, n in stages)
+        buffer = self.buffer(self.batch_for(image.numel(), total), image.shape)
         votes = torch.zeros((len(stages), self.num_classes), dtype=torch.int64, device=self.device)
         sigma, ids = np.array([noise.sigma]), np.array([image_id])
-        pieces = [(stage, stream, first, end) for stage, stream, first, end in _pieces(stages, len(buffer))]
-        with evaluating(self.model), torch.inference_mode():
-            at = 0
-            pending: list[tuple[int, int, int]] = []
-            for i, (stage, stream, first, end) in enumerate(pieces):
-                rows = slice(at, at + end - first)
-                backend.perturb(
-                    x, noise, Identity(), sigma=sigma, mean=self.mean, std=self.std, seed=seed, stream=stream, ids=ids,
-                    first=first, count=end - first, out=buffer[rows],
-                )  # fmt: skip
-                pending.append((stage, rows.start, rows.stop))
-                at = rows.stop
-                if at == len(buffer) or i == len(pieces) - 1:
-                    logits = self._logits(buffer[:at], image_id)
-                    for which, begin, stop in pending:
-                        backend.count(logits[begin:stop], votes[which])
-                    if progress is not None:
-                        progress(at)
-                    at, pending = 0, []
+        with evaluating(self._modules), torch.inference_mode():
+            for pieces in _batches(stages, len(buffer)):
+                at = 0
+                for _, stream, first, end in pieces:
+                    backend.perturb(
+                        x, noise, Identity(), sigma=sigma, mean=self.mean, std=self.std, seed=seed, stream=stream, ids=ids,
+                        first=first, count=end - first, out=buffer[at : at + end - first],
+                    )  # fmt: skip
+                    at += end - first
+                if at < len(buffer):
+                    buffer[at:].zero_()
+                logits = self._logits(buffer, image_id)
+                begin = 0
+                for stage, _, first, end in pieces:
+                    backend.count(logits[begin : begin + end - first], votes[stage])
+                    begin += end - first
+                if progress is not None:
+                    progress(at)
         return votes.cpu().numpy()
 
     def _logits(self, batch: torch.Tensor, image_id: int) -> torch.Tensor:
@@ -165,6 +173,11 @@ class Engine:
                 f"the model returned {shown} for a batch of {len(batch)}: it must return logits "
                 f"[{len(batch)}, {self.num_classes}]."
             )
+        if not logits.is_floating_point() or logits.device != batch.device:
+            raise ModelError(
+                f"the model returned {logits.dtype} on {logits.device} for input on {batch.device}: it must return "
+                "floating-point logits there."
+            )
         if logits.shape[1] != self.num_classes:
             raise ModelError(
                 f"the model returns {logits.shape[1]} logits an image and num_classes={self.num_classes}: "
@@ -173,43 +186,62 @@ class Engine:
         return logits
 
 
-def _pieces(stages: Sequence[tuple[int, int]], batch: int) -> Iterator[tuple[int, int, int, int]]:
-    """(stage, stream, first, end) such that consecutive pieces fill batches exactly, the last one perhaps not."""
+def _batches(stages: Sequence[tuple[int, int]], batch: int) -> Iterator[list[tuple[int, int, int, int]]]:
+    """The pieces (stage, stream, first, end) of each batch; every batch is full but perhaps the last."""
+    pieces: list[tuple[int, int, int, int]] = []
     room = batch
     for stage, (stream, n) in enumerate(stages):
         first = 0
         while first < n:
             end = min(n, first + room)
-            yield stage, stream, first, end
-            room = room - (end - first) or batch
+            pieces.append((stage, stream, first, end))
+            room -= end - first
             first = end
+            if room == 0:
+                yield pieces
+                pieces, room = [], batch
+    if pieces:
+        yield pieces
 
 
 @contextlib.contextmanager
-def evaluating(model: object) -> Iterator[None]:
-    """Every torch submodule in eval mode; each one's mode is put back afterwards."""
-    modules = [module for module in model.modules() if module.training] if isinstance(model, torch.nn.Module) else []
-    for module in modules:
+def evaluating(modules: Sequence[torch.nn.Module]) -> Iterator[None]:
+    """The modules in eval mode; each one's mode is put back afterwards."""
+    training = [module for module in modules if module.training]
+    for module in training:
         module.training = False
     try:
         yield
     finally:
-        for module in modules:
+        for module in training:
             module.training = True
 
 
-def _parameter(model: object) -> torch.Tensor | None:
-    if isinstance(model, torch.nn.Module):
-        return next((t for t in (*model.parameters(), *model.buffers()) if t.is_floating_point()), None)
-    return None
+def _device(given: str | torch.device | None, own: torch.Tensor | None) -> torch.device:
+    try:
+        device = torch.device(given) if given is not None else own.device if own is not None else torch.device("cpu")
+    except (RuntimeError, TypeError) as error:
+        raise InvalidArgumentError(f"device={given!r} is not known to torch: {_first_line(error)}") from None
+    if device.type == "cuda":
+        if not torch.cuda.is_available():
+            raise InvalidArgumentError(
+                f"device={str(given)!r} was asked for and torch sees no CUDA device: give device='cpu'."
+            )
+        if device.index is None:
+            device = torch.device("cuda", torch.cuda.current_device())
+        if device.index >= torch.cuda.device_count():
+            raise InvalidArgumentError(
+                f"device={str(given)!r} is not here: torch sees {torch.cuda.device_count()} CUDA device(s)."
+            )
+    return device
 
 
 def _placed(model: Model, own: torch.Tensor | None, device: torch.device, dtype: torch.dtype) -> Model:
-    if own is None or (own.device == device and own.dtype == dtype):
+    if own is None or not isinstance(model, torch.nn.Module) or (own.device == device and own.dtype == dtype):
         return model
     try:
         moved = copy.deepcopy(model)
-        return moved.to(device=device, dtype=dtype)  # type: ignore[attr-defined]
+        return moved.to(device=device, dtype=dtype)
     except Exception as error:
         raise ModelError(
             f"the model could not be copied to {device} as {dtype} ({_first_line(error)}): move it yourself and give its "

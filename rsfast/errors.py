@@ -5,7 +5,14 @@ A message is one sentence or two: what was given · what is allowed · what to d
 
 
 class RsfastError(Exception):
-    """Base class; `except RsfastError` catches everything that rsfast refuses."""
+    """Base class; `except RsfastError` catches everything that rsfast refuses.
+
+    Raised in the middle of a call over several images, `finished` is how many images were completed before and `counts`
+    holds their votes (None if there are none).
+    """
+
+    finished: int = 0
+    counts: object = None
 
 
 class InvalidArgumentError(RsfastError, ValueError):
@@ -21,15 +28,7 @@ class NumericalError(RsfastError, ArithmeticError):
 
 
 class ModelError(RsfastError, RuntimeError):
-    """The model could not be loaded, raised, or returned something that is not a batch of logits.
-
-    `finished` is how many images of the call were completed before; `counts` holds their votes (None if there are none).
-    """
-
-    def __init__(self, message: str, *, finished: int = 0, counts: object = None) -> None:
-        super().__init__(message)
-        self.finished = finished
-        self.counts = counts
+    """The model could not be loaded, raised, or returned something that is not a batch of logits."""
 
 
 class DataError(RsfastError, ValueError):

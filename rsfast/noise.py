@@ -59,6 +59,13 @@ class Gaussian:
 NOISES = {"gaussian": Gaussian}
 
 
+def check(noise: object) -> Gaussian:
+    """`noise` if it is one, else InvalidArgumentError."""
+    if not isinstance(noise, tuple(NOISES.values())):
+        raise InvalidArgumentError(f"noise={noise!r} is not a noise: give rsfast.Gaussian(sigma=0.25), for instance.")
+    return noise  # type: ignore[return-value]
+
+
 def from_dict(fields: dict[str, Any]) -> Gaussian:
     """The noise that `to_dict` described."""
     fields = dict(fields)

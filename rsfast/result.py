@@ -55,11 +55,15 @@ class VoteCounts:
     versions: dict[str, str] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        for name in ("selection", "estimation", "ids"):
+            object.__setattr__(self, name, np.asarray(getattr(self, name), dtype=np.int64))
         for name, most in (("selection", self.n0), ("estimation", self.n)):
             votes = getattr(self, name)
-            if votes.ndim != 2 or len(votes) != len(self.ids) or (votes < 0).any() or (votes.sum(axis=1) > most).any():
+            fits = votes.ndim == 2 and votes.shape[1] > 0 and len(votes) == len(self.ids)
+            if not fits or (votes < 0).any() or (votes.sum(axis=1) > most).any():
                 raise InvalidArgumentError(
-                    f"{name} is not int [B, K] of votes: a row for each of {len(self.ids)} ids, at most {most} votes in it."
+                    f"{name} is not int [B, K] of votes, K at least 1: give a row for each of {len(self.ids)} ids, with at "
+                    f"most {most} votes."
                 )
         if self.selection.shape != self.estimation.shape:
             raise InvalidArgumentError("selection and estimation have different shapes: give votes of the same classes.")
@@ -70,8 +74,7 @@ class VoteCounts:
     @property
     def selected(self) -> Integers:
         """The class with most selection votes (lowest index among equals), ABSTAIN where there is no vote: int64 [B]."""
-        winner = self.selection.argmax(axis=1) if self.selection.size else np.zeros(len(self), dtype=np.int64)
-        return np.where(self.selection.sum(axis=1) > 0, winner, ABSTAIN).astype(np.int64)
+        return np.where(self.selection.sum(axis=1) > 0, self.selection.argmax(axis=1), ABSTAIN).astype(np.int64)
 
 
 @dataclasses.dataclass(frozen=True)

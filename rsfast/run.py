@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,6 +22,7 @@ from .report.table import ResultTable
 from .result import ABSTAIN, Certificate, VoteCounts, dense, sparse
 from .sources.base import Source
 
+SPOT_CHECKS = 64
 STAGES = {"certify": ("selection", "estimation"), "predict": ("prediction",)}
 
 
@@ -95,18 +97,18 @@ def execute(
         )
     if len(source) > 2**32:
         raise InvalidArgumentError(f"{source.name} has {len(source)} images and ids end at 2^32: split it.")
-    manifest = _manifest(plan, level, loaded, source, engine, out)
-    seed = manifest.settings["seed"]
-    streams = [
-        (STREAMS[name], count)
-        for name, count in zip(STAGES[plan.kind], (plan.n0, plan.n)[-len(STAGES[plan.kind]) :], strict=True)
-    ]
+    engine.check_channels(source.shape[0])
     backend = engine.backend_for(torch.empty((1, *source.shape), device=engine.device), plan.noise).name
-    store.open_run(out, manifest)
+    stages = STAGES[plan.kind]
+    draws = (plan.n0, plan.n)[-len(stages) :]
+    streams = [(STREAMS[name], count) for name, count in zip(stages, draws, strict=True)]
+    wanted = _manifest(plan, level, loaded, source, engine, sum(draws))
+    manifest, shard = store.begin(out, wanted, part.shard, part.shards, seed=sampling.check_seed(None))
     problems: list[str] = []
     now = 0
-    with store.Shard(out, part.shard, part.shards) as shard:
+    with shard:
         finished = store.records(out)
+        _check_finished(finished, manifest, source)
         todo = [position for position in positions if position not in finished]
         reporter.begin(len(positions), len(positions) - len(todo))
         try:
@@ -120,29 +122,59 @@ def execute(
                     continue
                 try:
                     votes = engine.votes(
-                        image, plan.noise, seed=seed, image_id=position, stages=streams, progress=reporter.rows
+                        image,
+                        plan.noise,
+                        seed=manifest.settings["seed"],
+                        image_id=position,
+                        stages=streams,
+                        progress=reporter.rows,
                     )
                 except ModelError as error:
                     raise ModelError(f"{error} {now} images were finished now and are stored in {out}.") from error
-                shard.append({
-                    "id": position,
-                    "label": source.label(position),
-                    "selection": sparse(votes[0]) if plan.kind == "certify" else {},
-                    "estimation": sparse(votes[-1]),
-                    "n0": plan.n0,
-                    "n": plan.n,
-                    "seed": seed,
-                    "model": loaded.sha256[:16],
-                    "config": manifest.fingerprint[:16],
-                    "backend": backend,
-                    "versions": manifest.versions,
-                    "seconds": round(time.perf_counter() - began, 6),
-                })  # fmt: skip
+                shard.append(
+                    {
+                        "id": position,
+                        "label": source.label(position),
+                        "image": _sha256(image),
+                        "selection": sparse(votes[0]) if plan.kind == "certify" else {},
+                        "estimation": sparse(votes[-1]),
+                        "n0": plan.n0,
+                        "n": plan.n,
+                        "seed": manifest.settings["seed"],
+                        "model": loaded.sha256[:16],
+                        "config": manifest.fingerprint[:16],
+                        "backend": backend,
+                        "versions": sampling.versions(),
+                        "seconds": round(time.perf_counter() - began, 6),
+                    }
+                )
                 now += 1
                 reporter.image()
         finally:
             reporter.end()
     return Outcome(before=len(positions) - len(todo), now=now, problems=problems)
+
+
+def _sha256(image: torch.Tensor) -> str:
+    return hashlib.sha256(image.contiguous().numpy().tobytes()).hexdigest()[:16]
+
+
+def _check_finished(finished: dict[int, dict[str, Any]], manifest: store.Manifest, source: Source) -> None:
+    """Stored images must be of this run, and look as they did: of at most SPOT_CHECKS of them the pixels are read again."""
+    for position, record in finished.items():
+        if record["config"] != manifest.fingerprint[:16]:
+            raise StoreError(f"image {position} was stored by another run in the same directory. Use another --out.")
+    ids = sorted(finished)
+    for position in ids[:: max(1, -(-len(ids) // SPOT_CHECKS))]:
+        try:
+            same = position < len(source) and _sha256(_image(source, position)) == finished[position]["image"]
+        except DataError:
+            same = False
+        if not same:
+            raise StoreError(
+                f"image {position} of {source.name} is not the one that was certified: results of different data are not "
+                "mixed. Use another --out."
+            )
 
 
 def _image(source: Source, position: int) -> torch.Tensor:
@@ -152,26 +184,23 @@ def _image(source: Source, position: int) -> torch.Tensor:
     return sampling.check_images(image[None], (0.0, 1.0), "certify")[0]
 
 
-def _manifest(plan: Plan, level: float, loaded: LoadedModel, source: Source, engine: Engine, out: Path) -> store.Manifest:
-    seed = plan.seed
-    if seed is None and (out / "run.json").exists():
-        seed = store.read_manifest(out).settings.get("seed")
+def _manifest(plan: Plan, level: float, loaded: LoadedModel, source: Source, engine: Engine, total: int) -> store.Manifest:
     settings: dict[str, Any] = {
         "alpha": level,
-        "batch": engine.batch_for(int(np.prod(source.shape))),
+        "batch": engine.batch_for(int(np.prod(source.shape)), total),
         "channels_last": engine.channels_last,
         "device": engine.device.type,
         "dtype": engine.dtype,
-        "mean": None if engine.mean is None else list(engine.mean),
+        "mean": list(engine.mean or [0.0] * source.shape[0]),
         "n": plan.n,
         "noise": plan.noise.to_dict(),
         "num_classes": plan.num_classes,
-        "seed": sampling.check_seed(seed),
+        "seed": plan.seed,
         "shape": list(source.shape),
-        "std": None if engine.std is None else list(engine.std),
+        "std": list(engine.std or [1.0] * source.shape[0]),
     }
     if plan.kind == "certify":
-        settings |= {"bound": plan.bound, "n0": plan.n0, "norm": "inf" if plan.norm == np.inf else plan.norm}
+        settings |= {"bound": plan.bound, "n0": plan.n0, "norm": "inf" if plan.norm == np.inf else float(plan.norm)}
     return store.Manifest(
         kind=plan.kind,
         settings=settings,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import secrets
 from collections.abc import Callable, Iterable, Sequence
 
@@ -12,6 +13,7 @@ from . import checks
 from .engine import Engine, Model
 from .errors import InvalidArgumentError, ModelError
 from .noise import STREAMS, Gaussian
+from .noise import check as check_noise
 from .result import VoteCounts
 from .version import VERSION
 
@@ -32,6 +34,8 @@ def check_images(x: object, value_range: Range, caller: str) -> torch.Tensor:
     """Images as float32 [B, C, H, W], finite and inside `value_range`."""
     try:
         images = x if isinstance(x, torch.Tensor) else torch.from_numpy(np.ascontiguousarray(x))
+        if images.layout != torch.strided or images.device.type == "meta":
+            raise TypeError
     except (TypeError, ValueError):
         raise InvalidArgumentError(f"x is {type(x).__name__}; {caller}() takes a tensor or array (B, C, H, W).") from None
     if images.ndim != 4:
@@ -47,21 +51,27 @@ def check_images(x: object, value_range: Range, caller: str) -> torch.Tensor:
         raise InvalidArgumentError(
             f"x[{int((~finite).nonzero()[0])}] holds NaN or infinity: repair or leave out that image."
         )
-    if value_range is not None:
-        low, high = value_range
+    if value_range is None:
+        value_range = (-1e30, 1e30)  # beyond, sums of squares overflow float32
+    low, high = checks.numbers("value_range", value_range)[:2] if np.size(value_range) == 2 else (math.nan, math.nan)
+    if not low < high:
+        raise InvalidArgumentError(f"value_range={value_range!r} is not a range: give (low, high) or None.")
+    if not bool(((images >= low) & (images <= high)).all()):
         outside = ((images < low) | (images > high)).flatten(1).any(dim=1)
-        if bool(outside.any()):
-            b = int(outside.nonzero()[0])
-            raise InvalidArgumentError(
-                f"x[{b}] reaches from {float(images[b].min()):g} to {float(images[b].max()):g}, outside the declared range "
-                f"[{low:g}, {high:g}]: rescale it, or give value_range=(low, high) or None."
-            )
+        b = int(outside.nonzero()[0])
+        raise InvalidArgumentError(
+            f"x[{b}] reaches from {float(images[b].min()):g} to {float(images[b].max()):g}, outside the declared range "
+            f"[{low:g}, {high:g}]: rescale it, or give value_range=(low, high) or None."
+        )
     return images
 
 
 def check_ids(ids: Iterable[int] | None, images: int) -> np.ndarray:
     """Ids as int64 [B], distinct, below 2^32; 0 … B - 1 if not given."""
-    array = np.arange(images) if ids is None else np.asarray(list(ids))
+    try:
+        array = np.arange(images) if ids is None else np.asarray(list(ids))
+    except (TypeError, ValueError):
+        raise InvalidArgumentError(f"ids={ids!r} is not a sequence: give one integer for each of {images} images.") from None
     if array.shape != (images,) or (images and not np.issubdtype(array.dtype, np.integer)):
         raise InvalidArgumentError(
             f"ids has shape {array.shape} {array.dtype}: give one integer for each of {images} images."
@@ -86,17 +96,44 @@ def draw(
     ids: np.ndarray,
     stages: Sequence[tuple[str, int]],
     progress: Callable[[int, int], None] | None = None,
-) -> tuple[np.ndarray, ModelError | None]:
-    """Votes int64 [finished images, stages, K], and the error that stopped the rest, if one did."""
+) -> VoteCounts:
+    """Votes of all images, for the selection and estimation (or only the prediction) draws named in `stages`.
+
+    Whatever stops it in the middle carries the finished images: `error.finished`, `error.counts`.
+    """
+    engine.check_channels(images.shape[1])
     streams = [(STREAMS[name], n) for name, n in stages]
     votes = np.zeros((len(images), len(stages), engine.num_classes), dtype=np.int64)
+
+    def collected(finished: int) -> VoteCounts:
+        first = images[:1].to(engine.device)
+        return VoteCounts(
+            selection=votes[:finished, 0] if len(stages) > 1 else np.zeros_like(votes[:finished, 0]),
+            estimation=votes[:finished, -1],
+            n0=stages[0][1] if len(stages) > 1 else 0,
+            n=stages[-1][1],
+            ids=ids[:finished],
+            noise=noise,
+            seed=seed,
+            dim=first.numel(),
+            backend=engine.backend_for(first, noise).name,
+            dtype=engine.dtype,
+            batch=engine.batch_for(first.numel(), sum(n for _, n in stages)),
+            device=engine.device.type,
+            versions=versions(),
+        )
+
     for b, image in enumerate(images):
         report = None if progress is None else (lambda rows, done=b: progress(done, rows))
         try:
             votes[b] = engine.votes(image, noise, seed=seed, image_id=int(ids[b]), stages=streams, progress=report)
-        except ModelError as error:
-            return votes[:b], error
-    return votes, None
+        except BaseException as error:
+            if b > 0:
+                error.finished, error.counts = b, collected(b)  # type: ignore[attr-defined]
+                if isinstance(error, ModelError):
+                    error.args = (f"{error} {b} images were finished; error.counts holds their votes.",)
+            raise
+    return collected(len(images))
 
 
 def sample_counts(
@@ -154,8 +191,10 @@ def sample_counts(
     InvalidArgumentError
         Bad arguments or images; nothing has been drawn.
     ModelError
-        The model raised or returned something else than logits.  `error.finished` says how many images were done and
-        `error.counts` holds their votes.
+        The model raised or returned something else than logits.
+
+        Whatever stops a call in the middle, `error.finished` says how many images were done and `error.counts` holds their
+        votes.
     BackendUnavailableError
         The backend that was named cannot run.
 
@@ -164,62 +203,13 @@ def sample_counts(
     Ties and NaN: a copy votes for its largest logit, among equal ones for the lowest class index; a copy whose logits hold
     a NaN votes for no class but counts as drawn, so bounds stay valid.
     """
+    noise = check_noise(noise)
     images = check_images(x, value_range, "sample_counts")
     n0, n = checks.whole("n0", n0, 0, 2**32 - 1), checks.whole("n", n, 1, 2**32 - 1)
     image_ids = check_ids(ids, len(images))
-    seed = check_seed(seed)
     engine = Engine(
         model, num_classes=num_classes, batch=batch, dtype=dtype, device=device, channels_last=channels_last,
         backend=backend, mean=mean, std=std,
     )  # fmt: skip
-    votes, error = draw(
-        engine,
-        images,
-        noise=noise,
-        seed=seed,
-        ids=image_ids,
-        stages=[("selection", n0), ("estimation", n)],
-        progress=progress,
-    )
-    counts = collect(engine, images, votes, noise=noise, seed=seed, ids=image_ids, n0=n0, n=n)
-    if error is not None:
-        raise stopped(error, counts)
-    return counts
-
-
-def collect(
-    engine: Engine,
-    images: torch.Tensor,
-    votes: np.ndarray,
-    *,
-    noise: Gaussian,
-    seed: int,
-    ids: np.ndarray,
-    n0: int,
-    n: int,
-) -> VoteCounts:
-    """VoteCounts of the finished images."""
-    dim = int(images[0].numel())
-    return VoteCounts(
-        selection=votes[:, 0],
-        estimation=votes[:, -1],
-        n0=n0,
-        n=n,
-        ids=ids[: len(votes)],
-        noise=noise,
-        seed=seed,
-        dim=dim,
-        backend=engine.backend_for(images[:1].to(engine.device), noise).name,
-        dtype=engine.dtype,
-        batch=engine.batch_for(dim),
-        device=engine.device.type,
-        versions=versions(),
-    )
-
-
-def stopped(error: ModelError, counts: VoteCounts) -> ModelError:
-    """The same error, carrying the votes of the images that were finished before."""
-    kept = f" {len(counts)} images were finished; error.counts holds their votes." if len(counts) else ""
-    new = ModelError(f"{error}{kept}", finished=len(counts), counts=counts if len(counts) else None)
-    new.__cause__ = error.__cause__
-    return new
+    stages = [("selection", n0), ("estimation", n)]
+    return draw(engine, images, noise=noise, seed=check_seed(seed), ids=image_ids, stages=stages, progress=progress)

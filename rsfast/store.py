@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import errno
 import hashlib
 import json
 import os
+import secrets
 import time
 import zlib
 from collections.abc import Iterator
@@ -26,6 +28,7 @@ except ImportError:  # Windows: nothing keeps two writers apart there
     fcntl = None  # type: ignore[assignment]
 
 FORMAT = 1
+FIRST_NAMED = ("noise", "n", "n0", "alpha", "seed", "num_classes", "dtype")  # others may follow from these
 SYNC_EVERY = 1.0  # seconds between fsync calls: a power cut loses at most these; a kill loses nothing
 
 
@@ -61,7 +64,7 @@ def read_manifest(path: Path) -> Manifest:
     """The manifest of a run directory; StoreError if there is none, or it is damaged or of a newer format."""
     file = path / "run.json"
     try:
-        fields = json.loads(file.read_text())
+        fields = json.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise StoreError(f"{path} is not a run directory: it has no run.json.") from None
     except OSError as error:
@@ -80,29 +83,94 @@ def read_manifest(path: Path) -> Manifest:
     return manifest
 
 
-def open_run(path: Path, manifest: Manifest) -> Manifest:
-    """Create the run directory, or check that the one that is there belongs to the same run.
+def begin(path: Path, manifest: Manifest, index: int = 0, of: int = 1, **defaults: Any) -> tuple[Manifest, Shard]:
+    """Create the run directory, or check that the one that is there belongs to the same run, and open a shard of it.
 
-    Returns the manifest on disk.  Raises StoreError naming the first thing that differs.
+    Parameters
+    ----------
+    manifest : Manifest
+        What is to be run.  A setting that is None takes the value of the run that is there, or of `defaults` for a new one.
+    index, of : int
+        The shard.
+
+    Returns
+    -------
+    The manifest as it stands on disk, and the open shard.
+
+    Raises
+    ------
+    StoreError
+        Naming the first thing that differs.  A run that holds no image yet and is not being written may still be changed.
     """
-    if (path / "run.json").exists():
-        there = read_manifest(path)
-        _refuse_difference(path, there, manifest)
-        return there
-    if path.exists() and (not path.is_dir() or any(path.glob("counts-*.jsonl"))):
-        raise StoreError(f"{path} exists and is not a run directory: give another --out.")
+    _make_directory(path)
+    with _locked(path):
+        there = read_manifest(path) if (path / "run.json").exists() else None
+        adopted = {
+            key: value if value is not None else (there.settings.get(key) if there is not None else defaults.get(key))
+            for key, value in manifest.settings.items()
+        }
+        here = dataclasses.replace(manifest, settings=adopted)
+        if there is None or (there.fingerprint != here.fingerprint and not _begun(path)):
+            _write_atomically(path / "run.json", json.dumps(here.to_dict(), indent=1, sort_keys=True) + "\n")
+            there = here
+        _refuse_difference(path, there, here)
+        return there, Shard(path, index, of)
+
+
+def _make_directory(path: Path) -> None:
     try:
+        if path.exists() and not (path / "run.json").exists() and (not path.is_dir() or any(path.glob("counts-*.jsonl"))):
+            raise StoreError(f"{path} exists and is not a run directory: give another --out.")
         path.mkdir(parents=True, exist_ok=True)
-        _write_atomically(path / "run.json", json.dumps(manifest.to_dict(), indent=1, sort_keys=True) + "\n")
     except OSError as error:
         raise StoreError(f"{path} cannot be written: {error.strerror or error}.") from None
-    return manifest
+
+
+@contextlib.contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Only one process at a time creates or changes run.json."""
+    handle = -1
+    try:
+        handle = os.open(path, os.O_RDONLY)
+        _lock(handle, wait=True)
+        yield
+    except OSError as error:
+        raise StoreError(f"{path} cannot be written: {error.strerror or error}.") from None
+    finally:
+        if handle >= 0:
+            os.close(handle)
+
+
+def _lock(handle: int, *, wait: bool) -> bool:
+    """Whether the file is ours now.  Where the file system has no locks, it is taken to be."""
+    if fcntl is None:
+        return True
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+    except BlockingIOError:
+        return False
+    except OSError as error:
+        if error.errno not in (errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK, errno.EINVAL):
+            raise
+    return True
+
+
+def _begun(path: Path) -> bool:
+    """Whether any image is stored, or any shard is being written."""
+    for file in path.glob("counts-*.jsonl"):
+        handle = os.open(file, os.O_RDONLY)
+        try:
+            if not _lock(handle, wait=False) or any(True for _ in _lines(file, file.read_bytes())):
+                return True
+        finally:
+            os.close(handle)
+    return False
 
 
 def _refuse_difference(path: Path, there: Manifest, here: Manifest) -> None:
     if there.kind != here.kind:
         raise StoreError(f"run '{path.name}' is a {there.kind} run, this call is {here.kind}. Use another --out.")
-    for what in sorted({*there.settings, *here.settings}):
+    for what in dict.fromkeys((*FIRST_NAMED, *sorted({*there.settings, *here.settings}))):
         old, new = there.settings.get(what), here.settings.get(what)
         if old != new:
             raise StoreError(
@@ -120,6 +188,8 @@ def _refuse_difference(path: Path, there: Manifest, here: Manifest) -> None:
             f"{here.data['name']} {here.data['fingerprint'][:8]}…; results of different data are not mixed. "
             "Use another --out."
         )
+    if there.fingerprint != here.fingerprint:
+        raise StoreError(f"run '{path.name}' was started with other settings than this call's. Use another --out.")
 
 
 def _shown(value: Any) -> str:
@@ -127,8 +197,8 @@ def _shown(value: Any) -> str:
 
 
 def _write_atomically(file: Path, text: str) -> None:
-    scratch = file.with_name(f".{file.name}.{os.getpid()}")
-    with scratch.open("w") as out:
+    scratch = file.with_name(f".{file.name}.{secrets.token_hex(8)}")
+    with scratch.open("w", encoding="utf-8") as out:
         out.write(text)
         out.flush()
         os.fsync(out.fileno())
@@ -175,7 +245,7 @@ class Shard:
     Parameters
     ----------
     path : Path
-        Run directory (see `open_run`).
+        Run directory (see `begin`).
     index, of : int
         This is shard `index` of `of`.
 
@@ -191,10 +261,7 @@ class Shard:
             self._handle = os.open(self.file, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
         except OSError as error:
             raise StoreError(f"{self.file} cannot be written: {error.strerror or error}.") from None
-        try:
-            if fcntl is not None:
-                fcntl.flock(self._handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        if not _lock(self._handle, wait=False):
             os.close(self._handle)
             raise StoreError(
                 f"shard {index} of {of} of run '{path.name}' is being written by another process: wait for it, or split the "

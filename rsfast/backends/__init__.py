@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import torch
 
-from ..errors import BackendUnavailableError, InvalidArgumentError
+from .. import checks
+from ..errors import BackendUnavailableError
 from ..noise import Gaussian
 from ..transforms import Identity
 from .base import Backend
@@ -23,9 +24,7 @@ BACKENDS: dict[str, Backend] = {
 
 def get(name: str) -> Backend:
     """The backend of that name (raises InvalidArgumentError if there is none)."""
-    if name not in BACKENDS:
-        raise InvalidArgumentError(f"backend={name!r} is not known: give 'auto' or one of {', '.join(BACKENDS)}.")
-    return BACKENDS[name]
+    return BACKENDS[checks.choice("backend", name, BACKENDS)]
 
 
 def choose(name: str, x: torch.Tensor, noise: Gaussian, transform: Identity | None = None) -> Backend:
@@ -57,6 +56,8 @@ def choose(name: str, x: torch.Tensor, noise: Gaussian, transform: Identity | No
 
 def available(device: str | torch.device = "cpu") -> dict[str, str | None]:
     """For each backend None if it can draw Gaussian noise for images on `device`, else the reason in one sentence."""
+    if torch.device(device).type == "cuda" and not torch.cuda.is_available():
+        return dict.fromkeys(BACKENDS, "torch sees no CUDA device here")
     x = torch.empty((0, 1, 1, 1), device=torch.device(device))
     return {name: backend.why_not(x, Gaussian(1.0), Identity()) for name, backend in BACKENDS.items()}
 

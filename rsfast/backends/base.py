@@ -19,6 +19,7 @@ from typing import Protocol
 import numpy as np
 import torch
 
+from .. import checks
 from ..errors import InvalidArgumentError
 from ..noise import Gaussian
 from ..transforms import Identity
@@ -61,7 +62,7 @@ class Backend(Protocol):
         """Add each row's vote into `votes` (int64): logits [N, K] into votes [K], or [B * N, K] into votes [B, K].
 
         A row votes for its largest logit; among equal ones for the lowest class index.  A row that holds a NaN votes
-        for no class.
+        for no class.  Logits are compared as float32 (16-bit ones exactly; float64 ones are rounded first).
         """
 
 
@@ -140,19 +141,17 @@ def prepare(
     pixels = x.to(torch.float32)
     scale = np.repeat(sigma[:, None], channels, axis=1)
     if mean is not None or std is not None:
-        shift = torch.tensor([0.0] * channels if mean is None else list(mean), dtype=torch.float32)
-        divisor = torch.tensor([1.0] * channels if std is None else list(std), dtype=torch.float32)
-        if len(shift) != channels or len(divisor) != channels:
-            raise InvalidArgumentError(
-                f"mean has {len(shift)} and std {len(divisor)} entries; give one for each of the {channels} channels."
-            )
-        if not bool(torch.isfinite(shift).all()) or not bool(((divisor > 0) & torch.isfinite(divisor)).all()):
-            raise InvalidArgumentError("mean and std must be finite, and std positive; give the training set's values.")
+        shift, divisor = normalisation(mean, std, channels)
         scale = scale / divisor.double().numpy()
         pixels = (pixels - shift.to(x.device)[:, None, None]) / divisor.to(x.device)[:, None, None]
+    scale = round_up_to_float32(scale)
+    if not ((scale > 0) & np.isfinite(scale)).all():
+        raise InvalidArgumentError(
+            f"sigma is {sigma.min():g} … {sigma.max():g}; give positive noise levels of ordinary size."
+        )
     return Rows(
         pixels=pixels.reshape(images, channels, height * width).contiguous(),
-        scale=round_up_to_float32(scale),
+        scale=scale,
         ids=ids.astype(np.uint32),
         seed=seed,
         stream=stream,
@@ -161,6 +160,29 @@ def prepare(
         out=out,
         channels_last=channels_last,
     )
+
+
+def normalisation(
+    mean: Sequence[float] | None, std: Sequence[float] | None, channels: int
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """mean and std as float32 [channels]; 0 and 1 where not given.
+
+    std from 1e-6 to 1e6 and mean up to 1e6: beyond, ordinary pixels would overflow float32.
+    """
+    shift = checks.numbers("mean", (0.0,) * channels if mean is None else mean, channels)
+    divisor = checks.numbers("std", (1.0,) * channels if std is None else std, channels)
+    if max(map(abs, shift)) > 1e6 or min(divisor) < 1e-6 or max(divisor) > 1e6:
+        raise InvalidArgumentError(
+            f"mean={list(shift)}, std={list(divisor)}: give the training set's values, std positive (from 1e-6 to 1e6)."
+        )
+    return torch.tensor(shift, dtype=torch.float32), torch.tensor(divisor, dtype=torch.float32)
+
+
+def unsupported(noise: Gaussian, transform: Identity) -> str | None:
+    """Why no backend draws this yet, or None."""
+    if type(noise) is not Gaussian:
+        return f"it draws Gaussian noise and this is {type(noise).__name__}"
+    return None if type(transform) is Identity else f"it shows whole images and the transform is {type(transform).__name__}"
 
 
 def check_votes(logits: torch.Tensor, votes: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

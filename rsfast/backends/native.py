@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from importlib import resources
+from pathlib import Path
 
 import torch
 
@@ -17,6 +19,22 @@ try:
 except ImportError as error:
     _C = None  # type: ignore[assignment]
     _import_error = str(error)
+
+
+def sources_hash() -> str | None:
+    """Hash of csrc/ in a source checkout, None in an installed package."""
+    folder = Path(__file__).parents[2] / "csrc"
+    if not (folder / "module.cpp").is_file():
+        return None
+    digest = hashlib.sha256()
+    for path in sorted(folder.glob("*.[ch]pp")):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+if _C is not None and sources_hash() not in (None, _C.sources):
+    _C = None  # type: ignore[assignment]
+    _import_error = "it was built from older sources than the checkout's: build it again"
 
 CASTS = {torch.float32: "float32", torch.bfloat16: "bfloat16", torch.float16: "float16"}
 
@@ -39,11 +57,15 @@ class NativeBackend:
     def why_not(self, x: torch.Tensor, noise: Gaussian, transform: Identity) -> str | None:
         if _C is None:
             return why_missing()
-        return None if x.device.type == "cpu" else f"it draws on the CPU and x is on {x.device}"
+        if x.device.type != "cpu":
+            return f"it draws on the CPU and x is on {x.device}"
+        return base.unsupported(noise, transform)
 
     def perturb(self, x: torch.Tensor, noise: Gaussian, transform: Identity, **call) -> None:  # type: ignore[no-untyped-def]
         _require()
         rows = base.prepare(x, **call)
+        if rows.total == 0:
+            return
         pixels, out, cast = rows.pixels.numpy(), base.numpy_words(rows.memory()), CASTS[rows.out.dtype]
 
         def job(begin: int, end: int) -> None:

@@ -8,6 +8,7 @@ import torch
 from numba import float32, int32, njit, types, uint16, uint32, uint64
 from numba.extending import intrinsic
 
+from .. import numerics  # noqa: F401  chooses where compiled code is kept
 from ..kernels import coefficients as const
 from ..noise import Gaussian
 from ..transforms import Identity
@@ -193,10 +194,14 @@ class NumbaBackend:
     name = "numba"
 
     def why_not(self, x: torch.Tensor, noise: Gaussian, transform: Identity) -> str | None:
-        return None if x.device.type == "cpu" else f"it draws on the CPU and x is on {x.device}"
+        if x.device.type != "cpu":
+            return f"it draws on the CPU and x is on {x.device}"
+        return base.unsupported(noise, transform)
 
     def perturb(self, x: torch.Tensor, noise: Gaussian, transform: Identity, **call) -> None:  # type: ignore[no-untyped-def]
         rows = base.prepare(x, **call)
+        if rows.total == 0:
+            return
         k0, k1 = np.uint32(rows.seed & 0xFFFFFFFF), np.uint32(rows.seed >> 32)
         pixels, out = rows.pixels.numpy(), base.numpy_words(rows.memory())
         cast = CASTS[rows.out.dtype]

@@ -77,7 +77,9 @@ class ReferenceBackend:
     name = "reference"
 
     def why_not(self, x: torch.Tensor, noise: Gaussian, transform: Identity) -> str | None:
-        return None if x.device.type == "cpu" else f"it draws on the CPU and x is on {x.device}"
+        if x.device.type != "cpu":
+            return f"it draws on the CPU and x is on {x.device}"
+        return base.unsupported(noise, transform)
 
     def perturb(self, x: torch.Tensor, noise: Gaussian, transform: Identity, **call) -> None:  # type: ignore[no-untyped-def]
         rows = base.prepare(x, **call)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import os
 
@@ -28,9 +29,11 @@ class TritonBackend:
     def why_not(self, x: torch.Tensor, noise: Gaussian, transform: Identity) -> str | None:
         if importlib.util.find_spec("triton") is None:
             return "triton is not installed (pip install rsfast[triton]; CUDA builds of torch bring it)"
-        if interpreting():
-            return None if x.device.type == "cpu" else "TRITON_INTERPRET=1 is set, which is for tensors on the CPU"
-        return None if x.device.type == "cuda" else f"it draws on a CUDA device and x is on {x.device}"
+        if interpreting() and x.device.type != "cpu":
+            return "TRITON_INTERPRET=1 is set, which is for tensors on the CPU"
+        if not interpreting() and x.device.type != "cuda":
+            return f"it draws on a CUDA device and x is on {x.device}"
+        return base.unsupported(noise, transform)
 
     def perturb(self, x: torch.Tensor, noise: Gaussian, transform: Identity, **call) -> None:  # type: ignore[no-untyped-def]
         _require(self.why_not(x, noise, transform))
@@ -42,26 +45,29 @@ class TritonBackend:
         if rows.total == 0 or size == 0:
             return
         all_tiles = -(-size // 64)
-        tiles = min(_next_power_of_two(all_tiles), 1024 if interpreting() else 8)
-        out = rows.memory()
-        perturb_kernel[(rows.total, -(-all_tiles // tiles))](
-            rows.pixels,
-            torch.from_numpy(rows.scale).to(x.device),
-            torch.from_numpy(rows.ids.astype("int64")).to(x.device),
-            out.view(torch.int16) if out.dtype == torch.bfloat16 else out,
-            size,
-            plane,
-            rows.first,
-            rows.count,
-            rows.stream,
-            rows.seed & 0xFFFFFFFF,
-            rows.seed >> 32,
-            C=channels,
-            CHANNELS_LAST=rows.channels_last,
-            BFLOAT16=out.dtype == torch.bfloat16,
-            TILES=tiles,
-            enable_fp_fusion=False,
+        tiles = min(
+            _next_power_of_two(all_tiles), 1024 if interpreting() else max(8, _next_power_of_two(all_tiles // 65535))
         )
+        out = rows.memory()
+        with _on(x.device):
+            perturb_kernel[(rows.total, -(-all_tiles // tiles))](
+                rows.pixels,
+                torch.from_numpy(rows.scale).to(x.device),
+                torch.from_numpy(rows.ids.astype("int64")).to(x.device),
+                out.view(torch.int16) if out.dtype == torch.bfloat16 else out,
+                size,
+                plane,
+                rows.first,
+                rows.count,
+                rows.stream,
+                rows.seed & 0xFFFFFFFF,
+                rows.seed >> 32,
+                C=channels,
+                CHANNELS_LAST=rows.channels_last,
+                BFLOAT16=out.dtype == torch.bfloat16,
+                TILES=tiles,
+                enable_fp_fusion=False,
+            )
 
     def count(self, logits: torch.Tensor, votes: torch.Tensor) -> None:
         _require(None if interpreting() or logits.device.type == "cuda" else f"logits are on {logits.device}")
@@ -73,9 +79,15 @@ class TritonBackend:
             return
         width = _next_power_of_two(classes)
         height = max(1, 2**16 // width) if interpreting() else rows_per_program(width)
-        count_kernel[(-(-rows // height),)](
-            logits, table, rows, classes, rows // len(table), ROWS=height, CLASSES=width, enable_fp_fusion=False
-        )
+        with _on(logits.device):
+            count_kernel[(-(-rows // height),)](
+                logits, table, rows, classes, rows // len(table), ROWS=height, CLASSES=width, enable_fp_fusion=False
+            )
+
+
+def _on(device: torch.device) -> contextlib.AbstractContextManager[object]:
+    """Triton launches on the current device; make it the tensors'."""
+    return torch.cuda.device(device) if device.type == "cuda" else contextlib.nullcontext()
 
 
 def _require(reason: str | None) -> None:

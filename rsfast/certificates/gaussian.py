@@ -52,7 +52,7 @@ def cohen_l2(
     1.163174
     """
     p_lower = checks.floats("p_lower", p_lower, 0.0, 1.0, "probabilities from 0 to 1")
-    sigma = checks.floats("sigma", sigma, np.finfo(float).tiny, 1e300, "positive, finite noise levels")
+    sigma = checks.floats("sigma", sigma, 1e-280, 1e280, "positive noise levels, from 1e-280 to 1e280")
     if q_upper is None:
         q_upper = np.where(p_lower >= 0.5, 1.0 - p_lower, np.nextafter(1.0 - p_lower, 2.0))  # exact, or rounded up
     else:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import io
+import os
 import sys
+from typing import NoReturn
 
 import click
 
@@ -29,17 +32,34 @@ for command in (info, demo, certify, predict, status, recertify, report, export)
 
 
 def main() -> None:
-    """Entry point: one clear sentence and a non-zero exit for everything that rsfast refuses."""
+    """Entry point: one clear sentence and a non-zero exit for everything that goes wrong."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal without Unicode shows ? where a sign is missing
     try:
         cli(standalone_mode=False)
     except click.exceptions.Abort:
-        click.echo("rsfast: stopped. Finished images are kept; the same command continues.", err=True)
-        sys.exit(130)
+        _fail("stopped. Finished images are kept; the same command continues.", 130)
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)
     except click.exceptions.Exit as exit_:
         sys.exit(exit_.exit_code)
     except RsfastError as error:
-        click.echo(f"rsfast: {error}", err=True)
-        sys.exit(1)
+        _fail(str(error), 1)
+    except BrokenPipeError:
+        sys.stderr.close()  # whoever read our output has gone
+        sys.exit(141)
+    except Exception as error:
+        if os.environ.get("RSFAST_TRACEBACK"):
+            raise
+        text = " ".join(str(error).split())
+        _fail(
+            f"{type(error).__name__}: {text}. Stored images are kept; RSFAST_TRACEBACK=1 shows where this came from.",
+            1,
+        )
+
+
+def _fail(sentence: str, code: int) -> NoReturn:
+    click.echo(f"rsfast: {sentence}", err=True)
+    sys.exit(code)

@@ -24,6 +24,7 @@ def demo(out: str, images: int, n: int) -> None:
 
     from .. import models, sources
     from ..engine import Engine
+    from ..errors import StoreError
     from ..noise import Gaussian
     from ..report import write_tsv
     from ..run import Part, Plan, execute, result_table
@@ -34,6 +35,10 @@ def demo(out: str, images: int, n: int) -> None:
 
     keep_freed_memory()
     folder = Path(out)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StoreError(f"{folder} cannot be written: {error.strerror or error}.") from None
     weights = folder / "model.safetensors"
     if not weights.exists():
         train = sources.load("digits", split="train")
@@ -43,7 +48,6 @@ def demo(out: str, images: int, n: int) -> None:
         network = models.build("small-cnn", num_classes=10, channels=1)
         click.echo(f"training small-cnn on {len(train)} handwritten digits with sigma = {SIGMA} noise, {EPOCHS} epochs …")
         train_with_noise(network, x, y, sigma=SIGMA, epochs=EPOCHS, learning_rate=4e-3)
-        folder.mkdir(parents=True, exist_ok=True)
         scratch = weights.with_suffix(".partial")
         save_file(network.state_dict(), scratch)
         scratch.replace(weights)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import click
 
 WITHOUT_NATIVE = (
-    "cost: noise and votes come from numba instead, the same bits, for 4 s of compilation at first use and about 1.1 to 1.6 "
-    "times the time per draw",
+    "cost: noise and votes come from numba instead, the same bits: seconds of compilation at first use, then up to "
+    "1.3 times the time per draw (bench/results, noise-path)",
     "to get it: install a C++17 compiler, then RSFAST_BUILD_EXT=1 pip install --force-reinstall --no-deps .",
 )
 

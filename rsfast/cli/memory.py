@@ -16,5 +16,7 @@ def keep_freed_memory() -> None:
     """
     with contextlib.suppress(OSError, AttributeError, TypeError):
         mallopt = ctypes.CDLL(None).mallopt
-        mallopt(M_MMAP_THRESHOLD, MOST)
+        for most in (MOST, 2**25):  # older glibc takes no more than 32 MiB
+            if mallopt(M_MMAP_THRESHOLD, most):
+                break
         mallopt(M_TRIM_THRESHOLD, MOST)

@@ -71,10 +71,10 @@ what_to_run = combined(
     click.option("--checkpoint", type=click.Path(), help="Weights of an architecture: .safetensors or a torch state dict."),
     click.option("--data", required=True, help="digits, FILE.npz, cifar10:PATH, mnist:FOLDER, or an image folder."),
     click.option("--split", type=click.Choice(["test", "train"]), help="Of digits, cifar10 and mnist.  [default: test]"),
-    click.option("--resize", type=int, help="Image folders: scale the shorter side to this many pixels."),
-    click.option("--crop", type=int, help="Image folders: cut the central square of this size."),
+    click.option("--resize", type=click.IntRange(min=1), help="Image folders: scale the shorter side to this many pixels."),
+    click.option("--crop", type=click.IntRange(min=1), help="Image folders: cut the central square of this size."),
     click.option("--gray", is_flag=True, help="Image folders: read as one channel."),
-    click.option("--num-classes", type=int, help="Of the model.  [default: of the data]"),
+    click.option("--num-classes", type=click.IntRange(min=1, max=10**7), help="Of the model.  [default: of the data]"),
     click.option("--mean", type=FloatList(), help="Per channel, for models that do not normalise: 0.4914,0.4822,0.4465."),
     click.option("--std", type=FloatList(), help="Per channel."),
 )  # fmt: skip

@@ -135,13 +135,13 @@ def _write_report(tables: list[ResultTable], radii: list[float] | None, folder: 
     from ..errors import DataError, StoreError
     from ..report import certified_accuracy, default_radii, write_page, write_plot
 
-    certified = [table for table in tables if table.radius is not None and len(table)]
+    certified = [table for table in tables if table.radius is not None and len(table) and table.labelled]
     if not certified:
-        raise DataError("there is nothing to plot: no run or log with certified images was given.")
+        raise DataError("there is nothing to plot: no run or log with certified images and labels was given.")
     radii = radii or default_radii(certified)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with (folder / "certified_accuracy.csv").open("w", newline="") as out:
+        with (folder / "certified_accuracy.csv").open("w", newline="", encoding="utf-8") as out:
             writer = csv.writer(out, lineterminator="\n")
             writer.writerow(["name", *[f"{r:g}" for r in radii]])
             writer.writerows([table.name, *[f"{a:.6f}" for a in certified_accuracy(table, radii)]] for table in certified)

@@ -95,12 +95,13 @@ def _run(make_plan: Any, samples_per_image: int, options: dict[str, Any]) -> Non
             f"--num-classes {classes} is less than the {source.num_classes} classes of {source.name}."
         )
     loaded = models.load(options["model"], checkpoint=options["checkpoint"], num_classes=classes, channels=source.shape[0])
+    movable = torch.cuda.is_available() and isinstance(loaded.model, torch.nn.Module)
     engine = Engine(
         loaded.model,
         num_classes=classes,
         batch=options["batch"],
         dtype=options["dtype"],
-        device=options["device"] or ("cuda" if torch.cuda.is_available() else "cpu"),
+        device=options["device"] or ("cuda" if movable else None),
         channels_last=options["channels_last"],
         backend=options["backend"],
         mean=options["mean"],

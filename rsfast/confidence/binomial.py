@@ -106,9 +106,7 @@ BOUNDS: dict[str, Callable[[ArrayLike, ArrayLike, ArrayLike], Bound]] = {"cloppe
 
 def bound(name: str, count: ArrayLike, n: ArrayLike, alpha: ArrayLike) -> Bound:
     """The bound of that name (see BOUNDS) on a probability seen `count` times in `n`."""
-    if name not in BOUNDS:
-        raise InvalidArgumentError(f"bound={name!r} is not known: give one of {', '.join(BOUNDS)}.")
-    return BOUNDS[name](count, n, alpha)
+    return BOUNDS[checks.choice("bound", name, BOUNDS)](count, n, alpha)
 
 
 def prediction_pvalue(count_a: ArrayLike, count_b: ArrayLike) -> Floats:

@@ -110,8 +110,8 @@ def _made(module: str, attribute: str, num_classes: int | None) -> object:
         factory = importlib.import_module(module)
         for part in attribute.split("."):
             factory = getattr(factory, part)
-    except (ImportError, AttributeError) as error:
-        raise ModelError(f"model {module}:{attribute} cannot be imported: {error}") from error
+    except (Exception, SystemExit) as error:  # importing runs the user's code
+        raise ModelError(f"model {module}:{attribute} cannot be imported: {type(error).__name__}: {error}") from error
     if not callable(factory):
         raise ModelError(f"model {module}:{attribute} is {type(factory).__name__}: name a function that returns the model.")
     import inspect
@@ -122,7 +122,7 @@ def _made(module: str, attribute: str, num_classes: int | None) -> object:
         takes = False
     try:
         model = factory(num_classes=num_classes) if takes and num_classes is not None else factory()
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise ModelError(f"{module}:{attribute}() raised {type(error).__name__}: {error}") from error
     if not callable(model):
         raise ModelError(f"{module}:{attribute}() returned {type(model).__name__}: return a callable [N, C, H, W] → [N, K].")
@@ -160,7 +160,10 @@ def _read(path: Path) -> bytes:
 
 
 def _fill(model: torch.nn.Module, path: Path, spec: str) -> None:
-    _read(path)
+    try:
+        path.open("rb").close()
+    except OSError as error:
+        raise ModelError(f"{path} cannot be read: {error.strerror or error}.") from None
     try:
         if path.suffix == ".safetensors":
             from safetensors.torch import load_file
@@ -174,17 +177,19 @@ def _fill(model: torch.nn.Module, path: Path, spec: str) -> None:
     for key in ("state_dict", "model"):
         if isinstance(state, dict) and isinstance(state.get(key), dict):
             state = state[key]
-    if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
+    if not isinstance(state, dict) or not all(isinstance(k, str) and isinstance(v, torch.Tensor) for k, v in state.items()):
         raise ModelError(f"{path} does not hold a state dict: save model.state_dict().")
     try:
-        model.load_state_dict({_bare(key, state): value for key, value in state.items()})
+        model.load_state_dict(_unwrapped(state, set(model.state_dict())))
     except RuntimeError as error:
         lines = [line.strip() for line in str(error).splitlines()[1:3]]
         raise ModelError(f"{path} does not fit {spec}: {' '.join(lines)}") from error
 
 
-def _bare(key: str, state: dict[str, torch.Tensor]) -> str:
-    for prefix in sorted(PREFIXES, key=len, reverse=True):
-        if all(name.startswith(prefix) for name in state):
-            return key.removeprefix(prefix)
-    return key
+def _unwrapped(state: dict[str, torch.Tensor], wanted: set[str]) -> dict[str, torch.Tensor]:
+    """The state dict without the prefix that a wrapper put before every name, if the names do not fit as they are."""
+    for prefix in ("", *PREFIXES):
+        bare = {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
+        if len(bare) == len(state) and set(bare) == wanted:
+            return bare
+    return state

@@ -40,7 +40,7 @@ def read_log(file: Path, name: str | None = None) -> ResultTable:
         With the line that cannot be read.
     """
     try:
-        text = file.read_text()
+        text = file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"{file} cannot be read: {error}.") from None
     if not text.startswith(("idx\tlabel\tpredict", "idx,label,predict")):

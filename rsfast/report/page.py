@@ -22,7 +22,7 @@ def _row(cells: Sequence[str], tag: str = "td") -> str:
 
 def write_page(tables: Sequence[ResultTable], radii: Sequence[float], file: Path, title: str = "Certified accuracy") -> None:
     """Write the report; it needs no other file and no network."""
-    certified = [table for table in tables if table.radius is not None and len(table)]
+    certified = [table for table in tables if table.radius is not None and len(table) and table.labelled]
     head = ["", "images", "abstained", *[f"r = {r:g}" for r in radii], "ACR"]
     lines = [
         _row([
@@ -53,6 +53,6 @@ rounding the certificate does not cover.</p>
 </body></html>
 """
     try:
-        file.write_text(page)
+        file.write_text(page, encoding="utf-8")
     except OSError as error:
         raise StoreError(f"{file} cannot be written: {error.strerror or error}.") from None

@@ -23,7 +23,7 @@ def _figure(tables: Sequence[ResultTable]) -> Any:
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
     for table in tables:
-        if table.radius is None or len(table) == 0:
+        if table.radius is None or len(table) == 0 or not table.labelled:
             continue
         steps = np.unique(np.concatenate([[0.0], table.radius[table.correct & np.isfinite(table.radius)]]))
         # The curve is the share certified at r or more: it steps down just behind each radius.

@@ -35,6 +35,11 @@ class ResultTable:
         return len(self.idx)
 
     @property
+    def labelled(self) -> bool:
+        """Whether the true labels are known; without them there is no accuracy."""
+        return bool((self.label >= 0).any()) or len(self) == 0
+
+    @property
     def abstained(self) -> NDArray[np.bool_]:
         return self.predict == ABSTAIN
 
@@ -45,6 +50,8 @@ def certified_accuracy(table: ResultTable, radii: Sequence[float]) -> NDArray[np
         raise InvalidArgumentError(f"{table.name} holds no finished images: run `rsfast certify` first.")
     if table.radius is None:
         raise InvalidArgumentError(f"{table.name} holds predictions without radii: certify to get a certified accuracy.")
+    if not table.labelled:
+        raise InvalidArgumentError(f"{table.name} has no labels, and accuracy needs them.")
     return np.array([float(np.mean(table.correct & (table.radius >= r))) for r in radii])
 
 
@@ -60,7 +67,9 @@ def default_radii(tables: Sequence[ResultTable]) -> list[float]:
     largest = max((float(t.radius.max()) for t in tables if t.radius is not None and len(t)), default=0.0)
     if not math.isfinite(largest):
         largest = 4.0
-    step = next(step for step in (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0**300) if largest / step <= 11)
+    if largest > 55:  # not a radius that a norm of images gives; any grid will do
+        return [0.0, largest / 2, largest]
+    step = next(step for step in (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0) if largest / step <= 11)
     return [round(i * step, 6) for i in range(int(largest / step) + 1)]
 
 
@@ -74,7 +83,12 @@ def text_table(tables: Sequence[ResultTable], radii: Sequence[float]) -> str:
     for table in tables:
         share = float(table.abstained.mean()) if len(table) else math.nan
         line = f"{table.name:{width}}  {len(table):6d}  {share:7.3f}"
-        if table.radius is None:
+        if not table.labelled:
+            certified_share = (
+                "" if table.radius is None else f", median radius {floor_decimals(float(np.median(table.radius)), 4)}"
+            )
+            line += f"  no labels, so no accuracy{certified_share}"
+        elif table.radius is None:
             line += f"  {float(table.correct.mean()) if len(table) else math.nan:8.3f}"
         elif len(table):
             line += "".join(f"  {accuracy:7.3f}" for accuracy in certified_accuracy(table, radii))
@@ -95,7 +109,7 @@ def _cells(table: ResultTable, i: int) -> list[str]:
 def _write(table: ResultTable, file: Path, delimiter: str) -> None:
     columns = [column for column in COLUMNS if column != "radius" or table.radius is not None]
     try:
-        with file.open("w", newline="") as out:
+        with file.open("w", newline="", encoding="utf-8") as out:
             writer = csv.writer(out, delimiter=delimiter, lineterminator="\n")
             writer.writerow(columns)
             writer.writerows(_cells(table, i) for i in range(len(table)))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gzip
 import struct
-import zipfile
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -37,7 +37,7 @@ def npz(path: Path) -> ArraySource:
             names = {name.lower(): name for name in file.files}
             images = next((file[names[key]] for key in ("x", "images") if key in names), None)
             labels = next((file[names[key]] for key in ("y", "labels") if key in names), None)
-    except (ValueError, TypeError, AttributeError, EOFError, zipfile.BadZipFile, OSError) as error:
+    except Exception as error:  # a damaged archive fails in many ways
         raise DataError(f"{path} is not a readable .npz file: {error}.") from None
     if images is None:
         raise DataError(f"{path} holds {', '.join(names) or 'nothing'}: name the images x and the labels y.")
@@ -82,11 +82,13 @@ def _idx(file: Path) -> np.ndarray:
     if file.suffix == ".gz":
         try:
             data = gzip.decompress(data)
-        except (OSError, EOFError) as error:
+        except (OSError, EOFError, zlib.error) as error:
             raise DataError(f"{file} is not a readable gzip file: {error}.") from None
     if len(data) < 4 or data[:3] != b"\0\0\x08":
         raise DataError(f"{file} is not an idx file of bytes: it does not begin with 00 00 08.")
     axes = data[3]
+    if len(data) < 4 + 4 * axes:
+        raise DataError(f"{file} ends within its header: it is torn.")
     shape = struct.unpack(f">{axes}I", data[4 : 4 + 4 * axes])
     if len(data) != 4 + 4 * axes + int(np.prod(shape)):
         raise DataError(f"{file} announces {shape} bytes and holds {len(data) - 4 - 4 * axes}: it is torn.")

@@ -29,7 +29,10 @@ class Source(Protocol):
         """Its label, or None if the source has none."""
 
     def fingerprint(self) -> str:
-        """Hex digits that change when the images, their order or their preparation do."""
+        """Hex digits that change when the images' names, number, shape or preparation do.
+
+        Not their pixels: a run stores those of every finished image as a hash of its own.
+        """
 
 
 class ArraySource:
@@ -40,8 +43,8 @@ class ArraySource:
             images = images[:, None]
         if images.ndim != 4:
             raise DataError(f"{name} holds images of shape {images.shape}: give [N, H, W] or [N, C, H, W].")
-        if len(images) == 0:
-            raise DataError(f"{name} holds no images.")
+        if images.size == 0:
+            raise DataError(f"{name} holds no images (shape {images.shape}).")
         if not (images.dtype == np.uint8 or np.issubdtype(images.dtype, np.floating)):
             raise DataError(f"{name} holds {images.dtype} images: give uint8, or floating point in [0, 1].")
         if labels is not None:
@@ -49,6 +52,10 @@ class ArraySource:
             if labels.shape != (len(images),) or not np.issubdtype(labels.dtype, np.integer):
                 raise DataError(
                     f"{name} holds {len(images)} images and labels {labels.shape} {labels.dtype}: give one integer each."
+                )
+            if labels.min() < 0 or labels.max() >= 10**7:
+                raise DataError(
+                    f"{name} holds labels from {labels.min()} to {labels.max()}: give classes from 0 to 10^7 - 1."
                 )
         self.name = name
         self.images = images
@@ -77,11 +84,7 @@ class ArraySource:
         return None if self.labels is None else int(self.labels[index])
 
     def fingerprint(self) -> str:
-        digest = hashlib.sha256(f"{self.images.dtype} {self.images.shape}\n".encode())
-        digest.update(np.ascontiguousarray(self.images).tobytes())
-        if self.labels is not None:
-            digest.update(np.ascontiguousarray(self.labels).astype(np.int64).tobytes())
-        return digest.hexdigest()
+        return hashlib.sha256(f"{self.images.dtype} {self.images.shape} {self.labels is None}".encode()).hexdigest()
 
 
 def read(path: Path) -> bytes:

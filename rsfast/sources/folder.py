@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,16 @@ from numpy.typing import NDArray
 from ..errors import DataError
 
 ENDINGS = {".png", ".jpg", ".jpeg", ".bmp", ".ppm", ".pgm", ".webp", ".tif", ".tiff"}
+
+
+def _listing(path: Path) -> tuple[list[Path], list[str]]:
+    """Image files, sorted, and the subfolders, sorted; links are followed, hidden names left out."""
+    files = []
+    for folder, subfolders, names in os.walk(path, followlinks=True):
+        subfolders[:] = [name for name in subfolders if not name.startswith(".")]
+        files += [Path(folder, name) for name in names if not name.startswith(".") and Path(name).suffix.lower() in ENDINGS]
+    classes = sorted(entry.name for entry in path.iterdir() if entry.is_dir() and not entry.name.startswith("."))
+    return sorted(files), classes
 
 
 class FolderSource:
@@ -29,18 +40,19 @@ class FolderSource:
             raise DataError(f"{path} is not a folder: give the folder that holds one subfolder per class.")
         self.path, self.resize, self.crop, self.mode = path, resize, crop, mode
         try:
-            self.files = sorted(file for file in path.rglob("*") if file.suffix.lower() in ENDINGS and file.is_file())
+            self.files, classes = _listing(path)
         except OSError as error:
             raise DataError(f"{path} cannot be listed: {error.strerror or error}.") from None
         if not self.files:
             raise DataError(f"{path} holds no images ({', '.join(sorted(ENDINGS))}).")
         nested = [file.relative_to(path).parts for file in self.files]
-        classes = sorted({parts[0] for parts in nested if len(parts) > 1})
-        if classes and any(len(parts) == 1 for parts in nested):
+        if any(len(parts) > 1 for parts in nested) and any(len(parts) == 1 for parts in nested):
             raise DataError(f"{path} holds images both beside and inside subfolders: put each into its class's subfolder.")
-        self.classes = classes
-        self.labels = [classes.index(parts[0]) for parts in nested] if classes else None
-        self.num_classes = len(classes) or None
+        labelled = len(nested[0]) > 1
+        number = {name: i for i, name in enumerate(classes)}
+        self.classes = classes if labelled else []
+        self.labels = [number[parts[0]] for parts in nested] if labelled else None
+        self.num_classes = len(classes) if labelled else None
         self.name = path.name
         self.shape = self._shape()
 
@@ -60,10 +72,9 @@ class FolderSource:
         return image
 
     def fingerprint(self) -> str:
-        """Of names, sizes and preparation: reading every file of a large folder would take longer than certifying it."""
         digest = hashlib.sha256(f"{self.resize} {self.crop} {self.mode}\n".encode())
         for file in self.files:
-            digest.update(f"{file.relative_to(self.path).as_posix()} {file.stat().st_size}\n".encode())
+            digest.update(f"{file.relative_to(self.path).as_posix()}\n".encode())
         return digest.hexdigest()
 
     def _shape(self) -> tuple[int, int, int]:
@@ -84,6 +95,8 @@ class FolderSource:
         file = self.files[index]
         try:
             with Image.open(file) as opened:
+                if opened.mode.startswith(("I", "F")):
+                    raise ValueError(f"its pixels are of mode {opened.mode}, only 8-bit images are taken")
                 picture = opened.convert(self.mode)
         except (OSError, UnidentifiedImageError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
             raise DataError(f"{file} cannot be read as an image: {error}.") from None

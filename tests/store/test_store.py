@@ -1,5 +1,6 @@
 """Run directories: append-only, one writer, torn ends dropped, damage and mixtures refused."""
 
+import errno
 import json
 import os
 
@@ -24,9 +25,16 @@ def record(image, votes=90):
     return {"id": image, "label": 1, "selection": {"1": 10}, "estimation": {"1": votes, "0": 100 - votes}, "seconds": 0.5}
 
 
+def begun(path, **changes):
+    """Begin a run and close its shard again."""
+    there, shard = store.begin(path, manifest(**changes), seed=77)
+    shard.close()
+    return there
+
+
 @pytest.fixture
 def run(tmp_path):
-    store.open_run(tmp_path / "run", manifest())
+    begun(tmp_path / "run")
     return tmp_path / "run"
 
 
@@ -140,9 +148,9 @@ def test_a_full_disk_leaves_whole_lines_only(run, monkeypatch):
 def test_a_directory_that_cannot_be_written_is_refused(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(StoreError, match="not a run directory"):
-        store.open_run(tmp_path / "file", manifest())
+        begun(tmp_path / "file")
     with pytest.raises(StoreError, match="cannot be written"):
-        store.open_run(tmp_path / "file" / "run", manifest())
+        begun(tmp_path / "file" / "run")
 
 
 @pytest.mark.parametrize(
@@ -159,13 +167,15 @@ def test_a_directory_that_cannot_be_written_is_refused(tmp_path):
     ],
 )
 def test_another_model_or_setting_is_refused_in_one_sentence(run, change, message):
+    written(run, 1)
     with pytest.raises(StoreError, match=message) as caught:
-        store.open_run(run, manifest(**change))
+        begun(run, **change)
     assert "Use another --out" in str(caught.value)
 
 
 def test_versions_and_names_may_change(run):
-    store.open_run(run, manifest(versions={"rsfast": "0.2.0"}, model={"name": "renamed", "sha256": "ab" * 32}))
+    written(run, 1)
+    begun(run, versions={"rsfast": "0.2.0"}, model={"name": "renamed", "sha256": "ab" * 32})
 
 
 def test_an_edited_manifest_is_refused(run):
@@ -186,3 +196,38 @@ def test_a_damaged_manifest_is_refused(run, text):
 def test_a_folder_without_a_manifest_is_not_a_run(tmp_path):
     with pytest.raises(StoreError, match=r"no run\.json"):
         store.read_manifest(tmp_path)
+
+
+def settings(**changes):
+    return {"settings": {"n": 100, "n0": 10, "seed": 3, "noise": {"name": "gaussian", "sigma": 0.25}} | changes}
+
+
+def test_a_run_without_images_may_still_be_changed(run):
+    assert begun(run, **settings(n=200)).settings["n"] == 200
+    assert store.read_manifest(run).settings["n"] == 200
+    with store.Shard(run), pytest.raises(StoreError, match="n=200, this call has n=300"):
+        begun(run, **settings(n=300))  # somebody is at work
+
+
+def test_a_seed_that_is_not_given_is_drawn_once_and_adopted(tmp_path):
+    assert begun(tmp_path / "a", **settings(seed=None)).settings["seed"] == 77
+    there, shard = store.begin(tmp_path / "a", manifest(**settings(seed=None)), 1, 2, seed=88)
+    shard.close()
+    assert there.settings["seed"] == 77
+
+
+def test_numbers_that_are_equal_but_written_differently_do_not_split_a_run(run):
+    written(run, 1)
+    with pytest.raises(StoreError, match="other settings"):
+        begun(run, **settings(n=100.0))
+
+
+@pytest.mark.parametrize("code", [errno.ENOSYS, errno.ENOTSUP, errno.ENOLCK])
+def test_file_systems_without_locks_are_written_all_the_same(tmp_path, monkeypatch, code):
+    def flock(*_):
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(store.fcntl, "flock", flock)
+    begun(tmp_path / "run")
+    written(tmp_path / "run", 1)
+    assert sorted(store.records(tmp_path / "run")) == [1]
