@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -20,9 +21,8 @@ def candidates(name: str, shape: tuple[int, int, int], images: int, n: int) -> d
     torch.manual_seed(0)
     model = build(name, num_classes=10, channels=shape[0]).eval()
     x = torch.rand(images, *shape)
-    batch = default_batch(x[0].numel(), "cpu")
-    whole, rest = divmod(N0 + n, batch)
-    batches = [torch.rand(batch, *shape)] * whole + ([torch.rand(rest, *shape)] if rest else [])
+    batch = default_batch(x[0].numel(), N0 + n, "cpu")
+    batches = [torch.rand(batch, *shape)] * -(-(N0 + n) // batch)
 
     def certify() -> Any:
         return rs.certify(model, x, noise=rs.Gaussian(0.25), num_classes=10, n0=N0, n=n, seed=0)
@@ -44,6 +44,6 @@ def measure() -> Iterator[dict[str, Any]]:
             results = timing.summary(seconds, baseline="forward", per=images * (N0 + n), unit="us")
             overhead = 100 * (1 / results["certify"]["times_faster_than_forward"] - 1)
             yield {
-                "model": name, "shape": shape, "images": images, "n0": N0, "n": n, "batch": default_batch(shape[0] * shape[1] * shape[2], "cpu"),
+                "model": name, "shape": shape, "images": images, "n0": N0, "n": n, "batch": default_batch(math.prod(shape), N0 + n, "cpu"),
                 "threads": threads, "unit": "us per sample", "overhead_percent": overhead, "results": results,
             }  # fmt: skip

@@ -188,10 +188,8 @@ def end_to_end() -> list[dict[str, Any]]:
 
         def forward(model: Any = model, noisy: torch.Tensor = noisy, n: int = n, batch: int = batch) -> None:
             with torch.inference_mode():
-                for _ in range((n + 100) // batch):
+                for _ in range(-(-(n + 100) // batch)):
                     model(noisy)
-                if (n + 100) % batch:
-                    model(noisy[: (n + 100) % batch])
 
         backend = certify().counts.backend
         ms = median_ms({"certify": certify, "forward": forward}, rounds=7)

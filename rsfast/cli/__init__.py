@@ -53,13 +53,12 @@ def main() -> None:
     except Exception as error:
         if os.environ.get("RSFAST_TRACEBACK"):
             raise
-        text = " ".join(str(error).split())
         _fail(
-            f"{type(error).__name__}: {text}. Stored images are kept; RSFAST_TRACEBACK=1 shows where this came from.",
+            f"{type(error).__name__}: {error}. Stored images are kept; RSFAST_TRACEBACK=1 shows where this came from.",
             1,
         )
 
 
 def _fail(sentence: str, code: int) -> NoReturn:
-    click.echo(f"rsfast: {sentence}", err=True)
+    click.echo(f"rsfast: {' '.join(sentence.split())}", err=True)
     sys.exit(code)

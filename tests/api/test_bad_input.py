@@ -66,6 +66,23 @@ def with_value(value):
         ({"mean": [0.5, 0.5], "std": [1.0]}, "one for each of the 1 channels"),
         ({"std": [0.0]}, "std positive"),
         ({"model": "resnet"}, "model is str; give a callable"),
+        ({"noise": 0.25}, "noise=0.25 is not a noise: give rsfast.Gaussian"),
+        ({"value_range": 1}, "value_range=1 is not a range"),
+        ({"value_range": (1, 0)}, "is not a range"),
+        ({"value_range": (0, 1, 2)}, "is not a range"),
+        ({"value_range": None, "x": X * 1e38}, "outside the declared range"),
+        ({"mean": 0.5}, "mean=0.5 is not a sequence of numbers"),
+        ({"mean": ["a"]}, "is not a sequence of numbers"),
+        ({"mean": [float("nan")]}, "holds NaN or infinity"),
+        ({"std": [1e-39]}, "std positive"),
+        ({"ids": 5}, "ids=5 is not a sequence"),
+        ({"norm": [2, 3]}, "is an array: give one norm"),
+        ({"bound": ["clopper-pearson"]}, "is not known"),
+        ({"dtype": [1]}, "is not known"),
+        ({"device": [1]}, "is not known to torch"),
+        ({"x": X.to_sparse()}, "takes a tensor or array"),
+        ({"x": X.to("meta")}, "takes a tensor or array"),
+        ({"num_classes": 10**13}, "num_classes=10000000000000 is not allowed"),
     ],
 )
 def test_certify_refuses(changes, message):
@@ -129,6 +146,36 @@ def test_a_model_that_raises_at_once_has_nothing_to_keep():
     assert caught.value.counts is None
 
 
+@pytest.mark.parametrize("error", [KeyboardInterrupt, MemoryError, rs.BackendUnavailableError])
+def test_whatever_stops_a_call_carries_the_finished_images(error):
+    calls = []
+
+    def stops(batch):
+        calls.append(len(batch))
+        if len(calls) == 3:
+            raise error("now")
+        return batch.flatten(1)[:, :2]
+
+    with pytest.raises((error, rs.ModelError)) as caught:
+        certify(x=torch.rand(4, 1, 4, 4), model=stops, batch=110)
+    assert caught.value.finished == 2
+    assert len(caught.value.counts) == 2
+
+
+def test_means_from_a_generator_last_for_the_whole_call():
+    call = {"noise": rs.Gaussian(0.25), "num_classes": 2, "n0": 5, "n": 50, "seed": 0, "batch": 11}
+    first = rs.sample_counts(lambda x: x.flatten(1)[:, :2], X, mean=[0.5], **call)
+    again = rs.sample_counts(lambda x: x.flatten(1)[:, :2], X, mean=(m for m in [0.5]), **call)
+    assert (first.estimation == again.estimation).all()
+
+
+def test_votes_in_lists_are_taken():
+    counts = rs.VoteCounts(
+        selection=[[9, 1]], estimation=[[90, 10]], n0=10, n=100, ids=[0], noise=rs.Gaussian(1.0), seed=0, dim=4
+    )
+    assert rs.certify_counts(counts, alpha=0.01).radius[0] > 0.8
+
+
 def test_a_cuda_device_that_is_not_there_is_refused():
     if torch.cuda.is_available():
         pytest.skip("this machine has one")
@@ -146,6 +193,13 @@ def test_impossible_counts_are_refused():
     votes = np.array([[5, 6]])
     good = {"n0": 20, "n": 20, "ids": np.array([0]), "noise": rs.Gaussian(1.0), "seed": 0, "dim": 4}
     rs.VoteCounts(selection=votes, estimation=votes, **good)
-    for changes in ({"n": 10}, {"n0": 10}, {"ids": np.array([0, 1])}, {"selection": -votes}, {"selection": votes[:, :1]}):
+    for changes in (
+        {"n": 10},
+        {"n0": 10},
+        {"ids": np.array([0, 1])},
+        {"selection": -votes},
+        {"selection": votes[:, :1]},
+        {"selection": votes[:, :0], "estimation": votes[:, :0]},
+    ):
         with pytest.raises(rs.InvalidArgumentError):
             rs.VoteCounts(**({"selection": votes, "estimation": votes} | good | changes))

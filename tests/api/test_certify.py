@@ -186,6 +186,32 @@ def test_normalisation_and_layout_reach_the_model(channels_last, rng):
     assert [len(batch) for batch in seen] == [2, 2]
 
 
+def test_every_forward_pass_has_the_same_size_and_the_filling_does_not_vote(rng):
+    sizes = []
+
+    def look(x):
+        sizes.append(len(x))
+        return x.flatten(1)[:, :2]
+
+    counts = rs.sample_counts(look, images(rng, 2), noise=rs.Gaussian(0.5), num_classes=2, n0=10, n=100, batch=32)
+    assert sizes == [32] * 8
+    assert counts.selection.sum(axis=1).tolist() == [10, 10]
+    assert counts.estimation.sum(axis=1).tolist() == [100, 100]
+
+
+def test_modules_inside_a_function_run_in_eval_mode_too(rng):
+    net = torch.nn.Sequential(torch.nn.Dropout(0.5), torch.nn.Flatten(), torch.nn.Linear(16, 2)).train()
+    modes = []
+
+    def model(x):
+        modes.append(net.training)
+        return net(x)
+
+    rs.sample_counts(model, images(rng, 1), noise=rs.Gaussian(0.5), num_classes=2, n0=1, n=10)
+    assert modes == [False]
+    assert net.training
+
+
 def test_numpy_images_are_taken(rng):
     x = images(rng, 2)
     call = {"noise": rs.Gaussian(0.5), "num_classes": 2, "n0": 5, "n": 50, "seed": 1}

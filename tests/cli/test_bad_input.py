@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from rsfast import run
 from rsfast.run import read_run
 from rsfast.store import records
 
@@ -60,6 +61,15 @@ def refused(result, message):
         (("--backend", "gpu"), "backend='gpu' is not known"),
         (("--mean", "a,b"), "not a list of numbers"),
         (("--mean", "0.5,0.5", "--std", "1"), "one for each of the 1 channels"),
+        (("--mean", "nan"), "holds NaN or infinity"),
+        (("--std", "1e-40"), "std positive"),
+        (("--num-classes", "0"), "--num-classes"),
+        (("--crop", "0"), "--crop"),
+        (("--resize", "-4"), "--resize"),
+        (("--model", "setup.:f"), "cannot be imported"),
+        (("--model", "tests.reference.factories:exits"), "raised SystemExit"),
+        (("--data", "x" * 300 + ".npz"), "File name too long"),
+        (("--out", "/dev/null/run"), "cannot be written"),
     ],
 )
 def test_certify_refuses(rsfast, tmp_path, change, message):
@@ -90,12 +100,63 @@ def test_an_unreadable_file_in_a_folder_stops_nothing_else(rsfast, tmp_path):
     result = rsfast(*call)
     refused(result, "1.png cannot be read as an image")
     assert read_run(tmp_path / "run").counts.ids.tolist() == [0, 2, 3]
+    Image.new("RGB", (8, 8), (9, 9, 9)).save(tmp_path / "d" / "cat" / "1.png")
+    assert rsfast(*call).code == 0  # repaired, the same command runs it
+    assert read_run(tmp_path / "run").counts.ids.tolist() == [0, 1, 2, 3]
+
+
+def test_images_that_changed_after_they_were_certified_are_refused(rsfast, tmp_path):
+    x = np.arange(5 * 16, dtype=np.uint8).reshape(5, 1, 4, 4)
+    np.savez(tmp_path / "d.npz", x=x, y=np.arange(5))
+    call = ("certify", *PIXELS, "--data", tmp_path / "d.npz", *SMALL, "--out", tmp_path / "run")
+    assert rsfast(*call, "--count", 3).code == 0
+    x[1, 0, 0, 0] += 1
+    np.savez(tmp_path / "d.npz", x=x, y=np.arange(5))
+    refused(rsfast(*call), "image 1 of d.npz is not the one that was certified")
+
+
+def test_a_failed_first_attempt_does_not_hold_the_directory(rsfast, tmp_path):
+    call = (
+        "certify",
+        "--model",
+        "tests.reference.factories:linear",
+        "--data",
+        "digits",
+        *SMALL,
+        "--count",
+        2,
+        "--out",
+        tmp_path / "r",
+    )
+    refused(rsfast(*call, "--num-classes", 12), "give num_classes=10")
+    assert rsfast(*call, "--num-classes", 10).code == 0
+
+
+def test_an_unexpected_failure_is_one_sentence(rsfast, tmp_path, monkeypatch):
+    def broken(*_, **__):
+        raise MemoryError("no room for 3 GB")
+
+    monkeypatch.setattr(run, "execute", broken)
+    result = rsfast("certify", *PIXELS, "--data", "digits", *SMALL, "--count", 1, "--out", tmp_path / "run")
+    refused(result, "MemoryError: no room for 3 GB. Stored images are kept")
+
+
+def test_unlabelled_images_have_no_accuracy(rsfast, tmp_path):
+    np.savez(tmp_path / "d.npz", x=np.zeros((3, 4, 4), np.uint8))
+    run = ("--data", tmp_path / "d.npz", *SMALL, "--num-classes", 4, "--out", tmp_path / "run")
+    assert rsfast("certify", *PIXELS, *run).code == 0
+    result = rsfast("report", tmp_path / "run")
+    assert "no labels, so no accuracy" in result.out
+    refused(rsfast("report", tmp_path / "run", "--out", tmp_path / "out"), "nothing to plot")
 
 
 @pytest.mark.parametrize(
     ("arrays", "message"),
     [
         ({"x": np.zeros((0, 1, 4, 4), np.uint8)}, "holds no images"),
+        ({"x": np.zeros((5, 1, 0, 8), np.uint8)}, "holds no images"),
+        ({"x": np.zeros((2, 4, 4), np.uint8), "y": np.array([1, 10**13])}, "labels from 1 to 10000000000000"),
+        ({"x": np.zeros((2, 4, 4), np.uint8), "y": np.array([1, 2**63], np.uint64)}, "labels from 1 to"),
         ({"x": np.zeros((2, 4), np.uint8)}, "images of shape (2, 4)"),
         ({"x": np.zeros((2, 4, 4), np.int64)}, "int64 images"),
         ({"x": np.zeros((2, 4, 4), np.uint8), "y": np.zeros(3, int)}, "labels (3,)"),

@@ -222,3 +222,42 @@ def test_demo_runs_small(rsfast, tmp_path, monkeypatch):
     files = {file.name for file in (tmp_path / "demo").iterdir()}
     assert {"model.safetensors", "results.tsv", "report.html", "certified_accuracy.png", "certified_accuracy.svg"} <= files
     assert "ACR" in result.out
+
+
+def test_a_demo_is_continued_by_certify(rsfast, tmp_path, monkeypatch):
+    monkeypatch.setattr(sys.modules["rsfast.cli.demo"], "EPOCHS", 1)
+    out = tmp_path / "demo"
+    assert rsfast("demo", "--out", out, "--images", 2, "--n", 50).code == 0
+    call = (
+        "certify",
+        "--model",
+        "small-cnn",
+        "--checkpoint",
+        out / "model.safetensors",
+        "--data",
+        "digits",
+        "--sigma",
+        0.25,
+    )
+    result = rsfast(*call, "--n", 50, "--seed", 0, "--count", 4, "--quiet", "--out", out)
+    assert result.code == 0, result.err
+    assert rsfast("demo", "--out", out, "--images", 5, "--n", 50).code == 0
+    assert read_run(out).counts.ids.tolist() == [0, 1, 2, 3, 4]
+
+
+def test_shards_started_together_without_a_seed_share_one(spawn, tmp_path):
+    call = ("certify", *LINEAR, "--sigma", 0.25, "--n0", 5, "--n", 50, "--count", 6, "--quiet", "--out", tmp_path / "run")
+    processes = [spawn(*call, "--shard", f"{i}/3") for i in range(3)]
+    for process in processes:
+        assert process.wait(120) == 0, process.stderr.read()
+    assert read_run(tmp_path / "run").counts.ids.tolist() == list(range(6))
+
+
+def test_the_default_batches_are_equal_and_waste_little():
+    from rsfast.engine import default_batch
+
+    for dim, total in ((64, 10_100), (3072, 1100), (150_528, 100_100), (64, 3), (3072, 100_100)):
+        batch = default_batch(dim, total, "cpu")
+        passes = -(-total // batch)
+        assert batch <= 1024
+        assert passes * batch - total < passes

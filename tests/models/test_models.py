@@ -1,6 +1,8 @@
 """Architectures, checkpoints, exported programs, fingerprints."""
 
+import collections
 import copy
+import functools
 
 import pytest
 import torch
@@ -127,3 +129,107 @@ def test_libraries_that_are_missing_are_named():
     assert "small-cnn" in models.ARCHITECTURES
     with pytest.raises(ModelError, match=r"needs timm: pip install rsfast\[vision\]"):
         build("timm:vit_base", num_classes=10, channels=3)
+
+
+class Scaled(torch.nn.Module):
+    def __init__(self, scale):
+        super().__init__()
+        self.scale = scale
+
+    def forward(self, x):
+        return x * self.scale
+
+
+class Buffered(torch.nn.Module):
+    def __init__(self, value):
+        super().__init__()
+        self.register_buffer("value", torch.tensor(value), persistent=False)
+
+    def forward(self, x):
+        return x + self.value
+
+
+class Held:
+    def __init__(self, weights):
+        self.weights = torch.tensor(weights)
+
+    def __call__(self, x):
+        return x * self.weights
+
+
+def through_list(net):
+    nets = [net]
+    return lambda x: nets[0](x)
+
+
+def linear(seed):
+    torch.manual_seed(seed)
+    return torch.nn.Linear(2, 2)
+
+
+GLOBAL_NET = linear(0)
+
+
+def uses_a_global(x):
+    return GLOBAL_NET(x)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        Scaled,
+        Buffered,
+        Held,
+        lambda k: linear(k).forward,
+        lambda k: functools.partial(linear(k)),
+        lambda k: functools.partial(torch.add, alpha=k),
+        lambda k: through_list(linear(k)),
+        lambda k: lambda x, k=k: x * k,
+        lambda k: Held([float(k)]).__call__,
+    ],
+    ids=["attribute", "buffer", "object", "method", "partial", "argument", "list", "default", "bound"],
+)
+def test_fingerprints_see_what_a_model_holds(make):
+    assert fingerprint(make(1)) == fingerprint(make(1)) != fingerprint(make(2))
+
+
+def test_fingerprints_see_globals(monkeypatch):
+    before = fingerprint(uses_a_global)
+    monkeypatch.setitem(globals(), "GLOBAL_NET", linear(1))
+    assert fingerprint(uses_a_global) != before
+
+
+def test_fingerprints_follow_the_order_of_layers_and_ignore_the_mode():
+    relu, bias = torch.nn.ReLU(), linear(0)
+    one, other = (
+        torch.nn.Sequential(collections.OrderedDict(pairs))
+        for pairs in ((("a", relu), ("b", bias)), (("b", bias), ("a", relu)))
+    )
+    assert fingerprint(one) != fingerprint(other)
+    assert fingerprint(one.eval()) == fingerprint(one.train())
+
+
+def test_fingerprints_of_odd_callables_exist():
+    def recursive(x):
+        return recursive(x) if later else x
+
+    assert fingerprint(recursive)
+    later = True
+    assert fingerprint(len)
+
+
+def test_names_that_begin_like_a_prefix_load_as_they_are(tmp_path):
+    model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 10))
+    torch.save(model.state_dict(), tmp_path / "m.pt")
+    assert load("tests.reference.factories:linear", checkpoint=tmp_path / "m.pt").sha256 == fingerprint(model)
+
+
+def test_an_exported_program_of_one_batch_size_certifies(tmp_path):
+    import rsfast as rs
+
+    model = build("small-cnn", num_classes=3, channels=1).eval()
+    torch.export.save(torch.export.export(model, (torch.rand(16, 1, 8, 8),)), tmp_path / "m.pt2")
+    call = {"noise": rs.Gaussian(0.25), "num_classes": 3, "n0": 10, "n": 60, "alpha": 0.01, "seed": 0, "batch": 16}
+    x = torch.rand(2, 1, 8, 8)
+    cert = rs.certify(load(str(tmp_path / "m.pt2")).model, x, **call)
+    assert (cert.counts.estimation == rs.certify(model, x, **call).counts.estimation).all()

@@ -126,3 +126,41 @@ def test_the_extension_can_be_left_out(checkout, tmp_path):
 def test_the_committed_link_points_to_the_kernels():
     assert (ROOT / "rsfast" / "kernels").is_symlink()
     assert (ROOT / "rsfast" / "kernels").resolve() == ROOT / "kernels"
+
+
+def test_an_extension_of_older_sources_is_not_used(monkeypatch):
+    import importlib
+
+    from rsfast import _C
+    from rsfast.backends import native
+
+    assert native.sources_hash() == _C.sources
+    monkeypatch.setattr(_C, "sources", "0" * 16)
+    try:
+        assert "older sources" in importlib.reload(native).why_missing()
+    finally:
+        monkeypatch.undo()
+        importlib.reload(native)
+    assert native.why_missing() is None
+
+
+def test_it_imports_where_nothing_can_be_written(checkout, tmp_path):
+    wheel, result = pip_wheel(checkout, tmp_path / "wheel", RSFAST_BUILD_EXT="0")
+    assert result.returncode == 0, result.stderr[-2000:]
+    code = """
+import os
+real = os.access
+os.access = lambda path, mode, **kw: False if mode & os.W_OK and "tmp-numba" not in str(path) else real(path, mode, **kw)
+import tempfile; tempfile.tempdir = os.environ["SCRATCH"]
+import rsfast as rs, numba
+print(float(rs.confidence.clopper_pearson_lower(9, 10, 0.1)))
+assert numba.config.CACHE_DIR.startswith(os.environ["SCRATCH"]), numba.config.CACHE_DIR
+"""
+    scratch = tmp_path / "tmp-numba"
+    scratch.mkdir()
+    environment = {"SCRATCH": str(scratch), "HOME": "/dev/null"}
+    with pytest.MonkeyPatch.context() as patch:
+        for key, value in environment.items():
+            patch.setenv(key, value)
+        patch.delenv("NUMBA_CACHE_DIR", raising=False)
+        assert run_installed(wheel, tmp_path / "a", code).stdout.startswith("0.6")

@@ -48,3 +48,7 @@ not_a_function = 3
 
 def returns_nothing():
     return None
+
+
+def exits():
+    raise SystemExit("no licence")

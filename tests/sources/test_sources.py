@@ -155,3 +155,48 @@ def test_options_that_a_source_does_not_take_are_refused(folder, tmp_path):
     ):
         with pytest.raises(InvalidArgumentError):
             sources.load(spec, **options)
+
+
+def test_links_empty_classes_and_hidden_folders(folder):
+    (folder / ".thumbs").mkdir()
+    Image.new("RGB", (4, 4)).save(folder / ".thumbs" / "0.png")
+    (folder / "aa").mkdir()
+    (folder / "c").symlink_to(folder / "b")
+    source = sources.load(str(folder))
+    assert source.classes == ["a", "aa", "b", "c"]
+    assert [source.label(i) for i in range(len(source))] == [0, 0, 2, 2, 3, 3]
+
+
+@pytest.mark.parametrize("dtype", [np.uint16, np.int32, np.float32])
+def test_images_of_more_than_eight_bits_are_refused(folder, dtype):
+    Image.fromarray(np.full((10, 14), 1000, dtype)).save(folder / "a" / "0.tif")
+    with pytest.raises(DataError, match="only 8-bit images are taken"):
+        sources.load(str(folder)).image(1)
+
+
+def test_damaged_archives_are_refused(tmp_path, rng):
+    np.savez_compressed(tmp_path / "a.npz", x=rng.integers(0, 256, (4, 9, 9), dtype=np.uint8), y=np.arange(4))
+    whole = bytearray((tmp_path / "a.npz").read_bytes())
+    refused = 0
+    for _ in range(200):
+        damaged = whole.copy()
+        damaged[int(rng.integers(len(whole)))] ^= int(rng.integers(1, 256))
+        (tmp_path / "b.npz").write_bytes(damaged)
+        try:
+            sources.load(str(tmp_path / "b.npz"))
+        except DataError:
+            refused += 1
+    assert refused > 20
+
+
+@pytest.mark.parametrize("content", [b"", b"\0\0\x08", b"\0\0\x08\x03\0\0", b"\x1f\x8b\x08\0broken"])
+def test_damaged_idx_files_are_refused(content, tmp_path):
+    for end in ("", ".gz"):
+        (tmp_path / f"t10k-images-idx3-ubyte{end}").write_bytes(content)
+        (tmp_path / f"t10k-labels-idx1-ubyte{end}").write_bytes(content)
+    with pytest.raises(DataError):
+        sources.load(f"mnist:{tmp_path}")
+    for name in ("images-idx3", "labels-idx1"):
+        (tmp_path / f"t10k-{name}-ubyte").unlink()
+    with pytest.raises(DataError):
+        sources.load(f"mnist:{tmp_path}")
