@@ -8,29 +8,44 @@ namespace rsfast {
 namespace {
 
 constexpr int MOST_TILES = 16;  // drawn together before they are written: stays in the first-level cache
+constexpr int MOST_LANES = MOST_TILES * LANES;
 
-struct Counter {
-    uint32_t sample, image, stream;
+// The counters of some tiles: block and sample differ by lane, so that tiles of several small images are drawn together.
+struct Counters {
+    uint32_t block[MOST_LANES], sample[MOST_LANES];
+    uint32_t image, stream;
     Key key;
+    int tiles = 0;
+
+    void add(uint32_t first_block, uint32_t of_sample) {
+        for (int lane = 0; lane < LANES; ++lane) {
+            block[tiles * LANES + lane] = first_block + uint32_t(lane);
+            sample[tiles * LANES + lane] = of_sample;
+        }
+        ++tiles;
+    }
 };
 
 // Draws tiles with 31 radius bits; returns the least radius word, so that the caller sees whether any lane is due for
 // more bits.  No branches and no references in the loops: they become vector code.
-RSFAST_CLONES uint32_t draw_tiles(float* z, int tiles, uint32_t block, Counter at) {
-    uint32_t words[4][MOST_TILES * LANES];
-    for (int lane = 0; lane < tiles * LANES; ++lane) {
-        const Words w = philox4x32_10(block + uint32_t(lane), at.sample, at.image, at.stream, at.key);
+RSFAST_CLONES uint32_t draw_tiles(float* z, const Counters& at) {
+    uint32_t words[4][MOST_LANES];
+    const uint32_t image = at.image, stream = at.stream;
+    const Key key = at.key;
+    const int lanes = at.tiles * LANES;
+    for (int lane = 0; lane < lanes; ++lane) {
+        const Words w = philox4x32_10(at.block[lane], at.sample[lane], image, stream, key);
         words[0][lane] = w.w0;
         words[1][lane] = w.w1;
         words[2][lane] = w.w2;
         words[3][lane] = w.w3;
     }
     uint32_t least = 0xffffffffu;
-    for (int lane = 0; lane < tiles * LANES; ++lane) {
+    for (int lane = 0; lane < lanes; ++lane) {
         const uint32_t smaller = words[0][lane] < words[2][lane] ? words[0][lane] : words[2][lane];
         least = smaller < least ? smaller : least;
     }
-    for (int tile = 0; tile < tiles; ++tile) {
+    for (int tile = 0; tile < at.tiles; ++tile) {
         for (int half = 0; half < 2; ++half) {
             float* target = z + tile * TILE + half * 2 * LANES;
             for (int lane = 0; lane < LANES; ++lane) {
@@ -45,11 +60,10 @@ RSFAST_CLONES uint32_t draw_tiles(float* z, int tiles, uint32_t block, Counter a
 }
 
 // Draws the same tiles again with the extra radius bits where they are due (once in 260,000 tiles).
-void refine_tiles(float* z, int tiles, uint32_t block, Counter at) {
-    for (int lane = 0; lane < tiles * LANES; ++lane) {
-        const uint32_t c0 = block + uint32_t(lane);
-        const Words w = philox4x32_10(c0, at.sample, at.image, at.stream, at.key);
-        const Words extra = philox4x32_10(c0, at.sample, at.image, at.stream ^ REFINE_STREAM, at.key);
+void refine_tiles(float* z, const Counters& at) {
+    for (int lane = 0; lane < at.tiles * LANES; ++lane) {
+        const Words w = philox4x32_10(at.block[lane], at.sample[lane], at.image, at.stream, at.key);
+        const Words extra = philox4x32_10(at.block[lane], at.sample[lane], at.image, at.stream ^ REFINE_STREAM, at.key);
         const int32_t k0 = int32_t(w.w0 >> 1), k1 = int32_t(w.w2 >> 1);
         const Pair a = box_muller(k0, refined_radius(k0, extra.w0), w.w1);
         const Pair b = box_muller(k1, refined_radius(k1, extra.w2), w.w3);
@@ -109,35 +123,55 @@ RSFAST_CLONES void write_float16(uint16_t* t, int64_t step, const float* x, cons
 
 }  // namespace
 
+namespace {
+
+// Writes pixels start ... stop - 1 of one row, whose draws begin at z.
+void write_row(const Perturbation& call, int64_t row, int64_t start, int64_t stop, const float* z) {
+    const int64_t size = call.channels * call.plane, b = row / call.count;
+    const float* pixels = call.pixels + b * size;
+    for (int64_t e = start; e < stop;) {  // one turn per channel that the pixels touch
+        const int64_t channel = e / call.plane;
+        const int64_t edge = std::min(stop, (channel + 1) * call.plane);
+        const int64_t step = call.channels_last ? call.channels : 1;
+        const int64_t place = call.channels_last ? (e - channel * call.plane) * call.channels + channel : e;
+        const float scale = call.scale[b * call.channels + channel];
+        const int64_t offset = row * size + place;
+        if (call.cast == Cast::float32) {
+            write_float32(static_cast<float*>(call.out) + offset, step, pixels + e, z + (e - start), scale, edge - e);
+        } else if (call.cast == Cast::bfloat16) {
+            write_bfloat16(static_cast<uint16_t*>(call.out) + offset, step, pixels + e, z + (e - start), scale, edge - e);
+        } else {
+            write_float16(static_cast<uint16_t*>(call.out) + offset, step, pixels + e, z + (e - start), scale, edge - e);
+        }
+        e = edge;
+    }
+}
+
+}  // namespace
+
 void perturb(const Perturbation& call, int64_t begin, int64_t end) {
     alignas(64) float z[MOST_TILES * TILE];
     const int64_t size = call.channels * call.plane;
-    for (int64_t row = begin; row < end; ++row) {
+    const int64_t tiles = (size + TILE - 1) / TILE;
+    const int64_t rows_together = std::max<int64_t>(1, MOST_TILES / tiles);
+    for (int64_t row = begin; row < end;) {
         const int64_t b = row / call.count;
-        const Counter at{call.first + uint32_t(row % call.count), call.ids[b], call.stream, call.key};
-        const float* pixels = call.pixels + b * size;
-        for (int64_t start = 0; start < size; start += MOST_TILES * TILE) {
-            const int64_t stop = std::min<int64_t>(start + MOST_TILES * TILE, size);
-            const int tiles = int((stop - start + TILE - 1) / TILE);
-            const uint32_t block = uint32_t(start / TILE * LANES);
-            if (draw_tiles(z, tiles, block, at) < 2u * REFINE_BELOW) refine_tiles(z, tiles, block, at);
-            for (int64_t e = start; e < stop;) {  // one turn per channel that the chunk touches
-                const int64_t channel = e / call.plane;
-                const int64_t edge = std::min(stop, (channel + 1) * call.plane);
-                const int64_t step = call.channels_last ? call.channels : 1;
-                const int64_t place = call.channels_last ? (e - channel * call.plane) * call.channels + channel : e;
-                const float scale = call.scale[b * call.channels + channel];
-                const int64_t offset = row * size + place;
-                if (call.cast == Cast::float32) {
-                    write_float32(static_cast<float*>(call.out) + offset, step, pixels + e, z + (e - start), scale, edge - e);
-                } else if (call.cast == Cast::bfloat16) {
-                    write_bfloat16(static_cast<uint16_t*>(call.out) + offset, step, pixels + e, z + (e - start), scale, edge - e);
-                } else {
-                    write_float16(static_cast<uint16_t*>(call.out) + offset, step, pixels + e, z + (e - start), scale, edge - e);
-                }
-                e = edge;
+        const int64_t last = std::min({end, (b + 1) * call.count, row + rows_together});  // rows of one image
+        for (int64_t first = 0; first < tiles; first += MOST_TILES) {
+            const int64_t some = std::min<int64_t>(MOST_TILES, tiles - first);
+            Counters at;
+            at.image = call.ids[b];
+            at.stream = call.stream;
+            at.key = call.key;
+            for (int64_t r = row; r < last; ++r) {
+                for (int64_t t = 0; t < some; ++t) at.add(uint32_t((first + t) * LANES), call.first + uint32_t(r % call.count));
+            }
+            if (draw_tiles(z, at) < 2u * REFINE_BELOW) refine_tiles(z, at);
+            for (int64_t r = row; r < last; ++r) {
+                write_row(call, r, first * TILE, std::min((first + some) * TILE, size), z + (r - row) * some * TILE);
             }
         }
+        row = last;
     }
 }
 

@@ -85,12 +85,14 @@ class Engine:
         self.backend_name = backend
         self.mean = None if mean is None else checks.numbers("mean", mean)
         self.std = None if std is None else checks.numbers("std", std)
-        own = walk.first_parameter(model)
+        self._modules = walk.modules(model)
+        own = walk.first_parameter(self._modules)
         self.device = _device(device, own)
         own_dtype = own.dtype if own is not None and own.dtype in DTYPES.values() else torch.float32
         self.torch_dtype = DTYPES[dtype] if dtype is not None else own_dtype
         self.model = _placed(model, own, self.device, self.torch_dtype)
-        self._modules = walk.modules(self.model)
+        if self.model is not model:
+            self._modules = walk.modules(self.model)
         self._buffer: torch.Tensor | None = None
 
     @property

@@ -47,9 +47,9 @@ def modules(value: object) -> list[torch.nn.Module]:
     return [item for _, item in _walk(value, "", set(), 0) if isinstance(item, torch.nn.Module)]
 
 
-def first_parameter(value: object) -> torch.Tensor | None:
-    """The first floating-point parameter or buffer of the modules in `value`."""
-    for module in modules(value):
+def first_parameter(found: list[torch.nn.Module]) -> torch.Tensor | None:
+    """The first floating-point parameter or buffer of some modules."""
+    for module in found:
         for tensor in (*module.parameters(), *module.buffers()):
             if tensor.is_floating_point():
                 return tensor
@@ -140,19 +140,29 @@ def _attributes(value: object) -> dict[str, Any]:
 
 
 def _in_library(value: type | types.FunctionType) -> bool:
-    try:
-        file = inspect.getsourcefile(value)
-    except TypeError:  # built in
-        return True
-    return file is not None and str(Path(file).resolve()).startswith(LIBRARIES)
+    return _described(_key(value))[0]
 
 
 def _code(value: type | types.FunctionType) -> str:
     """Name, and the source where it is the user's own and can be found."""
-    name = f"{value.__module__}.{value.__qualname__}"
-    if _in_library(value):
-        return name
+    return f"{value.__module__}.{value.__qualname__}{_described(_key(value))[1]}"
+
+
+def _key(value: type | types.FunctionType) -> type | types.CodeType:
+    """What the source depends on; not the function, which would be kept alive with all that it holds."""
+    return value.__code__ if isinstance(value, types.FunctionType) else value
+
+
+@functools.lru_cache(maxsize=4096)
+def _described(value: type | types.CodeType) -> tuple[bool, str]:
+    """Whether this is library code, and its source if it is not."""
     try:
-        return f"{name}\n{inspect.getsource(value)}"
+        file = inspect.getsourcefile(value)
+    except TypeError:  # built in
+        return True, ""
+    if file is not None and str(Path(file).resolve()).startswith(LIBRARIES):
+        return True, ""
+    try:
+        return False, "\n" + inspect.getsource(value)
     except (OSError, TypeError):
-        return name
+        return False, ""
