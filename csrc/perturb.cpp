@@ -10,42 +10,43 @@ namespace {
 constexpr int MOST_TILES = 16;  // drawn together before they are written: stays in the first-level cache
 constexpr int MOST_LANES = MOST_TILES * LANES;
 
-// The counters of some tiles: block and sample differ by lane, so that tiles of several small images are drawn together.
-struct Counters {
-    uint32_t block[MOST_LANES], sample[MOST_LANES];
+struct Stream {
     uint32_t image, stream;
     Key key;
-    int tiles = 0;
+};
 
-    void add(uint32_t first_block, uint32_t of_sample) {
-        for (int lane = 0; lane < LANES; ++lane) {
-            block[tiles * LANES + lane] = first_block + uint32_t(lane);
-            sample[tiles * LANES + lane] = of_sample;
-        }
-        ++tiles;
-    }
+// The counters of tiles that follow each other in one sample.
+struct OneSample {
+    uint32_t first_block, of_sample;
+    uint32_t block(int lane) const { return first_block + uint32_t(lane); }
+    uint32_t sample(int) const { return of_sample; }
+};
+
+// The counters of tiles of several samples: small images are drawn together, or most lanes would be idle.
+struct ManySamples {
+    uint32_t blocks[MOST_LANES], samples[MOST_LANES];
+    uint32_t block(int lane) const { return blocks[lane]; }
+    uint32_t sample(int lane) const { return samples[lane]; }
 };
 
 // Draws tiles with 31 radius bits; returns the least radius word, so that the caller sees whether any lane is due for
 // more bits.  No branches and no references in the loops: they become vector code.
-RSFAST_CLONES uint32_t draw_tiles(float* z, const Counters& at) {
+template <class Counters>
+RSFAST_INLINE uint32_t draw(float* z, int tiles, const Counters& counters, Stream at) {
     uint32_t words[4][MOST_LANES];
-    const uint32_t image = at.image, stream = at.stream;
-    const Key key = at.key;
-    const int lanes = at.tiles * LANES;
-    for (int lane = 0; lane < lanes; ++lane) {
-        const Words w = philox4x32_10(at.block[lane], at.sample[lane], image, stream, key);
+    for (int lane = 0; lane < tiles * LANES; ++lane) {
+        const Words w = philox4x32_10(counters.block(lane), counters.sample(lane), at.image, at.stream, at.key);
         words[0][lane] = w.w0;
         words[1][lane] = w.w1;
         words[2][lane] = w.w2;
         words[3][lane] = w.w3;
     }
     uint32_t least = 0xffffffffu;
-    for (int lane = 0; lane < lanes; ++lane) {
+    for (int lane = 0; lane < tiles * LANES; ++lane) {
         const uint32_t smaller = words[0][lane] < words[2][lane] ? words[0][lane] : words[2][lane];
         least = smaller < least ? smaller : least;
     }
-    for (int tile = 0; tile < at.tiles; ++tile) {
+    for (int tile = 0; tile < tiles; ++tile) {
         for (int half = 0; half < 2; ++half) {
             float* target = z + tile * TILE + half * 2 * LANES;
             for (int lane = 0; lane < LANES; ++lane) {
@@ -59,11 +60,18 @@ RSFAST_CLONES uint32_t draw_tiles(float* z, const Counters& at) {
     return least;
 }
 
+RSFAST_CLONES uint32_t draw_one_sample(float* z, int tiles, OneSample counters, Stream at) { return draw(z, tiles, counters, at); }
+RSFAST_CLONES uint32_t draw_many_samples(float* z, int tiles, const ManySamples& counters, Stream at) {
+    return draw(z, tiles, counters, at);
+}
+
 // Draws the same tiles again with the extra radius bits where they are due (once in 260,000 tiles).
-void refine_tiles(float* z, const Counters& at) {
-    for (int lane = 0; lane < at.tiles * LANES; ++lane) {
-        const Words w = philox4x32_10(at.block[lane], at.sample[lane], at.image, at.stream, at.key);
-        const Words extra = philox4x32_10(at.block[lane], at.sample[lane], at.image, at.stream ^ REFINE_STREAM, at.key);
+template <class Counters>
+void refine(float* z, int tiles, const Counters& counters, Stream at) {
+    for (int lane = 0; lane < tiles * LANES; ++lane) {
+        const uint32_t c0 = counters.block(lane), c1 = counters.sample(lane);
+        const Words w = philox4x32_10(c0, c1, at.image, at.stream, at.key);
+        const Words extra = philox4x32_10(c0, c1, at.image, at.stream ^ REFINE_STREAM, at.key);
         const int32_t k0 = int32_t(w.w0 >> 1), k1 = int32_t(w.w2 >> 1);
         const Pair a = box_muller(k0, refined_radius(k0, extra.w0), w.w1);
         const Pair b = box_muller(k1, refined_radius(k1, extra.w2), w.w3);
@@ -156,22 +164,30 @@ void perturb(const Perturbation& call, int64_t begin, int64_t end) {
     const int64_t rows_together = std::max<int64_t>(1, MOST_TILES / tiles);
     for (int64_t row = begin; row < end;) {
         const int64_t b = row / call.count;
-        const int64_t last = std::min({end, (b + 1) * call.count, row + rows_together});  // rows of one image
-        for (int64_t first = 0; first < tiles; first += MOST_TILES) {
-            const int64_t some = std::min<int64_t>(MOST_TILES, tiles - first);
-            Counters at;
-            at.image = call.ids[b];
-            at.stream = call.stream;
-            at.key = call.key;
-            for (int64_t r = row; r < last; ++r) {
-                for (int64_t t = 0; t < some; ++t) at.add(uint32_t((first + t) * LANES), call.first + uint32_t(r % call.count));
+        const Stream at{call.ids[b], call.stream, call.key};
+        const uint32_t sample = call.first + uint32_t(row % call.count);
+        const int64_t rows = std::min({end - row, (b + 1) * call.count - row, rows_together});  // of one image
+        if (rows > 1) {
+            ManySamples counters;
+            const int lanes = int(tiles) * LANES;
+            for (int r = 0; r < int(rows); ++r) {
+                for (int lane = 0; lane < lanes; ++lane) {
+                    counters.blocks[r * lanes + lane] = uint32_t(lane);
+                    counters.samples[r * lanes + lane] = sample + uint32_t(r);
+                }
             }
-            if (draw_tiles(z, at) < 2u * REFINE_BELOW) refine_tiles(z, at);
-            for (int64_t r = row; r < last; ++r) {
-                write_row(call, r, first * TILE, std::min((first + some) * TILE, size), z + (r - row) * some * TILE);
+            const int all = int(rows * tiles);
+            if (draw_many_samples(z, all, counters, at) < 2u * REFINE_BELOW) refine(z, all, counters, at);
+            for (int64_t r = 0; r < rows; ++r) write_row(call, row + r, 0, size, z + r * tiles * TILE);
+        } else {
+            for (int64_t first = 0; first < tiles; first += MOST_TILES) {
+                const int some = int(std::min<int64_t>(MOST_TILES, tiles - first));
+                const OneSample counters{uint32_t(first * LANES), sample};
+                if (draw_one_sample(z, some, counters, at) < 2u * REFINE_BELOW) refine(z, some, counters, at);
+                write_row(call, row, first * TILE, std::min((first + some) * TILE, size), z);
             }
         }
-        row = last;
+        row += rows;
     }
 }
 
