@@ -53,9 +53,7 @@ def candidates(size: str, dtype: str) -> tuple[dict[str, Callable[[], Any]], int
     return {"native": fused("native"), "numba": fused("numba"), "in_place": in_place, "published": published}, out.numel()
 
 
-def check(
-    fused: Callable[[str], Callable[[], torch.Tensor]], published: Callable[[], torch.Tensor], x: torch.Tensor
-) -> None:
+def check(fused: Callable[[str], Callable[[], torch.Tensor]], published: Callable[[], torch.Tensor], x: torch.Tensor) -> None:
     """No speed is reported for wrong answers: equal bits between the backends, the right spread against torch."""
     ours = fused("native")().clone()
     assert torch.equal(ours, fused("numba")())

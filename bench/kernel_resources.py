@@ -40,9 +40,7 @@ def perturb_variants() -> list[tuple[str, dict[str, str], dict[str, Any]]]:
 
 def count_variants() -> list[tuple[str, dict[str, str], dict[str, Any]]]:
     types = {"logits": "*fp32", "votes": "*i64"} | dict.fromkeys(("rows", "classes", "rows_per_image"), "i32")
-    return [
-        (f"{k} classes", types, {"ROWS": rows_per_program(width), "CLASSES": width}) for k, width in ((10, 16), (1000, 1024))
-    ]
+    return [(f"{k} classes", types, {"ROWS": rows_per_program(width), "CLASSES": width}) for k, width in ((10, 16), (1000, 1024))]
 
 
 def cuobjdump() -> str:

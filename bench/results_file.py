@@ -54,8 +54,7 @@ def context() -> dict[str, Any]:
         "processors": len(os.sched_getaffinity(0)),
         "instructions": flags(),
         "python": platform.python_version(),
-        "versions": sampling.versions()
-        | {"numba": numba.__version__, "numpy": numpy.__version__, "torch": torch.__version__},
+        "versions": sampling.versions() | {"numba": numba.__version__, "numpy": numpy.__version__, "torch": torch.__version__},
         "commit": commit,
         "date": datetime.date.today().isoformat(),
     }

@@ -29,9 +29,7 @@ def check_level(alpha: float, n: int) -> float:
     return level
 
 
-def certify_counts(
-    counts: VoteCounts, *, alpha: float = 1e-3, norm: float = 2, bound: str = "clopper-pearson"
-) -> Certificate:
+def certify_counts(counts: VoteCounts, *, alpha: float = 1e-3, norm: float = 2, bound: str = "clopper-pearson") -> Certificate:
     """Certified labels and radii from stored votes: the cheap, repeatable half.
 
     Parameters
@@ -230,7 +228,5 @@ def predict_details(
         backend=backend, mean=mean, std=std,
     )  # fmt: skip
     seed = sampling.check_seed(seed)
-    counts = sampling.draw(
-        engine, images, noise=noise, seed=seed, ids=image_ids, stages=[("prediction", n)], progress=progress
-    )
+    counts = sampling.draw(engine, images, noise=noise, seed=seed, ids=image_ids, stages=[("prediction", n)], progress=progress)
     return predict_counts(counts, alpha=alpha)

@@ -71,9 +71,7 @@ def numbers(name: str, value: Any, length: int | None = None) -> tuple[float, ..
     try:
         found = tuple(float(item) for item in value)
     except (TypeError, ValueError):
-        raise InvalidArgumentError(
-            f"{name}={value!r} is not a sequence of numbers: give one per channel, in a list."
-        ) from None
+        raise InvalidArgumentError(f"{name}={value!r} is not a sequence of numbers: give one per channel, in a list.") from None
     if length is not None and len(found) != length:
         raise InvalidArgumentError(f"{name} has {len(found)} entries; give one for each of the {length} channels.")
     if not all(math.isfinite(item) for item in found):

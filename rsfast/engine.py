@@ -226,9 +226,7 @@ def _device(given: str | torch.device | None, own: torch.Tensor | None) -> torch
         raise InvalidArgumentError(f"device={given!r} is not known to torch: {_first_line(error)}") from None
     if device.type == "cuda":
         if not torch.cuda.is_available():
-            raise InvalidArgumentError(
-                f"device={str(given)!r} was asked for and torch sees no CUDA device: give device='cpu'."
-            )
+            raise InvalidArgumentError(f"device={str(given)!r} was asked for and torch sees no CUDA device: give device='cpu'.")
         if device.index is None:
             device = torch.device("cuda", torch.cuda.current_device())
         if device.index >= torch.cuda.device_count():

@@ -48,9 +48,7 @@ def check_images(x: object, value_range: Range, caller: str) -> torch.Tensor:
     images = images.detach().to(torch.float32)
     finite = torch.isfinite(images).flatten(1).all(dim=1)
     if not bool(finite.all()):
-        raise InvalidArgumentError(
-            f"x[{int((~finite).nonzero()[0])}] holds NaN or infinity: repair or leave out that image."
-        )
+        raise InvalidArgumentError(f"x[{int((~finite).nonzero()[0])}] holds NaN or infinity: repair or leave out that image.")
     if value_range is None:
         value_range = (-1e30, 1e30)  # beyond, sums of squares overflow float32
     low, high = checks.numbers("value_range", value_range)[:2] if np.size(value_range) == 2 else (math.nan, math.nan)
@@ -73,9 +71,7 @@ def check_ids(ids: Iterable[int] | None, images: int) -> np.ndarray:
     except (TypeError, ValueError):
         raise InvalidArgumentError(f"ids={ids!r} is not a sequence: give one integer for each of {images} images.") from None
     if array.shape != (images,) or (images and not np.issubdtype(array.dtype, np.integer)):
-        raise InvalidArgumentError(
-            f"ids has shape {array.shape} {array.dtype}: give one integer for each of {images} images."
-        )
+        raise InvalidArgumentError(f"ids has shape {array.shape} {array.dtype}: give one integer for each of {images} images.")
     if images and (array.min() < 0 or array.max() >= 2**32):
         raise InvalidArgumentError(f"ids reach from {array.min()} to {array.max()}: give ids from 0 to 2^32 - 1.")
     values, repeats = np.unique(array, return_counts=True)

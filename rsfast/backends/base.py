@@ -146,9 +146,7 @@ def prepare(
         pixels = (pixels - shift.to(x.device)[:, None, None]) / divisor.to(x.device)[:, None, None]
     scale = round_up_to_float32(scale)
     if not ((scale > 0) & np.isfinite(scale)).all():
-        raise InvalidArgumentError(
-            f"sigma is {sigma.min():g} … {sigma.max():g}; give positive noise levels of ordinary size."
-        )
+        raise InvalidArgumentError(f"sigma is {sigma.min():g} … {sigma.max():g}; give positive noise levels of ordinary size.")
     return Rows(
         pixels=pixels.reshape(images, channels, height * width).contiguous(),
         scale=scale,
@@ -162,9 +160,7 @@ def prepare(
     )
 
 
-def normalisation(
-    mean: Sequence[float] | None, std: Sequence[float] | None, channels: int
-) -> tuple[torch.Tensor, torch.Tensor]:
+def normalisation(mean: Sequence[float] | None, std: Sequence[float] | None, channels: int) -> tuple[torch.Tensor, torch.Tensor]:
     """mean and std as float32 [channels]; 0 and 1 where not given.
 
     std from 1e-6 to 1e6 and mean up to 1e6: beyond, ordinary pixels would overflow float32.

@@ -45,9 +45,7 @@ class TritonBackend:
         if rows.total == 0 or size == 0:
             return
         all_tiles = -(-size // 64)
-        tiles = min(
-            _next_power_of_two(all_tiles), 1024 if interpreting() else max(8, _next_power_of_two(all_tiles // 65535))
-        )
+        tiles = min(_next_power_of_two(all_tiles), 1024 if interpreting() else max(8, _next_power_of_two(all_tiles // 65535)))
         out = rows.memory()
         with _on(x.device):
             perturb_kernel[(rows.total, -(-all_tiles // tiles))](

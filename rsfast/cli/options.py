@@ -44,9 +44,7 @@ class Shard(click.ParamType):
         except ValueError:
             self.fail(f"{value!r} is not index/of, such as 0/4.", param, ctx)
         if not 0 <= index < of <= 999:
-            self.fail(
-                f"{value!r}: the index must be from 0 to one less than the number of shards (999 at most).", param, ctx
-            )
+            self.fail(f"{value!r}: the index must be from 0 to one less than the number of shards (999 at most).", param, ctx)
         return index, of
 
 

@@ -27,8 +27,7 @@ def status(run: str) -> None:
     click.echo(f"{state['kind']} run of {state['model']} on {state['data']}")
     click.echo(f"  finished   {state['finished']} of {state['images']} images, in {state['shards']} shard(s)")
     click.echo(
-        f"  samples    {state['samples']:,} in {duration(state['seconds'])} of work, "
-        f"{state['samples_per_second']:,.0f} a second"
+        f"  samples    {state['samples']:,} in {duration(state['seconds'])} of work, {state['samples_per_second']:,.0f} a second"
     )
     if state["last_written"] is not None:
         click.echo(f"  last line  {duration(time.time() - state['last_written'])} ago")
@@ -151,6 +150,5 @@ def _write_report(tables: list[ResultTable], radii: list[float] | None, folder: 
     write_plot(certified, folder / "certified_accuracy.svg")
     write_page(certified, radii, folder / "report.html")
     return [
-        folder / name
-        for name in ("certified_accuracy.csv", "certified_accuracy.png", "certified_accuracy.svg", "report.html")
+        folder / name for name in ("certified_accuracy.csv", "certified_accuracy.png", "certified_accuracy.svg", "report.html")
     ]

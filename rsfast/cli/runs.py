@@ -91,9 +91,7 @@ def _run(make_plan: Any, samples_per_image: int, options: dict[str, Any]) -> Non
     if classes is None:
         raise InvalidArgumentError(f"{source.name} has no labels to count classes by: give --num-classes.")
     if source.num_classes is not None and classes < source.num_classes:
-        raise InvalidArgumentError(
-            f"--num-classes {classes} is less than the {source.num_classes} classes of {source.name}."
-        )
+        raise InvalidArgumentError(f"--num-classes {classes} is less than the {source.num_classes} classes of {source.name}.")
     loaded = models.load(options["model"], checkpoint=options["checkpoint"], num_classes=classes, channels=source.shape[0])
     movable = torch.cuda.is_available() and isinstance(loaded.model, torch.nn.Module)
     engine = Engine(
@@ -110,9 +108,7 @@ def _run(make_plan: Any, samples_per_image: int, options: dict[str, Any]) -> Non
     index, shards = options["shard"]
     part = Part(options["start"], options["count"], options["every"], index, shards)
     out = Path(options["out"])
-    outcome = execute(
-        make_plan(classes), loaded, source, engine, out, part, Progress(samples_per_image, quiet=options["quiet"])
-    )
+    outcome = execute(make_plan(classes), loaded, source, engine, out, part, Progress(samples_per_image, quiet=options["quiet"]))
     finished = outcome.before + outcome.now
     click.echo(f"{finished} images are stored in {out} ({outcome.now} of them now). Next: rsfast report {out}")
     if outcome.problems:

@@ -23,9 +23,7 @@ class Bound(NamedTuple):
 
 
 def _counted(count: ArrayLike, n: ArrayLike, alpha: ArrayLike) -> list[Floats]:
-    count, n, alpha = checks.together(
-        count=checks.counts("count", count), n=checks.counts("n", n, 1), alpha=checks.alpha(alpha)
-    )
+    count, n, alpha = checks.together(count=checks.counts("count", count), n=checks.counts("n", n, 1), alpha=checks.alpha(alpha))
     if (count > n).any():
         index = np.unravel_index(int(np.argmax(count > n)), count.shape)
         raise InvalidArgumentError(

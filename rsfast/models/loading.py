@@ -136,9 +136,7 @@ def _exported(path: Path, checkpoint: str | Path | None) -> LoadedModel:
     try:
         module = torch.export.load(str(path)).module()
     except Exception as error:
-        raise ModelError(
-            f"{path} is not a torch.export file: {str(error).splitlines()[0] if str(error) else error!r}"
-        ) from error
+        raise ModelError(f"{path} is not a torch.export file: {str(error).splitlines()[0] if str(error) else error!r}") from error
     return LoadedModel(_Exported(module), path.name, hashlib.sha256(data).hexdigest())
 
 

@@ -21,6 +21,8 @@ import math
 import numpy as np
 from numba import njit, vectorize
 
+from .compensated import deviance, minus_product
+
 EPS = 2.220446049250313e-16
 
 # log k! - ((k + 1/2) log k - k + log(2 pi) / 2), k = 0 … 15
@@ -40,38 +42,9 @@ def _stirling(n):
 
 
 @njit(cache=True, error_model="numpy")
-def _minus_product(x, a, b):
-    """x - a b with one rounding error of the result's size (Dekker's exact product)."""
-    product = a * b
-    t = 134217729.0 * a
-    a_high = t - (t - a)
-    t = 134217729.0 * b
-    b_high = t - (t - b)
-    a_low, b_low = a - a_high, b - b_high
-    rest = ((a_high * b_high - product) + a_high * b_low + a_low * b_high) + a_low * b_low
-    return (x - product) - rest
-
-
-@njit(cache=True, error_model="numpy")
 def _over_mean(f, n, q, p):
     """f - n q, from whichever of q and p is the small, exact one."""
-    return _minus_product(f, n, q) if q <= p else -_minus_product(n - f, n, p)
-
-
-@njit(cache=True, error_model="numpy")
-def _deviance(x, mean, difference):
-    """x log(x / mean) + mean - x for difference = x - mean, without cancellation."""
-    if abs(difference) >= 0.5 * (x + mean):
-        return x * math.log(x / mean) - difference
-    v = difference / (x + mean)
-    total, term, j = difference * v, 2.0 * x * v, 1.0
-    while True:
-        term *= v * v
-        j += 2.0
-        longer = total + term / j
-        if longer == total:
-            return total
-        total = longer
+    return minus_product(f, n, q) if q <= p else -minus_product(n - f, n, p)
 
 
 @njit(cache=True, error_model="numpy")
@@ -83,7 +56,7 @@ def _log_pmf(f, n, q, p):
         return n * (math.log1p(-p) if p < 0.5 else math.log(q))
     remainder = _stirling(n) - _stirling(f) - _stirling(n - f) + 0.5 * math.log(n / (2.0 * math.pi * f * (n - f)))
     over = _over_mean(f, n, q, p)
-    return remainder - _deviance(f, n * q, over) - _deviance(n - f, n * p, -over)
+    return remainder - deviance(f, n * q, over) - deviance(n - f, n * p, -over)
 
 
 @njit(cache=True, error_model="numpy")
@@ -130,13 +103,7 @@ def log_tail_error(log_tail):
 
 @njit(cache=True, error_model="numpy")
 def _in_domain(k, n, alpha):
-    return (
-        1.0 <= n <= 9.007199254740992e15
-        and 0.0 <= k <= n
-        and k == math.floor(k)
-        and n == math.floor(n)
-        and 0.0 < alpha < 1.0
-    )
+    return 1.0 <= n <= 9.007199254740992e15 and 0.0 <= k <= n and k == math.floor(k) and n == math.floor(n) and 0.0 < alpha < 1.0
 
 
 @njit(cache=True, error_model="numpy")

@@ -57,9 +57,7 @@ def certified_accuracy(table: ResultTable, radii: Sequence[float]) -> NDArray[np
 
 def average_certified_radius(table: ResultTable) -> float:
     """Mean over all images of the radius where the label is right, 0 elsewhere (Zhai et al. 2020)."""
-    return (
-        float(np.mean(np.where(table.correct, table.radius, 0.0))) if table.radius is not None and len(table) else math.nan
-    )
+    return float(np.mean(np.where(table.correct, table.radius, 0.0))) if table.radius is not None and len(table) else math.nan
 
 
 def default_radii(tables: Sequence[ResultTable]) -> list[float]:

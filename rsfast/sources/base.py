@@ -54,9 +54,7 @@ class ArraySource:
                     f"{name} holds {len(images)} images and labels {labels.shape} {labels.dtype}: give one integer each."
                 )
             if labels.min() < 0 or labels.max() >= 10**7:
-                raise DataError(
-                    f"{name} holds labels from {labels.min()} to {labels.max()}: give classes from 0 to 10^7 - 1."
-                )
+                raise DataError(f"{name} holds labels from {labels.min()} to {labels.max()}: give classes from 0 to 10^7 - 1.")
         self.name = name
         self.images = images
         self.labels = labels

@@ -106,9 +106,7 @@ class FolderSource:
         if self.crop is not None:
             width, height = picture.size
             if min(width, height) < self.crop:
-                raise DataError(
-                    f"{file} is {height}x{width}, smaller than the crop of {self.crop}: give --resize {self.crop}."
-                )
+                raise DataError(f"{file} is {height}x{width}, smaller than the crop of {self.crop}: give --resize {self.crop}.")
             left, top = (width - self.crop) // 2, (height - self.crop) // 2
             picture = picture.crop((left, top, left + self.crop, top + self.crop))
         pixels = np.asarray(picture, dtype=np.uint8)

@@ -27,9 +27,7 @@ def images(rng, count, channels=1, side=4):
 def test_votes_are_those_of_the_documented_noise(rng):
     """Every copy rebuilt from (seed, stream, id, sample) with the reference draw, classified one by one."""
     x = images(rng, 2, channels=2, side=5)
-    counts = rs.sample_counts(
-        pixels, x, noise=rs.Gaussian(0.5), num_classes=2, n0=7, n=40, seed=11, ids=[3, 2**32 - 1], batch=9
-    )
+    counts = rs.sample_counts(pixels, x, noise=rs.Gaussian(0.5), num_classes=2, n0=7, n=40, seed=11, ids=[3, 2**32 - 1], batch=9)
     for b, image in enumerate((3, 2**32 - 1)):
         for name, stage, n in (("selection", counts.selection, 7), ("estimation", counts.estimation, 40)):
             votes = [0, 0]

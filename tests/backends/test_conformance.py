@@ -26,11 +26,7 @@ def perturbed(name, x, *, noise="gaussian", dtype=torch.float32, layout=torch.co
     call = {"sigma": np.full(len(x), 0.37), "mean": None, "std": None, "seed": 1, "stream": 1, "first": 0, "count": 2}
     call |= {"ids": np.arange(len(x))} | changes
     device = GPU if name == "triton" else "cpu"
-    out = (
-        torch.full((len(x) * call["count"], *x.shape[1:]), torch.nan, dtype=dtype)
-        .contiguous(memory_format=layout)
-        .to(device)
-    )
+    out = torch.full((len(x) * call["count"], *x.shape[1:]), torch.nan, dtype=dtype).contiguous(memory_format=layout).to(device)
     backends.get(name).perturb(x.to(device), NOISE[noise], Identity(), out=out, **call)
     return out.cpu()
 

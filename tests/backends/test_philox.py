@@ -51,9 +51,7 @@ def words_of_triton(counter, key):
     def kernel(out, c0, c1, c2, c3, k0, k1):
         lane = tl.arange(0, 2)
         block = (lane * 0 + c0).to(tl.uint32)
-        w0, w1, w2, w3 = _philox(
-            block, c1.to(tl.uint32), c2.to(tl.uint32), c3.to(tl.uint32), k0.to(tl.uint32), k1.to(tl.uint32)
-        )
+        w0, w1, w2, w3 = _philox(block, c1.to(tl.uint32), c2.to(tl.uint32), c3.to(tl.uint32), k0.to(tl.uint32), k1.to(tl.uint32))
         tl.store(out + lane, w0.to(tl.int64))
         tl.store(out + 2 + lane, w1.to(tl.int64))
         tl.store(out + 4 + lane, w2.to(tl.int64))

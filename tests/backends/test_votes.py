@@ -45,9 +45,7 @@ def test_rows_are_shared_out_over_images_and_added(name, rng):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_lowest_class_wins_a_tie(name):
-    logits = torch.tensor(
-        [[1.0, 3.0, 3.0], [0.0, -0.0, -1.0], [-0.0, 0.0, -1.0], [-torch.inf] * 3, [0.0, torch.inf, torch.inf]]
-    )
+    logits = torch.tensor([[1.0, 3.0, 3.0], [0.0, -0.0, -1.0], [-0.0, 0.0, -1.0], [-torch.inf] * 3, [0.0, torch.inf, torch.inf]])
     assert counted(name, logits).tolist() == [3, 2, 0]
 
 
@@ -64,9 +62,7 @@ def test_a_row_with_a_nan_votes_for_no_class(name, nan):
 @pytest.mark.parametrize("name", NAMES)
 def test_infinities_and_subnormals_are_ordered(name):
     tiny = 1e-45
-    logits = torch.tensor(
-        [[-torch.inf, -1.0, tiny], [torch.inf, 3e38, 1.0], [-tiny, 0.0, -1.0], [-3e38, -torch.inf, -torch.inf]]
-    )
+    logits = torch.tensor([[-torch.inf, -1.0, tiny], [torch.inf, 3e38, 1.0], [-tiny, 0.0, -1.0], [-3e38, -torch.inf, -torch.inf]])
     assert counted(name, logits).tolist() == [2, 1, 1]
 
 

@@ -171,9 +171,7 @@ def test_arrays_that_are_no_data_set(rsfast, tmp_path, arrays, message):
 
 def test_a_torn_npz_is_refused(rsfast, tmp_path):
     (tmp_path / "d.npz").write_bytes(b"PK\x03\x04 nothing")
-    refused(
-        rsfast("certify", *PIXELS, "--data", tmp_path / "d.npz", *SMALL, "--out", tmp_path / "run"), "not a readable .npz"
-    )
+    refused(rsfast("certify", *PIXELS, "--data", tmp_path / "d.npz", *SMALL, "--out", tmp_path / "run"), "not a readable .npz")
 
 
 def test_an_empty_folder_is_refused(rsfast, tmp_path):

@@ -65,9 +65,7 @@ def test_least_samples_is_the_first_n_that_can_certify():
         (("x", 3, 0.1), "not numeric"),
     ],
 )
-@pytest.mark.parametrize(
-    "bound", [confidence.clopper_pearson_lower, confidence.clopper_pearson_upper, confidence.failure_upper]
-)
+@pytest.mark.parametrize("bound", [confidence.clopper_pearson_lower, confidence.clopper_pearson_upper, confidence.failure_upper])
 def test_bad_arguments_are_refused_in_one_sentence(bound, arguments, message):
     with pytest.raises(InvalidArgumentError, match=message):
         bound(*arguments)

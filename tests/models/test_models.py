@@ -202,8 +202,7 @@ def test_fingerprints_see_globals(monkeypatch):
 def test_fingerprints_follow_the_order_of_layers_and_ignore_the_mode():
     relu, bias = torch.nn.ReLU(), linear(0)
     one, other = (
-        torch.nn.Sequential(collections.OrderedDict(pairs))
-        for pairs in ((("a", relu), ("b", bias)), (("b", bias), ("a", relu)))
+        torch.nn.Sequential(collections.OrderedDict(pairs)) for pairs in ((("a", relu), ("b", bias)), (("b", bias), ("a", relu)))
     )
     assert fingerprint(one) != fingerprint(other)
     assert fingerprint(one.eval()) == fingerprint(one.train())

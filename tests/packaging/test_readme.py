@@ -19,9 +19,7 @@ def test_ci_calls_exactly_the_readmes_test_command():
     commands = re.findall(r"^    (make \w+) ", (ROOT / "README.md").read_text(), flags=re.MULTILINE)
     assert commands == ["make demo", "make test"]
     lines = [
-        line
-        for line in (ROOT / ".ci" / "run").read_text().splitlines()
-        if line and not line.startswith(("#", "set ", "cd "))
+        line for line in (ROOT / ".ci" / "run").read_text().splitlines() if line and not line.startswith(("#", "set ", "cd "))
     ]
     assert lines == ["make test"]
 

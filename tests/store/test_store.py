@@ -134,9 +134,7 @@ def test_a_full_disk_leaves_whole_lines_only(run, monkeypatch):
         raise OSError(28, "No space left on device")
 
     with store.Shard(run) as out:
-        monkeypatch.setattr(
-            os, "write", lambda handle, data: half(handle, data[:10]) if len(data) > 20 else half(handle, b"")
-        )
+        monkeypatch.setattr(os, "write", lambda handle, data: half(handle, data[:10]) if len(data) > 20 else half(handle, b""))
         with pytest.raises(StoreError, match=r"No space left on device.*image 2 is not stored.*Make room"):
             out.append(record(2))
         monkeypatch.undo()
