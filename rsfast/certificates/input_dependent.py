@@ -120,7 +120,7 @@ def _moved_tail(dim, kappa, radius, side, lower, log_p, p):
 
     lower: of a ball around the common centre, else of the complement.
     """
-    m, o, nc0, shift = _shift(dim, kappa, radius, side)
+    _, o, nc0, shift = _shift(dim, kappa, radius, side)
     delta0, _ = ncx2.quantile_scalar(dim, nc0, lower, p, log_p, 0.5 - p) if p <= 0.5 else ncx2.quantile_scalar(
         dim, nc0, not lower, 1.0 - p, math.log1p(-p), p - 0.5
     )  # fmt: skip

@@ -18,7 +18,7 @@ import math
 
 from numba import njit
 
-from .compensated import deviance
+from .compensated import deviance, two_sum
 
 HALF_LOG_TWO_PI = 0.9189385332046727
 
@@ -48,22 +48,11 @@ def log_gamma_one_plus(a):
 
 @njit(cache=True, error_model="numpy")
 def stirling(a):
-    """log Γ(a + 1) - ((a + 1/2) log a - a + log(2 pi) / 2) for a >= 1/2: the series at a + n >= 16, and n steps down.
-
-    A step is (a + 1/2) log((a + 1) / a) - 1 = Sum_{k>0} 1 / ((2 k + 1) (2 a + 1)^(2 k)), positive terms only.
-    """
-    total = 0.0
-    while a < 16.0:
-        q = 1.0 / ((2.0 * a + 1.0) * (2.0 * a + 1.0))
-        power, k, step = q, 3.0, 0.0
-        while power > 1e-18:
-            step += power / k
-            power *= q
-            k += 2.0
-        total += step
-        a += 1.0
+    """log Γ(a + 1) - ((a + 1/2) log a - a + log(2 pi) / 2) for a >= 1/2: from lgamma below 12, where its rounding is 2e-15."""
+    if a < 12.0:
+        return math.lgamma(a + 1.0) - ((a + 0.5) * math.log(a) - a + HALF_LOG_TWO_PI)
     t = 1.0 / (a * a)
-    return total + (1 / 12 - (1 / 360 - (1 / 1260 - (1 / 1680 - t / 1188) * t) * t) * t) / a
+    return (1 / 12 - (1 / 360 - (1 / 1260 - (1 / 1680 - (1 / 1188 - t * 691 / 360360) * t) * t) * t) * t) / a
 
 
 @njit(cache=True, error_model="numpy")
@@ -72,6 +61,19 @@ def log_density(a, y):
     if a < 0.5:
         return a * math.log(y) - y - log_gamma_one_plus(a)
     return -deviance(a, y, a - y) - stirling(a) - HALF_LOG_TWO_PI - 0.5 * math.log(a)
+
+
+@njit(cache=True, error_model="numpy")
+def density_scale(a, y):
+    """D = y^a e^-y / Γ(a + 1) itself, from factors none of which rounds a large exponent; for log D > -690."""
+    if a < 0.5:
+        return math.pow(y, a) * math.exp(-y) * math.exp(-log_gamma_one_plus(a))
+    scale = math.pow(y / a, a)
+    if not 1e-290 < scale < 1e290:
+        return math.exp(log_density(a, y))
+    gap, gap_low = two_sum(a, -y)
+    half = math.exp(0.5 * gap)  # twice, because e^gap alone may leave the range that the product stays in
+    return scale * half * (1.0 + gap_low) * half * math.exp(-stirling(a)) / math.sqrt(2.0 * math.pi * a)
 
 
 @njit(cache=True, error_model="numpy")
@@ -117,11 +119,9 @@ def upper_ratio(a, y, log_d):
 def mixture_lower(a, y, half_nc):
     """(log scale, cdf / scale, density of x / scale) of the non-central distribution, by Horner from the far end."""
     product = half_nc * y
-    last = int(3.0 * math.sqrt(product) + 30.0 + y)
-    ratio = 1.0
+    last = int(2.72 * math.sqrt(product) + 10.0)  # the terms beyond add up to less than 1e-17 of all
+    ratio = _lower_ratio(a + last + 1.0, y)
     total = density = 0.0
-    for j in range(last + 25, last, -1):
-        ratio = 1.0 + y / (a + j + 1.0) * ratio
     for j in range(last, -1, -1):
         ratio = 1.0 + y / (a + j + 1.0) * ratio
         total = ratio + product / ((j + 1.0) * (a + j + 1.0)) * total

@@ -2,7 +2,7 @@
 
 df from 1e-3 to 1e9, nc from 0 to 1e16, both tails down to 1e-300 and their logarithms far beyond, in constant work.  One core,
 `tail` and `log_tail`; everything else is built on it.  Large parameters take the contour integral of numerics.saddle, small
-ones (df < 40 and nc x < 400) the positive series of numerics.gamma.
+ones (df < 46 and nc x < 529) the positive series of numerics.gamma.
 
 The difference of mean and argument, delta = df + nc - x, is an argument of the core, and quantiles return it beside x: with
 nc = 1e14 the spacing of doubles near x is worth 2e-8 of a tail, and input-dependent certificates need the difference itself.
@@ -24,8 +24,8 @@ from numba import njit, vectorize
 from numpy.typing import ArrayLike, NDArray
 
 from . import saddle
-from .compensated import mean_minus_x
-from .gamma import mixture_lower, mixture_upper
+from .compensated import mean_minus_x, mean_minus_x_pair
+from .gamma import density_scale, mixture_lower, mixture_upper
 from .normal import ndtri_exp_scalar
 
 LOG_HALF = -0.6931471805599453
@@ -43,51 +43,88 @@ def _series(df, nc, x, delta):
 
 
 @njit(cache=True, error_model="numpy")
-def tail(df, nc, x, delta):
-    """(is the lower tail, T, F - 1/2, density, e) at x > 0 with delta = df + nc - x.
-
-    T is the tail on x's side of the mean, or the other one where that is above 0.7 (few degrees of freedom), with full
-    relative accuracy; F - 1/2 is accurate absolutely, also near the median; e = 1 - 1/w0 for large parameters, else 0.
-    """
+def _tail(df, nc, x, x_low, delta, delta_low):
+    """`tail` for the argument x + x_low and the difference delta + delta_low."""
     s = saddle.width(df, nc, x)
     if s < 2.0 * saddle.SMALLEST_A:
         lower, log_scale, total, density = _series(df, nc, x, delta)
-        if log_scale > -600.0:
-            scale = math.exp(log_scale)
+        if log_scale > -690.0:
+            scale = density_scale(0.5 * df, 0.5 * x) * math.exp(-0.5 * nc)
             t, f = scale * total, scale * density
         else:
             t, f = math.exp(log_scale + math.log(total)), math.exp(log_scale + math.log(density))
-        return lower, t, t - 0.5 if lower else 0.5 - t, f, 0.0
-    e, v, phi0, g, pole, limit, density = saddle.circle(df, nc, x, delta, s)
-    size = math.exp(phi0)
+        return lower, t, t - 0.5 if lower else 0.5 - t, f, 2.0 * delta / (s + df + 2.0 * nc)
+    e, v, phi0, phi0_low, g, pole, limit, density = saddle.circle(df, nc, x, x_low, delta, delta_low, s)
+    size = math.exp(phi0) * (1.0 + phi0_low)
     f = size * (density / v) if v > 1e-290 else 0.0
     g *= size
-    share = half = 0.0
+    share, half = 0.0, 0.5
     if pole < limit:
         small = math.exp(-pole)
         share = small / (1.0 + small)
-        half = 0.5 * (-math.expm1(-pole)) / (1.0 + small)  # tanh(X / 2) / 2
-    else:
-        half = 0.5
+        half = -0.5 * math.expm1(-pole) / (1.0 + small)  # tanh(X / 2) / 2
     if e > 0.0:
         return True, g + share, g - half, f, e
     return False, share - g, g + half, f, e
 
 
 @njit(cache=True, error_model="numpy")
-def log_tail(df, nc, x, delta):
-    """(is the lower tail, log T, density / T, e), as `tail` but far beyond the range of doubles."""
+def _pairs(df, nc, x, delta):
+    """(x, its low part, delta, its low part) of the argument that x and delta = df + nc - x stand for.
+
+    Both are rounded; the smaller one resolves the argument better, and the other is completed from it.
+    """
+    high, low = mean_minus_x_pair(df, nc, x)
+    if x < abs(delta):
+        return x, 0.0, high, low
+    return x, (high - delta) + low, delta, 0.0
+
+
+@njit(cache=True, error_model="numpy")
+def tail(df, nc, x, delta):
+    """(is the lower tail, T, F - 1/2, density, e) at the argument that x > 0 and delta = df + nc - x stand for.
+
+    T is the tail on x's side of the mean, or the other one where that is above 0.7 (few degrees of freedom), with full
+    relative accuracy; F - 1/2 is accurate absolutely, also near the median; e = 1 - 1/w0.
+    """
+    x, x_low, delta, delta_low = _pairs(df, nc, x, delta)
+    return _tail(df, nc, x, x_low, delta, delta_low)
+
+
+@njit(cache=True, error_model="numpy")
+def tail_at(df, nc, x):
+    """`tail` at x itself."""
+    delta, delta_low = mean_minus_x_pair(df, nc, x)
+    return _tail(df, nc, x, 0.0, delta, delta_low)
+
+
+@njit(cache=True, error_model="numpy")
+def _log_tail(df, nc, x, x_low, delta, delta_low):
     s = saddle.width(df, nc, x)
     if s < 2.0 * saddle.SMALLEST_A:
         lower, log_scale, total, density = _series(df, nc, x, delta)
-        return lower, log_scale + math.log(total), density / total, 0.0
-    e, v, phi0, g, pole, limit, density = saddle.circle(df, nc, x, delta, s)
+        return lower, log_scale + math.log(total), density / total, 2.0 * delta / (s + df + 2.0 * nc)
+    e, v, phi0, phi0_low, g, pole, limit, density = saddle.circle(df, nc, x, x_low, delta, delta_low, s)
     lower = e > 0.0
     if not lower:
         g = -g
     if pole < limit:
         g += math.exp(-phi0) / (1.0 + math.exp(pole))
-    return lower, phi0 + math.log(g), density / v / g, e
+    return lower, phi0 + (phi0_low + math.log(g)), density / v / g, e
+
+
+@njit(cache=True, error_model="numpy")
+def log_tail(df, nc, x, delta):
+    """(is the lower tail, log T, density / T, e), as `tail` but far beyond the range of doubles."""
+    x, x_low, delta, delta_low = _pairs(df, nc, x, delta)
+    return _log_tail(df, nc, x, x_low, delta, delta_low)
+
+
+@njit(cache=True, error_model="numpy")
+def log_tail_at(df, nc, x):
+    """`log_tail` at x itself."""
+    delta, delta_low = mean_minus_x_pair(df, nc, x)
+    return _log_tail(df, nc, x, 0.0, delta, delta_low)
 
 
 # ---------------------------------------------------------------- quantiles
@@ -95,7 +132,7 @@ def log_tail(df, nc, x, delta):
 
 @njit(cache=True, error_model="numpy")
 def _log_slope(df, nc, e):
-    """Saddle-point approximation of f'/f for large parameters, for Halley's correction only."""
+    """Saddle-point approximation of f'/f (exact for nc = 0), for Halley's correction only."""
     w = 1.0 / (1.0 - e)
     below = df * w + 2.0 * nc
     return 0.5 * e * w - w * w * (df * w + 3.0 * nc) / (below * below)
@@ -158,17 +195,14 @@ def quantile_scalar(df, nc, lower, p, log_p, half_minus_p):
         else:
             low = x
         step = residual / slope  # Newton's, in log x
-        if e != 0.0:
-            curve = 1.0 - 0.5 * step * (1.0 + x * _log_slope(df, nc, e) + bend)
-            if curve > 0.3:
-                step /= curve
+        curve = 1.0 - 0.5 * step * (1.0 + x * _log_slope(df, nc, e) + bend)
+        if curve > 0.3:
+            step /= curve
         step = min(max(step, -3.0), 3.0)
         change = x * math.expm1(-step)
         # Converged: the next step would be below rounding.  Tested before the bracket, which may be one ulp wide.
         size = abs(step) * (1.0 + x / spread)
-        if size < (1e-6 if e != 0.0 else 1e-9) / (1.0 - log_p) or (
-            abs(change) <= 2e-16 * x and abs(change) <= 4e-16 * abs(delta)
-        ):
+        if size < 1e-6 / (1.0 - log_p) or (abs(change) <= 2e-16 * x and abs(change) <= 4e-16 * abs(delta)):
             return delta - change, x + change
         new = x + change
         if not low < new < high:
@@ -198,8 +232,7 @@ def median_scalar(df, nc):
     for _ in range(1 if df + nc > 2000.0 else 2):
         _, _, centred, f, e = tail(df, nc, x, delta)
         step = centred / f
-        if e != 0.0:
-            step /= 1.0 - 0.5 * step * _log_slope(df, nc, e)
+        step /= 1.0 - 0.5 * step * _log_slope(df, nc, e)
         delta += step
         x -= step
     return delta
@@ -219,7 +252,7 @@ def _cdf(x, df, nc):
         return math.nan
     if not 0.0 < x < math.inf:
         return 1.0 if x > 0.0 else 0.0
-    lower, t, _, _, _ = tail(df, nc, x, mean_minus_x(df, nc, x))
+    lower, t, _, _, _ = tail_at(df, nc, x)
     return t if lower else 1.0 - t
 
 
@@ -229,14 +262,19 @@ def _sf(x, df, nc):
         return math.nan
     if not 0.0 < x < math.inf:
         return 0.0 if x > 0.0 else 1.0
-    lower, t, _, _, _ = tail(df, nc, x, mean_minus_x(df, nc, x))
+    lower, t, _, _, _ = tail_at(df, nc, x)
     return 1.0 - t if lower else t
 
 
 @njit(cache=True, error_model="numpy")
-def _log_other(log_t):
-    """log(1 - e^log_t)."""
-    return math.log1p(-math.exp(log_t))
+def _log(df, nc, x, wanted):
+    """log of the lower (wanted True) or upper tail: of the small one directly, of one near 1 from the other."""
+    lower, t, _, _, _ = tail_at(df, nc, x)
+    if lower != wanted:
+        return math.log1p(-t)
+    if t > 1e-3:
+        return math.log(t)
+    return log_tail_at(df, nc, x)[1]
 
 
 @vectorize(cache=True)
@@ -245,8 +283,7 @@ def _logcdf(x, df, nc):
         return math.nan
     if not 0.0 < x < math.inf:
         return 0.0 if x > 0.0 else -math.inf
-    lower, log_t, _, _ = log_tail(df, nc, x, mean_minus_x(df, nc, x))
-    return log_t if lower else _log_other(log_t)
+    return _log(df, nc, x, True)
 
 
 @vectorize(cache=True)
@@ -255,8 +292,7 @@ def _logsf(x, df, nc):
         return math.nan
     if not 0.0 < x < math.inf:
         return -math.inf if x > 0.0 else 0.0
-    lower, log_t, _, _ = log_tail(df, nc, x, mean_minus_x(df, nc, x))
-    return _log_other(log_t) if lower else log_t
+    return _log(df, nc, x, False)
 
 
 @njit(cache=True, error_model="numpy")
@@ -267,7 +303,7 @@ def _log_density(x, df, nc):
         if x == 0.0 and df <= 2.0:  # x^(df/2 - 1) e^(-nc/2) / (2^(df/2) Γ(df/2))
             return math.inf if df < 2.0 else -0.5 * nc + LOG_HALF
         return -math.inf
-    _, log_t, hazard, _ = log_tail(df, nc, x, mean_minus_x(df, nc, x))
+    _, log_t, hazard, _ = log_tail_at(df, nc, x)
     return log_t + math.log(hazard)
 
 
@@ -279,7 +315,7 @@ def _logpdf(x, df, nc):
 @vectorize(cache=True)
 def _pdf(x, df, nc):
     if _inside(x, df, nc) and 0.0 < x < math.inf:
-        _, _, _, f, _ = tail(df, nc, x, mean_minus_x(df, nc, x))
+        _, _, _, f, _ = tail_at(df, nc, x)
         return f
     return math.exp(_log_density(x, df, nc))
 
@@ -333,14 +369,20 @@ class Quantile(NamedTuple):
 def _apply(function: Callable[..., Any], arguments: tuple[ArrayLike, ...], threads: int) -> Any:
     arrays = [np.asarray(argument, dtype=np.float64) for argument in arguments]
     if threads <= 1:
-        return function(*arrays)
+        with np.errstate(all="ignore"):  # a flag raised on a branch not taken is nobody's business
+            return function(*arrays)
     spread = np.broadcast_arrays(*arrays)
     shape, size = spread[0].shape, spread[0].size
     flat = [np.ascontiguousarray(array).reshape(-1) for array in spread]
     out = np.empty(size)
     edges = [size * i // threads for i in range(threads + 1)]
+
+    def job(a: int, b: int) -> None:
+        with np.errstate(all="ignore"):
+            function(*[array[a:b] for array in flat], out[a:b])
+
     with ThreadPoolExecutor(threads) as pool:
-        list(pool.map(lambda a, b: function(*[array[a:b] for array in flat], out[a:b]), edges, edges[1:]))
+        list(pool.map(job, edges, edges[1:]))
     return out.reshape(shape)
 
 

@@ -19,7 +19,7 @@ cancel, and it is an argument.  Everything is formed from
     e = 1 - 1/w0 = 2 delta / (S + df + 2 nc),    1 - e = 2 x / (df + S),
     phi(w0) = -1/2 (df (-log(1 - e) - e) + nc e²),
 
-both positive terms.  The relative error of a tail is the rounding of the exponent, a few 1e-16 times abs(phi0).  For A >= 20
+both positive terms, on pairs of doubles, because e^phi0 multiplies the rounding of phi0 by abs(phi0).  For A >= 23
 what the circle leaves out of the branch cut of w^(-df/2) is e^(-2 A), below 1e-17.  Measured: docs/accuracy.md.
 """
 
@@ -30,9 +30,9 @@ import math
 import numpy as np
 from numba import njit
 
-from .compensated import minus_log1p
+from .compensated import minus_log1p, minus_log1p_pair, minus_product, quotient, two_product, two_sum
 
-SMALLEST_A = 20.0  # below, numerics.gamma sums series
+SMALLEST_A = 23.0  # below, numerics.gamma sums series
 
 
 def _nodes(step: float, count: int) -> tuple[np.ndarray, np.ndarray]:
@@ -44,7 +44,7 @@ def _nodes(step: float, count: int) -> tuple[np.ndarray, np.ndarray]:
 STEP_LARGE, STEP_MIDDLE, STEP_SMALL = 0.70, 0.56, 0.45
 U_LARGE, WEIGHT_LARGE = _nodes(STEP_LARGE, 11)  # A >= 400
 U_MIDDLE, WEIGHT_MIDDLE = _nodes(STEP_MIDDLE, 14)  # 30 <= A < 400
-U_SMALL, WEIGHT_SMALL = _nodes(STEP_SMALL, 18)  # 20 <= A < 30
+U_SMALL, WEIGHT_SMALL = _nodes(STEP_SMALL, 18)  # 23 <= A < 30
 
 # asin s - s sqrt(1 - s²) = s³ Sum_j c_j s^(2 j)
 C0, C1, C2, C3, C4, C5, C6, C7, C8, C9, C10, C11, C12, C13 = (
@@ -151,15 +151,45 @@ def width(df, nc, x):
 
 
 @njit(cache=True, error_model="numpy")
-def circle(df, nc, x, delta, s):
-    """The integral for S = s >= 2 * SMALLEST_A: (e, 1 - e, phi0, G, X, limit, P).
+def exponent(df, nc, x, x_low, delta, delta_low):
+    """(e, 1 - e, phi0, what rounding phi0 left) for argument x + x_low and df + nc - argument = delta + delta_low.
+
+    phi0 reaches -700 before a tail leaves the range of doubles, and e^phi0 multiplies its rounding by as much; so every step
+    is carried out on pairs; on rounded numbers where x is so large or small that a pair would overflow.
+    """
+    if nc * x > 1e250 or x > 1e100 or x < 1e-250:
+        s = width(df, nc, x)
+        v = 2.0 * x / (df + s)  # 1 / w0
+        e = 2.0 * delta / (s + df + 2.0 * nc)
+        log_ratio = minus_log1p(e, v) if v > 1e-280 else math.log(df + s) - math.log(x) - math.log(2.0) - e
+        return e, v, -0.5 * (df * log_ratio + (nc * e) * e), 0.0
+    square, square_low = two_product(df, df)
+    product, product_low = two_product(4.0 * nc, x)
+    inside, inside_low = two_sum(square, product)
+    inside_low += square_low + product_low + 4.0 * nc * x_low
+    s = math.sqrt(inside)
+    s_low = (minus_product(inside, s, s) + inside_low) / (2.0 * s)
+    below, below_low = two_sum(s, df)
+    v, v_low = quotient(2.0 * x, 2.0 * x_low, below, below_low + s_low)
+    below, more = two_sum(below, 2.0 * nc)
+    e, e_low = quotient(2.0 * delta, 2.0 * delta_low, below, below_low + more + s_low)
+    ratio, ratio_low = minus_log1p_pair(e, e_low, v, v_low)
+    first, first_low = two_product(df, ratio)
+    e_square, e_square_low = two_product(e, e)
+    second, second_low = two_product(nc, e_square)
+    total, total_low = two_sum(first, second)
+    total_low += first_low + second_low + df * ratio_low + nc * (e_square_low + 2.0 * e * e_low)
+    total, total_low = two_sum(total, total_low)
+    return e, v, -0.5 * total, -0.5 * total_low
+
+
+@njit(cache=True, error_model="numpy")
+def circle(df, nc, x, x_low, delta, delta_low, s):
+    """The integral for S = s >= 2 * SMALLEST_A: (e, 1 - e, phi0, its low part, G, X, limit, P).
 
     The tail on x's side of the mean is e^phi0 abs(G), plus 1 / (1 + e^X) where X < limit; the density is e^phi0 P / (1 - e).
     """
-    v = 2.0 * x / (df + s)  # 1 / w0
-    e = 2.0 * delta / (s + df + 2.0 * nc)
-    log_ratio = minus_log1p(e, v) if v > 1e-280 else math.log(df + s) - math.log(x) - math.log(2.0) - e
-    phi0 = -0.5 * (df * log_ratio + nc * e * e)
+    e, v, phi0, phi0_low = exponent(df, nc, x, x_low, delta, delta_low)
     root = math.sqrt(0.5 * s)
     if e > 0.0:  # written in e and 1/w0 on one side, in w0 - 1 and w0 on the other: neither overflows
         p, n, d, factor = e, v, v, 1.0
@@ -177,4 +207,4 @@ def circle(df, nc, x, delta, s):
         tail, density = _sums_small(df, p, n, d, scale)
     unit = step / (math.pi * root)
     pole = TAU * abs(e) * root / (math.sqrt(v) * step)
-    return e, v, phi0, factor * unit * tail, pole, 3.0 * math.pi * math.pi / (step * step), 0.5 * unit * density
+    return e, v, phi0, phi0_low, factor * unit * tail, pole, 3.0 * math.pi * math.pi / (step * step), 0.5 * unit * density

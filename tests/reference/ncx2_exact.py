@@ -14,7 +14,7 @@ DIGITS = 60
 
 def contour(df, nc, x):
     """(log cdf, log sf) for A = sqrt(df² + 4 nc x) / 2 >= 100, to about 40 digits."""
-    with mp.workdps(2 * DIGITS):
+    with mp.workdps(2 * DIGITS + max(0, int(mp.log10(df + nc + x)))):  # phi is as large as its terms, and e^phi wants 60 digits
         df, nc, x = mp.mpf(df), mp.mpf(nc), mp.mpf(x)
         s = mp.sqrt(df * df + 4 * nc * x)
         w0, a = (df + s) / (2 * x), s / 2
