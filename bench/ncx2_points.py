@@ -89,7 +89,7 @@ def exact_many(points: list[Point]) -> list[tuple[str, str]]:
 def regime(point: Point) -> str:
     df, nc, x = point
     size = 0.5 * math.hypot(df, 2 * math.sqrt(nc) * math.sqrt(x))
-    return "A < 20" if size < 20 else "20 <= A < 30" if size < 30 else "30 <= A < 400" if size < 400 else "A >= 400"
+    return "A < 23" if size < 23 else "23 <= A < 30" if size < 30 else "30 <= A < 400" if size < 400 else "A >= 400"
 
 
 def cross_check(points: list[Point], rng: np.random.Generator, count: int) -> dict[str, Any]:
@@ -99,7 +99,7 @@ def cross_check(points: list[Point], rng: np.random.Generator, count: int) -> di
     for i in rng.permutation(len(points)):
         df, nc, x = points[i]
         size = 0.5 * math.hypot(df, 2 * math.sqrt(nc) * math.sqrt(x))
-        if size < 100:
+        if size < 1000:
             continue
         name, other = (
             ("contour / series", ncx2_exact.series)

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
         StoreError,
     )
     from .noise import Gaussian
+    from .numerics import ncx2
     from .result import ABSTAIN, Certificate, Prediction, VoteCounts
     from .sampling import sample_counts
 
@@ -51,7 +52,14 @@ _HOME = {
     "DataError": "errors",
     "StoreError": "errors",
 }
-_MODULES = ("backends", "certificates", "confidence", "noise", "numerics")
+_MODULES = {
+    "backends": "backends",
+    "certificates": "certificates",
+    "confidence": "confidence",
+    "ncx2": "numerics.ncx2",
+    "noise": "noise",
+    "numerics": "numerics",
+}
 
 __all__ = [
     "ABSTAIN",
@@ -71,6 +79,7 @@ __all__ = [
     "certify",
     "certify_counts",
     "confidence",
+    "ncx2",
     "noise",
     "numerics",
     "predict",
@@ -82,7 +91,7 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     if name in _MODULES:
-        return importlib.import_module(f".{name}", __name__)
+        return importlib.import_module(f".{_MODULES[name]}", __name__)
     if name in _HOME:
         value = getattr(importlib.import_module(f".{_HOME[name]}", __name__), name)
         globals()[name] = value

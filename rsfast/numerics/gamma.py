@@ -64,16 +64,18 @@ def log_density(a, y):
 
 
 @njit(cache=True, error_model="numpy")
-def density_scale(a, y):
-    """D = y^a e^-y / Γ(a + 1) itself, from factors none of which rounds a large exponent; for log D > -690."""
+def times_density(factor, a, y, half_nc):
+    """factor D e^-half_nc from factors none of which rounds a large exponent; for results above e^-700.
+
+    Halves of the large powers come alternately, so that no partial product leaves the range.
+    """
     if a < 0.5:
-        return math.pow(y, a) * math.exp(-y) * math.exp(-log_gamma_one_plus(a))
-    scale = math.pow(y / a, a)
-    if not 1e-290 < scale < 1e290:
-        return math.exp(log_density(a, y))
+        return factor * math.pow(y, a) * math.exp(-log_gamma_one_plus(a)) * math.exp(-y) * math.exp(-half_nc)
+    root = math.pow(y / a, 0.5 * a)
     gap, gap_low = two_sum(a, -y)
-    half = math.exp(0.5 * gap)  # twice, because e^gap alone may leave the range that the product stays in
-    return scale * half * (1.0 + gap_low) * half * math.exp(-stirling(a)) / math.sqrt(2.0 * math.pi * a)
+    half = math.exp(0.5 * gap)
+    value = factor * root * half * (1.0 + gap_low) * root * half
+    return value * math.exp(-stirling(a)) / math.sqrt(2.0 * math.pi * a) * math.exp(-half_nc)
 
 
 @njit(cache=True, error_model="numpy")

@@ -25,7 +25,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from . import saddle
 from .compensated import mean_minus_x, mean_minus_x_pair
-from .gamma import density_scale, mixture_lower, mixture_upper
+from .gamma import mixture_lower, mixture_upper, times_density
 from .normal import ndtri_exp_scalar
 
 LOG_HALF = -0.6931471805599453
@@ -48,12 +48,12 @@ def _tail(df, nc, x, x_low, delta, delta_low):
     s = saddle.width(df, nc, x)
     if s < 2.0 * saddle.SMALLEST_A:
         lower, log_scale, total, density = _series(df, nc, x, delta)
-        if log_scale > -690.0:
-            scale = density_scale(0.5 * df, 0.5 * x) * math.exp(-0.5 * nc)
-            t, f = scale * total, scale * density
+        if log_scale + math.log(total) > -700.0:
+            t = times_density(total, 0.5 * df, 0.5 * x, 0.5 * nc)
         else:
-            t, f = math.exp(log_scale + math.log(total)), math.exp(log_scale + math.log(density))
-        return lower, t, t - 0.5 if lower else 0.5 - t, f, 2.0 * delta / (s + df + 2.0 * nc)
+            t = math.exp(log_scale + math.log(total))
+        f = t * (density / total)
+        return lower, t, t - 0.5 if lower else 0.5 - t, f, delta / (0.5 * (s + df) + nc)
     e, v, phi0, phi0_low, g, pole, limit, density = saddle.circle(df, nc, x, x_low, delta, delta_low, s)
     size = math.exp(phi0) * (1.0 + phi0_low)
     f = size * (density / v) if v > 1e-290 else 0.0
@@ -103,7 +103,7 @@ def _log_tail(df, nc, x, x_low, delta, delta_low):
     s = saddle.width(df, nc, x)
     if s < 2.0 * saddle.SMALLEST_A:
         lower, log_scale, total, density = _series(df, nc, x, delta)
-        return lower, log_scale + math.log(total), density / total, 2.0 * delta / (s + df + 2.0 * nc)
+        return lower, log_scale + math.log(total), density / total, delta / (0.5 * (s + df) + nc)
     e, v, phi0, phi0_low, g, pole, limit, density = saddle.circle(df, nc, x, x_low, delta, delta_low, s)
     lower = e > 0.0
     if not lower:
@@ -139,6 +139,13 @@ def _log_slope(df, nc, e):
 
 
 @njit(cache=True, error_model="numpy")
+def _leading_term(df, nc, log_p):
+    """The x with e^(-nc/2) (x/2)^(df/2) / Γ(df/2 + 1) = e^log_p: cdf for small x."""
+    log_x = -LOG_HALF + (log_p + 0.5 * nc + math.lgamma(0.5 * df + 1.0)) / (0.5 * df)
+    return math.exp(min(log_x, 700.0))
+
+
+@njit(cache=True, error_model="numpy")
 def _start(df, nc, lower, log_p):
     """A first (delta, x): Sankaran's power transform, or the leading term of the tail where that has no sense."""
     z = ndtri_exp_scalar(log_p)
@@ -153,10 +160,8 @@ def _start(df, nc, lower, log_p):
         delta = -mean * math.expm1(math.log1p(v) / h)
         if mean - delta > 0.0 and abs(z) < 40.0:
             return delta, mean - delta
-    if lower:  # cdf ~ e^(-nc/2) (x/2)^(df/2) / Γ(df/2 + 1)
-        log_x = 0.6931471805599453 + (log_p + 0.5 * nc + math.lgamma(0.5 * df + 1.0)) / (0.5 * df)
-        x = math.exp(min(max(log_x, -745.0), 700.0))
-        x = min(x, mean)
+    if lower:
+        x = min(max(_leading_term(df, nc, log_p), 5e-324), mean)
     else:  # sf ~ e^(-(sqrt x - sqrt nc)²/2)
         x = (math.sqrt(nc) + math.sqrt(df + max(-2.0 * log_p, 1.0))) ** 2
     return mean_minus_x(df, nc, x), x
@@ -175,7 +180,7 @@ def quantile_scalar(df, nc, lower, p, log_p, half_minus_p):
     spread = math.sqrt(2.0 * df + 4.0 * nc)
     for iteration in range(200):
         if x < 1e-300:
-            return df + nc, x
+            return df + nc, _leading_term(df, nc, log_p if lower else math.log1p(-math.exp(log_p)))
         if central:
             _, _, centred, f, e = tail(df, nc, x, delta)
             residual = centred + half_minus_p if lower else centred - half_minus_p
@@ -303,6 +308,8 @@ def _log_density(x, df, nc):
         if x == 0.0 and df <= 2.0:  # x^(df/2 - 1) e^(-nc/2) / (2^(df/2) Γ(df/2))
             return math.inf if df < 2.0 else -0.5 * nc + LOG_HALF
         return -math.inf
+    if x < 1e-290:  # the density is that of the leading term; f / T may leave the range of doubles
+        return _log(df, nc, x, True) + math.log(0.5 * df) - math.log(x)
     _, log_t, hazard, _ = log_tail_at(df, nc, x)
     return log_t + math.log(hazard)
 
@@ -314,7 +321,7 @@ def _logpdf(x, df, nc):
 
 @vectorize(cache=True)
 def _pdf(x, df, nc):
-    if _inside(x, df, nc) and 0.0 < x < math.inf:
+    if _inside(x, df, nc) and 1e-290 < x < math.inf:
         _, _, _, f, _ = tail_at(df, nc, x)
         return f
     return math.exp(_log_density(x, df, nc))
@@ -349,14 +356,17 @@ def _isf(q, df, nc):
 
 
 @vectorize(cache=True)
-def _quantile_delta(log_p, df, nc, upper):
+def _quantile(log_p, df, nc, upper):
+    """x + i delta: one call for both."""
     if not (_inside(0.0, df, nc) and log_p < 0.0):
-        return math.nan
+        return complex(math.nan, math.nan)
     p = math.exp(log_p)
     if p <= 0.5:
-        return quantile_scalar(df, nc, not upper, p, log_p, 0.5 - p)[0]
-    q = -math.expm1(log_p)
-    return quantile_scalar(df, nc, bool(upper), q, math.log(q), 0.5 - q)[0]
+        delta, x = quantile_scalar(df, nc, upper == 0.0, p, log_p, 0.5 - p)
+    else:
+        q = -math.expm1(log_p)
+        delta, x = quantile_scalar(df, nc, upper != 0.0, q, math.log(q), 0.5 - q)
+    return complex(x, delta)
 
 
 class Quantile(NamedTuple):
@@ -366,7 +376,8 @@ class Quantile(NamedTuple):
     delta: NDArray[np.float64]
 
 
-def _apply(function: Callable[..., Any], arguments: tuple[ArrayLike, ...], threads: int) -> Any:
+def apply(function: Callable[..., Any], arguments: tuple[ArrayLike, ...], threads: int, dtype: type = np.float64) -> Any:
+    """function of the broadcast arguments, its elements shared over threads; no warnings."""
     arrays = [np.asarray(argument, dtype=np.float64) for argument in arguments]
     if threads <= 1:
         with np.errstate(all="ignore"):  # a flag raised on a branch not taken is nobody's business
@@ -374,7 +385,7 @@ def _apply(function: Callable[..., Any], arguments: tuple[ArrayLike, ...], threa
     spread = np.broadcast_arrays(*arrays)
     shape, size = spread[0].shape, spread[0].size
     flat = [np.ascontiguousarray(array).reshape(-1) for array in spread]
-    out = np.empty(size)
+    out = np.empty(size, dtype)
     edges = [size * i // threads for i in range(threads + 1)]
 
     def job(a: int, b: int) -> None:
@@ -400,32 +411,32 @@ def cdf(x: ArrayLike, df: ArrayLike, nc: ArrayLike, *, threads: int = 1) -> Any:
     -------
     float64; NaN for df <= 0, nc < 0 or NaN.  Relative error at most 2e-14 + 1.2e-15 abs(log cdf), however small it is.
     """
-    return _apply(_cdf, (x, df, nc), threads)
+    return apply(_cdf, (x, df, nc), threads)
 
 
 def sf(x: ArrayLike, df: ArrayLike, nc: ArrayLike, *, threads: int = 1) -> Any:
     """Probability above x, as scipy.stats.ncx2.sf; arguments and accuracy as `cdf`."""
-    return _apply(_sf, (x, df, nc), threads)
+    return apply(_sf, (x, df, nc), threads)
 
 
 def logcdf(x: ArrayLike, df: ArrayLike, nc: ArrayLike, *, threads: int = 1) -> Any:
     """log of `cdf`, to -1e300; relative error at most 2e-14."""
-    return _apply(_logcdf, (x, df, nc), threads)
+    return apply(_logcdf, (x, df, nc), threads)
 
 
 def logsf(x: ArrayLike, df: ArrayLike, nc: ArrayLike, *, threads: int = 1) -> Any:
     """log of `sf`, to -1e300; relative error at most 2e-14."""
-    return _apply(_logsf, (x, df, nc), threads)
+    return apply(_logsf, (x, df, nc), threads)
 
 
 def pdf(x: ArrayLike, df: ArrayLike, nc: ArrayLike, *, threads: int = 1) -> Any:
     """Density at x, as scipy.stats.ncx2.pdf; relative error as `cdf` with log pdf."""
-    return _apply(_pdf, (x, df, nc), threads)
+    return apply(_pdf, (x, df, nc), threads)
 
 
 def logpdf(x: ArrayLike, df: ArrayLike, nc: ArrayLike, *, threads: int = 1) -> Any:
     """log of `pdf`."""
-    return _apply(_logpdf, (x, df, nc), threads)
+    return apply(_logpdf, (x, df, nc), threads)
 
 
 def ppf(q: ArrayLike, df: ArrayLike, nc: ArrayLike, *, threads: int = 1) -> Any:
@@ -434,12 +445,12 @@ def ppf(q: ArrayLike, df: ArrayLike, nc: ArrayLike, *, threads: int = 1) -> Any:
     Rounded to a double; where nc is large use `quantile`, which also returns delta = df + nc - x.  Below 1e-300 the correct
     limit, which may be 0.
     """
-    return _apply(_ppf, (q, df, nc), threads)
+    return apply(_ppf, (q, df, nc), threads)
 
 
 def isf(q: ArrayLike, df: ArrayLike, nc: ArrayLike, *, threads: int = 1) -> Any:
     """The x with sf(x) = q, as scipy.stats.ncx2.isf; as `ppf`."""
-    return _apply(_isf, (q, df, nc), threads)
+    return apply(_isf, (q, df, nc), threads)
 
 
 def quantile(log_p: ArrayLike, df: ArrayLike, nc: ArrayLike, *, upper: bool = False, threads: int = 1) -> Quantile:
@@ -448,6 +459,5 @@ def quantile(log_p: ArrayLike, df: ArrayLike, nc: ArrayLike, *, upper: bool = Fa
     log_p < 0, far below the range of doubles if need be.  Error of the log tail at the returned (x, delta): at most
     5e-14 max(1, abs(log_p)), where x is at least 1e-300.
     """
-    delta = _apply(_quantile_delta, (log_p, df, nc, float(upper)), threads)
-    df, nc = np.asarray(df, dtype=np.float64), np.asarray(nc, dtype=np.float64)
-    return Quantile(x=(df - delta) + nc, delta=delta)
+    pair = apply(_quantile, (log_p, df, nc, float(upper)), threads, np.complex128)
+    return Quantile(x=np.real(pair), delta=np.imag(pair))

@@ -47,7 +47,7 @@ def _horner(coefficients, x):
 
 @njit(cache=True, error_model="numpy")
 def ndtri_scalar(p):
-    if not 0.0 <= p <= 1.0:
+    if p != p or not 0.0 <= p <= 1.0:
         return math.nan
     if p == 0.0:
         return -math.inf
@@ -80,7 +80,9 @@ def erfcx_scalar(x):
 
 @njit(cache=True, error_model="numpy")
 def ndtr_scalar(x):
-    if not x < -1.0:
+    if x != x:
+        return x
+    if x >= -1.0:
         return 0.5 * math.erfc(-x * 0.7071067811865476)
     if x < -39.0:
         return 0.0
@@ -91,14 +93,16 @@ def ndtr_scalar(x):
 
 @njit(cache=True, error_model="numpy")
 def log_ndtr_scalar(x):
+    if x != x or x == -math.inf:
+        return x
     if x > -1.0:
-        return math.log1p(-0.5 * math.erfc(x * 0.7071067811865476))
+        return math.log1p(-ndtr_scalar(-x))
     return math.log(0.5 * erfcx_scalar(-x * 0.7071067811865476)) - 0.5 * x * x
 
 
 @njit(cache=True, error_model="numpy")
 def ndtri_exp_scalar(y):
-    if not y <= 0.0:
+    if y != y or not y <= 0.0:
         return math.nan
     if y > -1e-2:
         return -ndtri_scalar(-math.expm1(y))
@@ -142,4 +146,4 @@ def ndtri_exp(y):
 @vectorize(cache=True)
 def erfcx(x):
     """e^(x²) erfc(x), as scipy.special.erfcx, for x >= 0 (NaN below).  Relative error below 2e-15."""
-    return erfcx_scalar(x) if x >= 0.0 else math.nan
+    return erfcx_scalar(x) if x == x and x >= 0.0 else math.nan

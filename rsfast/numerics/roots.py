@@ -33,11 +33,23 @@ class Root(NamedTuple):
 
 
 @njit(error_model="numpy")
+def _halve(a, b):
+    """A number between a and b that halves the *digits* left: zero, or the geometric mean of numbers far apart."""
+    if a > b:
+        a, b = b, a
+    if a < 0.0 < b:
+        return 0.0
+    if a >= 0.0:
+        return math.sqrt(max(a, 1e-300)) * math.sqrt(b) if b > 4.0 * max(a, 1e-300) else 0.5 * (a + b)
+    return -math.sqrt(-a) * math.sqrt(max(-b, 1e-300)) if -a > 4.0 * max(-b, 1e-300) else 0.5 * (a + b)
+
+
+@njit(error_model="numpy")
 def bracket(function, arguments, low, high, rtol):
     """(certified, other, code) of one root of function(x, arguments): Chandrupatla's method (1997).
 
-    Inverse quadratic interpolation where the last three points allow it, bisection elsewhere; an exact zero and NaN count as
-    the other side.
+    Inverse quadratic interpolation where the last three points allow it, bisection elsewhere, of the digits once 60 steps have
+    not been enough; an exact zero and NaN count as the other side.
     """
     f_low, f_high = function(low, arguments), function(high, arguments)
     if not (math.isfinite(f_low) and low == low and high == high):
@@ -48,9 +60,9 @@ def bracket(function, arguments, low, high, rtol):
     certified, other = low, high
     newest, f_newest, opposite, f_opposite, third, f_third = high, f_high, low, f_low, low, f_low
     t = 0.5
-    for _ in range(MOST_STEPS):
-        x = newest + t * (opposite - newest)
-        if x in (newest, opposite):
+    for i in range(MOST_STEPS):
+        x = newest + t * (opposite - newest) if i < 60 else _halve(certified, other)
+        if x in (certified, other):
             x = 0.5 * (certified + other)
         f = function(x, arguments)
         same = f > 0.0 if positive else f < 0.0

@@ -159,9 +159,9 @@ def exponent(df, nc, x, x_low, delta, delta_low):
     """
     if nc * x > 1e250 or x > 1e100 or x < 1e-250:
         s = width(df, nc, x)
-        v = 2.0 * x / (df + s)  # 1 / w0
-        e = 2.0 * delta / (s + df + 2.0 * nc)
-        log_ratio = minus_log1p(e, v) if v > 1e-280 else math.log(df + s) - math.log(x) - math.log(2.0) - e
+        v = x / (0.5 * (df + s))  # 1 / w0
+        e = delta / (0.5 * (s + df) + nc)
+        log_ratio = minus_log1p(e, v) if 1e-280 < v < 1e280 else math.log(0.5 * (df + s)) - math.log(x) - e
         return e, v, -0.5 * (df * log_ratio + (nc * e) * e), 0.0
     square, square_low = two_product(df, df)
     product, product_low = two_product(4.0 * nc, x)

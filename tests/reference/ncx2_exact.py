@@ -1,6 +1,6 @@
 """The non-central chi-square distribution in arbitrary precision, three ways.
 
-`contour`   A >= 100: the plain trapezoidal rule on a circle that keeps away from the pole: no pole correction, another circle.
+`contour`   A >= 1000: the plain trapezoidal rule on a circle that keeps away from the pole: no pole correction, another circle.
 `series`    small parameters: Poisson mixtures and 1F1, positive terms only.
 `real_space` the integral over the central part of the density times differences of Phi: nothing complex in it.
 """
@@ -13,7 +13,7 @@ DIGITS = 60
 
 
 def contour(df, nc, x):
-    """(log cdf, log sf) for A = sqrt(df² + 4 nc x) / 2 >= 100, to about 40 digits."""
+    """(log cdf, log sf) for A = sqrt(df² + 4 nc x) / 2 >= 1000, to about 40 digits: below, the cut of w^(-df/2) shows."""
     with mp.workdps(2 * DIGITS + max(0, int(mp.log10(df + nc + x)))):  # phi is as large as its terms, and e^phi wants 60 digits
         df, nc, x = mp.mpf(df), mp.mpf(nc), mp.mpf(x)
         s = mp.sqrt(df * df + 4 * nc * x)
@@ -45,11 +45,9 @@ def series(df, nc, x):
     with mp.workdps(DIGITS):
         a, half, y = mp.mpf(df) / 2, mp.mpf(nc) / 2, mp.mpf(x) / 2
         log_d = a * mp.log(y) - y - mp.loggamma(a + 1)
-        if x < df + nc:
-            low = _lower(a, half, y)
-            log_low = log_d - half + mp.log(low)
-            if log_low < mp.log(mp.mpf("0.7")):
-                return log_low, mp.log1p(-mp.exp(log_low))
+        if x < df + nc:  # there the upper tail is not so small that 60 digits would not hold the difference
+            log_low = log_d - half + mp.log(_lower(a, half, y))
+            return log_low, mp.log1p(-mp.exp(log_low))
         high = _upper(a, half, y)
         return mp.log1p(-high), mp.log(high)
 
@@ -105,11 +103,13 @@ def real_space(df, nc, x):
             return density(t) * (mp.ncdf(root - r) + mp.ncdf(-r - root))
 
         # Both factors fall like Gaussians around the saddle point; pieces of one standard deviation are smooth enough.
-        points = [p for p in (centre + i * spread for i in range(-40, 41)) if 0 < p < x]
+        w0 = (df + mp.sqrt(df * df + 4 * nc * x)) / (2 * x)
+        grid = sorted({c + i * h for c, h in ((centre, spread), (centre / w0, spread / w0)) for i in range(-40, 41)})
+        points = [p for p in grid if 0 < p < x]
         low = mp.quad(below, [mp.mpf(10) ** -30, *points, x]) if x < df + nc else None
         if low is not None:
             return mp.log(low), mp.log1p(-low)
-        more = [p for p in (centre + i * spread for i in range(-40, 41)) if p > x]
+        more = [p for p in grid if p > x]
         high = mp.quad(above, [mp.mpf(10) ** -30, *points, x, *more, max(x, centre) + 60 * spread])
         return mp.log1p(-high), mp.log(high)
 
@@ -117,4 +117,4 @@ def real_space(df, nc, x):
 def log_tails(df, nc, x):
     """(log cdf, log sf), by the method that suits the size."""
     size = mp.sqrt(mp.mpf(df) ** 2 + 4 * mp.mpf(nc) * mp.mpf(x)) / 2
-    return contour(df, nc, x) if size >= 100 else series(df, nc, x)
+    return contour(df, nc, x) if size >= 1000 else series(df, nc, x)
