@@ -289,7 +289,10 @@ def _xi(
         raise InvalidArgumentError(
             f"sigma1{checks.at(index)}={s1[index]} is not {relation} than sigma0={s0[index]}: give such a pair, or use {other}."
         )
-    return np.asarray(_xi_value(dim, np.log1p((s1 - s0) / s0), a / s0, q, side))
+    near = np.abs(s1 - s0) < 0.5 * s0
+    log_ratio = np.where(near, np.log1p(np.where(near, (s1 - s0) / s0, 0.0)), np.log(s1 / s0))
+    with np.errstate(all="ignore"):
+        return np.asarray(_xi_value(dim, log_ratio, a / s0, q, side))
 
 
 @vectorize(cache=True)
