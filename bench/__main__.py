@@ -1,4 +1,4 @@
-"""python -m bench [noise-path] [votes] [confidence] [overhead]: measure, print, and store rows.  All of them by default."""
+"""python -m bench [noise-path] [votes] [confidence] [overhead] [ncx2] [input-dependent]: measure, print, and store rows.  All of them by default."""
 
 from __future__ import annotations
 
@@ -8,13 +8,15 @@ from bench import timing
 
 timing.with_roomy_malloc()
 
-from bench import bench_confidence, bench_noise, bench_overhead, bench_votes, results_file  # noqa: E402
+from bench import bench_confidence, bench_input_dependent, bench_ncx2, bench_noise, bench_overhead, bench_votes, results_file  # noqa: E402
 
 SUITES = {
     "noise-path": bench_noise.measure,
     "votes": bench_votes.measure,
     "confidence": bench_confidence.measure,
     "overhead": bench_overhead.measure,
+    "ncx2": bench_ncx2.measure,
+    "input-dependent": bench_input_dependent.measure,
 }
 
 

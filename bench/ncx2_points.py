@@ -106,9 +106,11 @@ def cross_check(points: list[Point], rng: np.random.Generator, count: int) -> di
             if df < 3e3 and nc * x < 1e7 and nc < 4e3
             else ("contour / real space", ncx2_exact.real_space)
         )
+        if other is ncx2_exact.real_space and min(abs(float(value)) for value in ncx2_exact.contour(df, nc, x)) < 1e-30:
+            continue  # the real integral resolves tails down to here
         if tried[name] >= count or (other is ncx2_exact.real_space and not df > 2):
             continue
-        with mp.workdps(45):
+        with mp.workdps(70):
             one, two = ncx2_exact.contour(df, nc, x), other(df, nc, x)
             which = 0 if x < df + nc else 1
             worst[name] = max(worst[name], abs(one[which] / two[which] - 1))

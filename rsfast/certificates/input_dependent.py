@@ -27,7 +27,7 @@ from .. import checks
 from ..checks import Floats
 from ..errors import InvalidArgumentError
 from ..numerics import ncx2, roots
-from ..numerics.compensated import minus_log1p
+from ..numerics.compensated import mean_minus_x, minus_log1p
 from ..numerics.normal import ndtri_scalar
 from .gaussian import cohen_l2
 
@@ -120,13 +120,15 @@ def _moved_tail(dim, kappa, radius, side, lower, log_p, p):
 
     lower: of a ball around the common centre, else of the complement.
     """
-    _, o, nc0, shift = _shift(dim, kappa, radius, side)
-    delta0, _ = ncx2.quantile_scalar(dim, nc0, lower, p, log_p, 0.5 - p) if p <= 0.5 else ncx2.quantile_scalar(
-        dim, nc0, not lower, 1.0 - p, math.log1p(-p), p - 0.5
-    )  # fmt: skip
-    delta1 = (delta0 - shift) / o
+    m, o, nc0, shift = _shift(dim, kappa, radius, side)
+    if p <= 0.5:
+        delta0, x0 = ncx2.quantile_scalar(dim, nc0, lower, p, log_p, 0.5 - p)
+    else:
+        delta0, x0 = ncx2.quantile_scalar(dim, nc0, not lower, 1.0 - p, math.log1p(-p), p - 0.5)
     nc1 = nc0 * o
-    x1 = (dim + nc1) - delta1
+    x1 = x0 / o
+    # Far apart, dividing the difference by o would amplify its rounding; there it does not cancel.
+    delta1 = (delta0 - shift) / o if -1.0 < m < 0.5 else mean_minus_x(dim, nc1, x1)
     if not x1 > 0.0:
         return 0.0 if lower else 1.0
     is_lower, t, _, _, _ = ncx2.tail(dim, nc1, x1, delta1)
@@ -304,11 +306,11 @@ def _xi_value(dim, log_ratio, radius, q, side):
         m = -math.expm1(2.0 * log_ratio)
         lower = side > 0
         if q <= 0.5:
-            delta0, _ = ncx2.quantile_scalar(dim, 0.0, lower, q, math.log(q), 0.5 - q)
+            delta0, x0 = ncx2.quantile_scalar(dim, 0.0, lower, q, math.log(q), 0.5 - q)
         else:
-            delta0, _ = ncx2.quantile_scalar(dim, 0.0, not lower, 1.0 - q, math.log1p(-q), q - 0.5)
-        delta1 = (delta0 - dim * m) / o
-        x1 = dim - delta1
+            delta0, x0 = ncx2.quantile_scalar(dim, 0.0, not lower, 1.0 - q, math.log1p(-q), q - 0.5)
+        x1 = x0 / o
+        delta1 = (delta0 - dim * m) / o if -1.0 < m < 0.5 else dim - x1
         if not x1 > 0.0:
             return 0.0 if lower else 1.0
         is_lower, t, _, _, _ = ncx2.tail(dim, 0.0, x1, delta1)
