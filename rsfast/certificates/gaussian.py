@@ -7,8 +7,8 @@ from numpy.typing import ArrayLike
 
 from .. import checks
 from ..checks import Floats
-from ..errors import InvalidArgumentError
 from ..numerics.normal import ndtri
+from . import arguments
 
 EPS = 2.220446049250313e-16
 
@@ -51,29 +51,14 @@ def cohen_l2(
     >>> float(cohen_l2(0.99, sigma=0.5)).__round__(6)
     1.163174
     """
-    p_lower = checks.floats("p_lower", p_lower, 0.0, 1.0, "probabilities from 0 to 1")
-    sigma = checks.floats("sigma", sigma, 1e-280, 1e280, "positive noise levels, from 1e-280 to 1e280")
-    if q_upper is None:
-        q_upper = np.where(p_lower >= 0.5, 1.0 - p_lower, np.nextafter(1.0 - p_lower, 2.0))  # exact, or rounded up
-    else:
-        q_upper = checks.floats("q_upper", q_upper, 0.0, 1.0, "probabilities from 0 to 1")
-        p, q = checks.together(p_lower=p_lower, q_upper=q_upper)
-        if (np.abs(p + q - 1.0) > 1e-9).any():
-            index = np.unravel_index(int(np.argmax(np.abs(p + q - 1.0) > 1e-9)), p.shape)
-            raise InvalidArgumentError(
-                f"q_upper{checks.at(index)}={q[index]} is not the failure probability of p_lower={p[index]}: "
-                "give 1 - p_lower, computed without cancellation."
-            )
-    other = q_upper if p_upper is None else checks.floats("p_upper", p_upper, 0.0, 1.0, "probabilities from 0 to 1")
-    p_lower, q_upper, other, sigma = checks.together(p_lower=p_lower, q_upper=q_upper, p_upper=other, sigma=sigma)
-    other = np.minimum(other, q_upper)  # no other class can have more than what the top class leaves
-    top_z, other_z = np.where(p_lower < 0.5, ndtri(p_lower), -ndtri(np.minimum(q_upper, 1.0))), ndtri(np.minimum(other, 1.0))
+    p_lower, q_upper, other, sigma = arguments.classes(p_lower, p_upper, q_upper, sigma=arguments.scale("sigma", sigma))
+    top_z, other_z = np.where(p_lower < 0.5, ndtri(p_lower), -ndtri(np.minimum(q_upper, 1.0))), ndtri(other)
     with np.errstate(invalid="ignore"):  # inf - inf where p_lower = 0 or q_upper = 0
         radius = 0.5 * sigma * (top_z - other_z)
         radius = radius * (1.0 - 1e-14) - 2.0 * EPS * sigma * (np.abs(top_z) + np.abs(other_z))
     certain = (q_upper == 0.0) | ((other == 0.0) & (q_upper < 1.0))
     radius = np.where(certain, np.inf, radius)
-    return np.where((p_lower > other) & (radius > 0.0), radius, 0.0)
+    return arguments.certified(radius, p_lower > other)
 
 
 def gaussian_lp(
@@ -117,8 +102,6 @@ def gaussian_lp(
     0.020986
     """
     radius = cohen_l2(p_lower, sigma=sigma, p_upper=p_upper, q_upper=q_upper)
-    dim = checks.counts("dim", dim, 1)
-    order = checks.floats("order", order, np.finfo(float).tiny, np.inf, "a norm's order: a positive number or inf")
-    radius, dim, order = checks.together(radius=radius, dim=dim, order=order)
+    radius, dim, order = checks.together(radius=radius, dim=arguments.dimension("dim", dim), order=arguments.order(order))
     shrink = dim ** -np.maximum(0.0, 0.5 - 1.0 / order)
     return np.where(shrink < 1.0, radius * shrink * (1.0 - 1e-14), radius)

@@ -29,6 +29,7 @@ from ..errors import InvalidArgumentError
 from ..numerics import ncx2, roots
 from ..numerics.compensated import mean_minus_x, minus_log1p
 from ..numerics.normal import ndtri_scalar
+from . import arguments
 from .gaussian import cohen_l2
 
 SMALL_KAPPA = 1e-9  # 2 N kappa² below its square: constant sigma to far below the rounding
@@ -175,23 +176,6 @@ def _radius_two(dim, kappa, q, p_upper, most):
     return low
 
 
-def _probabilities(p_lower: ArrayLike, q_upper: ArrayLike | None) -> tuple[Floats, Floats]:
-    """p_lower and q = 1 - p_lower, the latter as given where it is."""
-    p = checks.floats("p_lower", p_lower, 0.0, 1.0, "probabilities from 0 to 1")
-    if q_upper is None:
-        return p, np.asarray(1.0 - p)
-    q = checks.floats("q_upper", q_upper, 0.0, 1.0, "probabilities from 0 to 1")
-    p, q = checks.together(p_lower=p, q_upper=q)
-    bad = np.abs(p + q - 1.0) > 1e-9
-    if bad.any():
-        index = np.unravel_index(int(np.argmax(bad)), p.shape)
-        raise InvalidArgumentError(
-            f"q_upper{checks.at(index)}={q[index]} is not the failure probability of p_lower={p[index]}: give 1 - p_lower, "
-            "computed without cancellation."
-        )
-    return p, q
-
-
 def input_dependent_l2(
     p_lower: ArrayLike,
     *,
@@ -243,7 +227,7 @@ def input_dependent_l2(
     >>> float(input_dependent_l2(0.99, sigma=0.25, dim=150528, rate=0.001)).__round__(6)
     0.576189
     """
-    p, q = _probabilities(p_lower, q_upper)
+    p, q = arguments.failure(p_lower, q_upper)
     sigma = checks.floats("sigma", sigma, 1e-100, 1e100, "positive noise levels")
     dim = checks.counts("dim", dim, 1)
     checks.floats("dim", dim, 1, 1e7, "dimensions from 1 to 10^7")
@@ -278,7 +262,7 @@ def _xi(
     q_upper: ArrayLike | None,
     side: int,
 ) -> Floats:
-    p, q = _probabilities(p_lower, q_upper)
+    p, q = arguments.failure(p_lower, q_upper)
     a = checks.floats("a", a, 0.0, 1e100, "distances of 0 and more")
     s0 = checks.floats("sigma0", sigma0, 1e-100, 1e100, "positive noise levels")
     s1 = checks.floats("sigma1", sigma1, 1e-100, 1e100, "positive noise levels")
@@ -373,7 +357,7 @@ def sigma_ratio_limit(
     The root t of log t + 1 - t = 2 log(1 - p) / N, t = (sigma1 / sigma0)², or t (N - 1) / N for `increasing`.  There the paper's
     proof needs t (N - 1) / N > 1, which is not stated and fails for N = 1, where the printed implication is false.
     """
-    p, q = _probabilities(p_lower, q_upper)
+    p, q = arguments.failure(p_lower, q_upper)
     checks.floats("p_lower", p_lower, 0.5, 1.0, "probabilities from 1/2 to 1")
     dim = checks.counts("dim", dim, 2 if increasing else 1)
     p, q, dim = checks.together(p_lower=p, q_upper=q, dim=dim)
@@ -389,7 +373,7 @@ def sigma_ratio_limit(
 
 def sigma_ratio_limit_simple(p_lower: ArrayLike, *, dim: ArrayLike, q_upper: ArrayLike | None = None) -> Floats:
     """The weaker closed form for sigma1 < sigma0: sqrt(1 - 2 sqrt(-log(1 - p) / N)), 0 where that has no sense (Corollary 5)."""
-    p, q = _probabilities(p_lower, q_upper)
+    p, q = arguments.failure(p_lower, q_upper)
     dim = checks.counts("dim", dim, 1)
     p, q, dim = checks.together(p_lower=p, q_upper=q, dim=dim)
     with np.errstate(divide="ignore"):
@@ -404,7 +388,7 @@ def sigma_ratio_at_half(
 
     Beyond it (below for sigma1 < sigma0, above for `increasing`) not even x0 itself is certified.
     """
-    p, q = _probabilities(p_lower, q_upper)
+    p, q = arguments.failure(p_lower, q_upper)
     checks.floats("p_lower", p_lower, 0.5, 1.0, "probabilities from 1/2 to 1")
     dim = checks.counts("dim", dim, 1)
     p, q, dim = checks.together(p_lower=p, q_upper=q, dim=dim)

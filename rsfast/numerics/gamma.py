@@ -31,6 +31,10 @@ ZETA_TERMS = (
     1.0838659214896955e-08, -5.183475041970047e-09, 2.4836745438024785e-09, -1.1921401405860912e-09, 5.731367241678862e-10,
     -2.7595228851242334e-10, 1.330476437424449e-10, -6.4229645638381e-11,
 )  # fmt: skip
+# B_2k / (2 k (2 k - 1)); the first that is left out is 3e-17 at a = 7
+STIRLING_TERMS = (
+    1 / 12, -1 / 360, 1 / 1260, -1 / 1680, 1 / 1188, -691 / 360360, 1 / 156, -3617 / 122400, 43867 / 244188, -174611 / 125400,
+)  # fmt: skip
 ONE_MINUS_EULER = 0.42278433509846713
 
 
@@ -48,11 +52,14 @@ def log_gamma_one_plus(a):
 
 @njit(cache=True, error_model="numpy")
 def stirling(a):
-    """log Γ(a + 1) - ((a + 1/2) log a - a + log(2 pi) / 2) for a >= 1/2: from lgamma below 12, where its rounding is 2e-15."""
-    if a < 12.0:
+    """log Γ(a + 1) - ((a + 1/2) log a - a + log(2 pi) / 2) for a >= 1/2: from lgamma below 7, where its rounding is 2e-15."""
+    if a < 7.0:
         return math.lgamma(a + 1.0) - ((a + 0.5) * math.log(a) - a + HALF_LOG_TWO_PI)
     t = 1.0 / (a * a)
-    return (1 / 12 - (1 / 360 - (1 / 1260 - (1 / 1680 - (1 / 1188 - t * 691 / 360360) * t) * t) * t) * t) / a
+    total = 0.0
+    for j in range(len(STIRLING_TERMS) - 1, -1, -1):
+        total = STIRLING_TERMS[j] + t * total
+    return total / a
 
 
 @njit(cache=True, error_model="numpy")

@@ -158,10 +158,11 @@ def _start(df, nc, lower, log_p):
     v = h * p * (h - 1.0 - 0.5 * (2.0 - h) * m * p) + z * h * math.sqrt(2.0 * p) * (1.0 + 0.5 * m * p)
     if v > -0.999:
         delta = -mean * math.expm1(math.log1p(v) / h)
-        if mean - delta > 0.0 and abs(z) < 40.0:
+        if mean - delta > 0.0 and (abs(z) < 40.0 or abs(z) * math.sqrt(p) < 0.1) and df > 0.1:
             return delta, mean - delta
-    if lower:
-        x = min(max(_leading_term(df, nc, log_p), 5e-324), mean)
+    x = _leading_term(df, nc, log_p if lower else math.log1p(-math.exp(log_p)))
+    if lower or x * (1.0 + nc) < 0.01:
+        x = min(max(x, 5e-324), mean)
     else:  # sf ~ e^(-(sqrt x - sqrt nc)²/2)
         x = (math.sqrt(nc) + math.sqrt(df + max(-2.0 * log_p, 1.0))) ** 2
     return mean_minus_x(df, nc, x), x
@@ -201,14 +202,18 @@ def quantile_scalar(df, nc, lower, p, log_p, half_minus_p):
             low = x
         step = residual / slope  # Newton's, in log x
         curve = 1.0 - 0.5 * step * (1.0 + x * _log_slope(df, nc, e) + bend)
-        if curve > 0.3:
+        near = abs(residual) < 0.3 * (1.0 - log_p)  # from afar Newton's step alone does not overshoot
+        if curve > 0.3 and near:
             step /= curve
         step = min(max(step, -3.0), 3.0)
         change = x * math.expm1(-step)
         # Converged: the next step would be below rounding.  Tested before the bracket, which may be one ulp wide.
         size = abs(step) * (1.0 + x / spread)
-        if size < 1e-6 / (1.0 - log_p) or (abs(change) <= 2e-16 * x and abs(change) <= 4e-16 * abs(delta)):
-            return delta - change, x + change
+        small = size < 1e-6 / (1.0 - log_p) or (abs(change) <= 2e-16 * x and abs(change) <= 4e-16 * abs(delta))
+        if small and near:
+            delta -= change
+            x += change
+            return delta, (mean_minus_x(df, nc, delta) if abs(delta) < x else x)
         new = x + change
         if not low < new < high:
             new = math.sqrt(low * high) if low > 0.0 and high < math.inf else (0.5 * high if high < math.inf else 2.0 * low)
@@ -385,7 +390,7 @@ def apply(function: Callable[..., Any], arguments: tuple[ArrayLike, ...], thread
     spread = np.broadcast_arrays(*arrays)
     shape, size = spread[0].shape, spread[0].size
     flat = [np.ascontiguousarray(array).reshape(-1) for array in spread]
-    out = np.empty(size, dtype)
+    out: NDArray[Any] = np.empty(size, dtype)
     edges = [size * i // threads for i in range(threads + 1)]
 
     def job(a: int, b: int) -> None:

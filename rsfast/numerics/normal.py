@@ -46,6 +46,26 @@ def _horner(coefficients, x):
 
 
 @njit(cache=True, error_model="numpy")
+def _tail_quantile(p):
+    """For 0 < p < 1 at least 0.425 from one half."""
+    r = math.sqrt(-math.log(p if p < 0.5 else 1.0 - p))
+    if r <= 5.0:
+        z = _horner(MIDDLE_TOP, r - 1.6) / _horner(MIDDLE_BOTTOM, r - 1.6)
+    else:
+        z = _horner(TAIL_TOP, r - 5.0) / _horner(TAIL_BOTTOM, r - 5.0)
+    return -z if p < 0.5 else z
+
+
+@njit(cache=True, error_model="numpy")
+def ndtri_centred_scalar(centred):
+    """Quantile of 1/2 + centred, accurate also where that sum would round `centred` away."""
+    if abs(centred) <= 0.425:
+        t = 0.180625 - centred * centred
+        return centred * _horner(CENTRE_TOP, t) / _horner(CENTRE_BOTTOM, t)
+    return _tail_quantile(0.5 + centred)
+
+
+@njit(cache=True, error_model="numpy")
 def ndtri_scalar(p):
     if p != p or not 0.0 <= p <= 1.0:
         return math.nan
@@ -55,14 +75,8 @@ def ndtri_scalar(p):
         return math.inf
     centred = p - 0.5
     if abs(centred) <= 0.425:
-        t = 0.180625 - centred * centred
-        return centred * _horner(CENTRE_TOP, t) / _horner(CENTRE_BOTTOM, t)
-    r = math.sqrt(-math.log(p if centred < 0.0 else 1.0 - p))
-    if r <= 5.0:
-        z = _horner(MIDDLE_TOP, r - 1.6) / _horner(MIDDLE_BOTTOM, r - 1.6)
-    else:
-        z = _horner(TAIL_TOP, r - 5.0) / _horner(TAIL_BOTTOM, r - 5.0)
-    return -z if centred < 0.0 else z
+        return ndtri_centred_scalar(centred)
+    return _tail_quantile(p)
 
 
 @njit(cache=True, error_model="numpy")
