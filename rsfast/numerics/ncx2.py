@@ -158,7 +158,7 @@ def _start(df, nc, lower, log_p):
     v = h * p * (h - 1.0 - 0.5 * (2.0 - h) * m * p) + z * h * math.sqrt(2.0 * p) * (1.0 + 0.5 * m * p)
     if v > -0.999:
         delta = -mean * math.expm1(math.log1p(v) / h)
-        if mean - delta > 0.0 and (abs(z) < 40.0 or abs(z) * math.sqrt(p) < 0.1) and df > 0.1:
+        if mean - delta > 0.0 and (abs(z) < 40.0 or abs(z) * math.sqrt(p) < 0.1) and (df > 0.1 or nc > 1.0):
             return delta, mean - delta
     x = _leading_term(df, nc, log_p if lower else math.log1p(-math.exp(log_p)))
     if lower or x * (1.0 + nc) < 0.01:
@@ -205,7 +205,11 @@ def quantile_scalar(df, nc, lower, p, log_p, half_minus_p):
         near = abs(residual) < 0.3 * (1.0 - log_p)  # from afar Newton's step alone does not overshoot
         if curve > 0.3 and near:
             step /= curve
-        step = min(max(step, -3.0), 3.0)
+        if step > 3.0 and x * (1.0 + nc) < 1.0:  # on the way down to where the leading term is all
+            new = _leading_term(df, nc, log_p if lower else math.log1p(-math.exp(log_p)))
+            step = max(math.log(x) - math.log(max(new, 1e-305)), 3.0)
+        else:
+            step = min(max(step, -3.0), 3.0)
         change = x * math.expm1(-step)
         # Converged: the next step would be below rounding.  Tested before the bracket, which may be one ulp wide.
         size = abs(step) * (1.0 + x / spread)
@@ -214,7 +218,7 @@ def quantile_scalar(df, nc, lower, p, log_p, half_minus_p):
             delta -= change
             x += change
             return delta, (mean_minus_x(df, nc, delta) if abs(delta) < x else x)
-        new = x + change
+        new = x + change if step < 3.0 else x * math.exp(-step)
         if not low < new < high:
             new = math.sqrt(low * high) if low > 0.0 and high < math.inf else (0.5 * high if high < math.inf else 2.0 * low)
             change = new - x
