@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from .. import checks
 from ..checks import Floats
@@ -26,8 +26,8 @@ def failure(
     if bad.any():
         index = np.unravel_index(int(np.argmax(bad)), p.shape)
         raise InvalidArgumentError(
-            f"{names[1]}{checks.at(index)}={q[index]} is not the failure probability of {names[0]}={p[index]}: give 1 - {names[0]}, "
-            "computed without cancellation."
+            f"{names[1]}{checks.at(index)}={q[index]} is not the failure probability of {names[0]}={p[index]}: "
+            f"give 1 - {names[0]}, computed without cancellation."
         )
     return p, q
 
@@ -52,6 +52,6 @@ def dimension(name: str, value: ArrayLike) -> Floats:
     return checks.counts(name, value, 1)
 
 
-def certified(radius: Floats, leads: Floats) -> Floats:
+def certified(radius: Floats, leads: NDArray[np.bool_]) -> Floats:
     """The radius where the class leads and the radius is positive, else 0; NaN certifies nothing."""
     return np.where(leads & (radius > 0.0), radius, 0.0)

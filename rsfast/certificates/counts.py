@@ -67,8 +67,8 @@ def cohen_certify_multiclass(
 
     Notes
     -----
-    The factor is 2, not the number of classes: the upper bound is monotone in the count, and the largest count is at least that of
-    the true runner-up, one fixed class.  Raises as `cohen_certify`, also where the two counts exceed n together.
+    The factor is 2, not the number of classes: the upper bound is monotone in the count, and the largest count is at least
+    that of the true runner-up, one fixed class.  Raises as `cohen_certify`, also where the two counts exceed n together.
     """
     count, count_other, n, alpha = checks.together(
         count=checks.counts("count", count),
@@ -79,8 +79,8 @@ def cohen_certify_multiclass(
     if (count + count_other > n).any():
         index = np.unravel_index(int(np.argmax(count + count_other > n)), count.shape)
         raise InvalidArgumentError(
-            f"count{checks.at(index)}={count[index]:.0f} and count_other={count_other[index]:.0f} exceed n={n[index]:.0f} together: "
-            "give counts of the same n samples."
+            f"count{checks.at(index)}={count[index]:.0f} and count_other={count_other[index]:.0f} exceed n={n[index]:.0f} "
+            "together: give counts of the same n samples."
         )
     p, q = bound(EXACT, count, n, 0.5 * alpha)
     return cohen_l2(p, sigma=sigma, p_upper=clopper_pearson_upper(count_other, n, 0.5 * alpha), q_upper=q)
@@ -95,7 +95,7 @@ def dual_certify_bonferroni(
     sigma: ArrayLike,
     sigma_right: ArrayLike | None = None,
 ) -> Floats:
-    """`dual_l2` from the votes of both halves, each bounded at alpha / 2.  Which joint bound is used must be fixed before counting.
+    """`dual_l2` from the votes of both halves, each bounded at alpha / 2; which joint bound is used is fixed before counting.
 
     Xia et al. 2024, Algorithm 1, gives both halves alpha, for which no proof is known.  Further arguments as `cohen_certify`.
     """
@@ -116,7 +116,7 @@ def _z_at(count, n, spent):
 
 @vectorize(cache=True)
 def _product_region(count_l, count_r, n, c):
-    """A lower bound of min over tau in [0, c] of A(tau) + B(tau), A falling and B rising: least A(right) + B(left) of intervals."""
+    """A lower bound of min over tau in [0, c] of A(tau) + B(tau), A falling, B rising: least A(right) + B(left) of intervals."""
     if count_l == 0.0 or count_r == 0.0:
         return -math.inf
     most = 4096

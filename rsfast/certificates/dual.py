@@ -7,10 +7,11 @@ Several classes.  With p_upper bounding every other class in each half, the radi
 
     G = g_l(d_l) + g_r(d_r) <= 0,    g_j(d) = Phi(z_top - d/sigma) - Phi(z_other + d/sigma).
 
-A minimum found by searching would be unsound if a better one were missed; here it is bounded from below.  Along the curve G = 0,
-parametrised by t = d_l/sigma_l, f = d_l² + d_r² has the derivative 2 sigma_l² t - 2 sigma_r² t_r psi_l(t)/psi_r(t_r), whose factors
-are bounded on an interval by the extremes of two bell curves.  Each interval then has the mean-value bound of f, of second order
-in its width, and also f >= (d_l at its left)² + (d_r at its right)²; intervals are halved until the least bound is within 1e-9.
+A minimum found by searching would be unsound if a better one were missed; here it is bounded from below.  Along
+the curve G = 0, parametrised by t = d_l/sigma_l, f = d_l² + d_r² has the derivative 2 sigma_l² t - 2 sigma_r² t_r psi_l(t)/psi_r(t_r),
+whose factors are bounded on an interval by the extremes of two bell curves.  Each interval then has the mean-value bound of f, of
+second order in its width, and also f >= (d_l at its left)² + (d_r at its right)²; intervals are halved until the least bound is
+within 1e-9.
 """
 
 from __future__ import annotations
@@ -367,8 +368,8 @@ def dual_multiclass_l2(
 
 # min Sum (sigma_j t_j)² subject to Sum Phi(z_j - t_j) <= k/2, t >= 0 (t = d/sigma).  Each node of a branch and bound is a box in
 # t; its bound is the Lagrangian dual max_mu Sum_j min_t [(sigma_j t)² + 2 mu Phi(z_j - t)] - mu k, sound for any mu.  The inner
-# minimum is exact: with l(t) = log(sigma² t) + (z - t)²/2 the function falls where l < log mu', so its minima lie at the box's ends
-# and on l's increasing branches, below t- and above t+ = (z ± sqrt(z² - 4))/2 where z > 2, one each.
+# minimum is exact: with l(t) = log(sigma² t) + (z - t)²/2 the function falls where l < log mu', so its minima lie at the box's
+# ends and on l's increasing branches, below t- and above t+ = (z ± sqrt(z² - 4))/2 where z > 2, one each.
 
 
 @njit(cache=True, error_model="numpy")

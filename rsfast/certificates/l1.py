@@ -9,7 +9,7 @@ are worst (Neyman-Pearson) and F^-1 of any class's probability changes by at mos
 below, the density is not log-concave.
 
 Generalised Gaussian noise here has density ~ exp(-abs(x / sigma)^s): sigma is a scale, the standard deviation is
-sigma sqrt(Γ(3/s)/Γ(1/s)); s = 1 is Laplace with b = sigma, s = 2 is Gaussian with sigma/sqrt 2, s → inf uniform on [-sigma, sigma].
+sigma sqrt(Γ(3/s)/Γ(1/s)); s = 1 is Laplace with b = sigma, s = 2 is Gaussian with sigma/sqrt 2, s → inf uniform.
 """
 
 from __future__ import annotations
@@ -212,9 +212,9 @@ def uniform_lp(
 ) -> Floats:
     """Certified lp radius for noise uniform on [-half_width, half_width] in every pixel.
 
-    dim^(1/order) `uniform_ball` for order >= 2 (tight), and for 1 < order < 2 while (p1 - p2)/2 <= 1 - 1/order; else
-    dim^-(1 - 1/order) `uniform_l1`, and `uniform_l1` itself for order <= 1.  Beyond the papers: -log(1 - w^(1/order)) is concave
-    in that range, so that the diagonal is worst.
+    dim^(1/order) `uniform_ball` for order >= 2 (tight), and for 1 < order < 2 of a gap p1 - p2 cut at 2 (1 - 1/order), or
+    dim^-(1 - 1/order) `uniform_l1` where that is larger; `uniform_l1` itself for order <= 1.  Beyond the papers: in that range
+    -log(1 - w^(1/order)) is concave, so that the diagonal is worst.
     """
     order = arguments.order(order)
     p, _, other, width, dim, order = arguments.classes(
@@ -226,8 +226,9 @@ def uniform_lp(
         order=order,
     )
     gap = np.where(p > other, p - other, 0.0)
-    diagonal = (order >= 2.0) | ((order > 1.0) & (0.5 * gap <= 1.0 - 1.0 / order))
-    inverse = 1.0 / order
-    ball = -2.0 * width * np.expm1(np.log1p(-0.5 * gap) / dim) * dim ** np.where(diagonal, inverse, 0.0)
-    axis = width * gap * dim ** -np.maximum(0.0, 1.0 - inverse)
-    return arguments.certified(np.where(diagonal, ball, axis) * MARGIN * MARGIN, p > other)
+    inverse = np.minimum(1.0 / order, 1.0)
+    # The diagonal is worst up to this gap; a larger one is certified at least as far.
+    diagonal = np.where(order >= 2.0, gap, np.minimum(gap, 2.0 * (1.0 - inverse)))
+    ball = -2.0 * width * np.expm1(np.log1p(-0.5 * diagonal) / dim) * dim**inverse
+    axis = width * gap * dim ** (inverse - 1.0)
+    return arguments.certified(np.where(order >= 2.0, ball, np.maximum(ball, axis)) * MARGIN * MARGIN, p > other)
