@@ -1,4 +1,4 @@
-"""python -m bench [noise-path] [votes] [confidence] [overhead] [ncx2] [input-dependent]: measure, print, and store rows.  All of them by default."""
+"""python -m bench [noise-path] [votes] [confidence] [overhead] [ncx2] [input-dependent] [certificates]: measure, print, and store rows.  All of them by default."""
 
 from __future__ import annotations
 
@@ -8,7 +8,16 @@ from bench import timing
 
 timing.with_roomy_malloc()
 
-from bench import bench_confidence, bench_input_dependent, bench_ncx2, bench_noise, bench_overhead, bench_votes, results_file  # noqa: E402
+from bench import (  # noqa: E402
+    bench_certificates,
+    bench_confidence,
+    bench_input_dependent,
+    bench_ncx2,
+    bench_noise,
+    bench_overhead,
+    bench_votes,
+    results_file,
+)
 
 SUITES = {
     "noise-path": bench_noise.measure,
@@ -17,6 +26,7 @@ SUITES = {
     "overhead": bench_overhead.measure,
     "ncx2": bench_ncx2.measure,
     "input-dependent": bench_input_dependent.measure,
+    "certificates": bench_certificates.measure,
 }
 
 

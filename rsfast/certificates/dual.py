@@ -7,9 +7,9 @@ Several classes.  With p_upper bounding every other class in each half, the radi
 
     G = g_l(d_l) + g_r(d_r) <= 0,    g_j(d) = Phi(z_top - d/sigma) - Phi(z_other + d/sigma).
 
-A minimum found by searching would be unsound if a better one were missed; here it is bounded from below.  Along
-the curve G = 0, parametrised by t = d_l/sigma_l, f = d_l² + d_r² has the derivative 2 sigma_l² t - 2 sigma_r² t_r psi_l(t)/psi_r(t_r),
-whose factors are bounded on an interval by the extremes of two bell curves.  Each interval then has the mean-value bound of f, of
+A minimum found by searching would be unsound if a better one were missed; here it is bounded from below.  Along the curve G = 0,
+parametrised by t = d_l/sigma_l, f = d_l² + d_r² has the derivative 2 sigma_l² t - 2 sigma_r² t_r fall_l(t)/fall_r(t_r), whose
+factors are bounded on an interval by the extremes of two bell curves.  Each interval then has the mean-value bound of f, of
 second order in its width, and also f >= (d_l at its left)² + (d_r at its right)²; intervals are halved until the least bound is
 within 1e-9.
 """
