@@ -204,7 +204,7 @@ def renyi_l2_fixed(
     Examples
     --------
     >>> float(renyi_l2_fixed(0.99, sigma=0.5, order=1.0)).__round__(6)
-    0.898446
+    0.898461
     """
     order = checks.floats("order", order, 1e-6, 1e6, "orders from 1e-6 to 1e6")
     return _radius(_renyi_fixed, p_lower, sigma, p_upper, q_upper, order)

@@ -350,7 +350,7 @@ def dual_multiclass_l2(
     Examples
     --------
     >>> float(dual_multiclass_l2(0.9, 0.3, p_upper_left=0.02, p_upper_right=0.5, sigma_left=1.0)).__round__(6)
-    0.966609
+    0.967137
     """
     left = arguments.scale("sigma_left", sigma_left)
     right = left if sigma_right is None else arguments.scale("sigma_right", sigma_right)

@@ -178,7 +178,7 @@ def generalized_gaussian_kl(delta: ArrayLike, *, scale: ArrayLike, shape: ArrayL
     Examples
     --------
     >>> float(generalized_gaussian_kl(0.01, scale=1.0, shape=3)).__round__(9)
-    0.000151585
+    0.000151643
     """
     delta = checks.floats("delta", delta, -1e100, 1e100, "finite shifts")
     delta, scale, shape = checks.together(delta=delta, scale=arguments.scale("scale", scale), shape=_shape(shape))

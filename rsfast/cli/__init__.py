@@ -13,6 +13,7 @@ from ..errors import RsfastError
 from ..version import VERSION
 from .demo import demo
 from .info import info
+from .limits import limits
 from .results import export, recertify, report, status
 from .runs import certify, predict
 
@@ -27,7 +28,7 @@ def cli() -> None:
     """
 
 
-for command in (info, demo, certify, predict, status, recertify, report, export):
+for command in (info, demo, certify, predict, status, recertify, report, export, limits):
     cli.add_command(command)
 
 

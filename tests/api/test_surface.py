@@ -18,6 +18,7 @@ PROMISED = [
     "certificates",
     "backends",
     "Gaussian",
+    "ncx2",
 ]
 
 
@@ -32,7 +33,21 @@ def test_an_unknown_name_is_an_attribute_error():
         _ = rs.certfy
 
 
-@pytest.mark.parametrize("module", ["api", "confidence.binomial", "certificates.gaussian"])
+@pytest.mark.parametrize(
+    "module",
+    [
+        "api",
+        "confidence.binomial",
+        "certificates.gaussian",
+        "certificates.input_dependent",
+        "certificates.divergences",
+        "certificates.l1",
+        "certificates.generalized_gaussian",
+        "certificates.dual",
+        "certificates.registry",
+        "numerics.roots",
+    ],
+)
 def test_examples_in_docstrings_run(module):
     import importlib
 

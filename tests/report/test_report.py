@@ -52,6 +52,7 @@ def test_logs_of_predictions_have_no_radius():
 
 def test_find_logs_finds_logs_only():
     assert [file.name for file in find_logs(LOGS)] == [
+        *(f"cifar10_resnet110_sigma_{sigma}.tsv" for sigma in ("0.12", "0.25", "0.50", "1.00")),
         "imagenet_resnet50_sigma_0.25.tsv", "imagenet_resnet50_sigma_0.50.tsv", "imagenet_resnet50_sigma_1.00.tsv", "predict_n100.tsv",
     ]  # fmt: skip
 
