@@ -4,10 +4,12 @@ POINTS=22000 of three kinds: the whole domain, small parameters and the seams, a
 takes PEER_POINTS=300 of each kind, drawn at random from the same points, one a call in a process that is killed after a second:
 on the whole domain some calls do not end in minutes.  A value counts as failed if it is NaN, an exception, does not come in that
 second, or is off by more than 1e-6 (relative, of the tail; for quantiles, of the tail probability at the returned x).
+RMATH=/path/to/libRmath.so.1 (Debian's r-mathlib) adds R.
 """
 
 from __future__ import annotations
 
+import ctypes
 import math
 import multiprocessing
 import os
@@ -153,6 +155,21 @@ PEERS: dict[str, Callable[..., Any]] = {
 }
 
 
+def _with_r() -> None:
+    """Add R's functions where RMATH names the standalone library (Debian's r-mathlib: libRmath.so.1)."""
+    path = os.environ.get("RMATH")
+    if not path:
+        return
+    library = ctypes.CDLL(path)
+    for name in ("pnchisq", "qnchisq"):
+        function = getattr(library, name)
+        function.restype = ctypes.c_double
+        function.argtypes = [ctypes.c_double] * 3 + [ctypes.c_int] * 2
+    PEERS["R pnchisq"] = lambda x, df, nc: library.pnchisq(x, df, nc, 1, 0)
+    PEERS["R pnchisq sf"] = lambda x, df, nc: library.pnchisq(x, df, nc, 0, 0)
+    PEERS["R qnchisq ppf"] = lambda p, df, nc: library.qnchisq(p, df, nc, 1, 0)
+
+
 def peer(name: str, points: list[ncx2_points.Point], exact: list[tuple[Any, Any]], worker: Worker) -> list[Row]:
     upper = name.endswith("sf") or name.startswith("1 -")
     inverse = name.endswith(("ppf", "isf", "chndtrix"))
@@ -221,6 +238,7 @@ def main() -> None:
         "sets": {},
     }
     mp.mp.dps = 40
+    _with_r()
     worker = Worker()
     everything: list[ncx2_points.Point] = []
     for (name, part), maker in zip(share.items(), makers, strict=True):

@@ -243,7 +243,7 @@ def median_scalar(df, nc):
     k5 = 384.0 * (df + 5.0 * nc) / variance
     delta = k3 / 6.0 - (k5 / 40.0 - k3 * k4 / 12.0 + 17.0 * k3 * k3 * k3 / 324.0) / variance
     x = df + nc - delta
-    for _ in range(1 if df + nc > 2000.0 else 2):
+    for _ in range(1 if df + nc > 600.0 else 2):
         _, _, centred, f, e = tail(df, nc, x, delta)
         step = centred / f
         step /= 1.0 - 0.5 * step * _log_slope(df, nc, e)

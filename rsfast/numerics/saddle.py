@@ -151,16 +151,23 @@ def width(df, nc, x):
 
 
 @njit(cache=True, error_model="numpy")
-def exponent(df, nc, x, x_low, delta, delta_low):
-    """(e, 1 - e, phi0, what rounding phi0 left) for argument x + x_low and df + nc - argument = delta + delta_low.
+def exponent(df, nc, x, x_low, delta, delta_low, s):
+    """(e, 1 - e, phi0, what rounding phi0 left) at argument x + x_low, where df + nc - argument = delta + delta_low.
 
     phi0 reaches -700 before a tail leaves the range of doubles, and e^phi0 multiplies its rounding by as much; so every step
-    is carried out on pairs; on rounded numbers where x is so large or small that a pair would overflow.
+    is carried out on pairs.  On rounded numbers only where phi0 is above -6, which is most calls and costs no digit, and where x
+    is so large or small that a pair would overflow.
     """
+    v = x / (0.5 * (df + s))  # 1 / w0
+    e = delta / (0.5 * (s + df) + nc)
+    if abs(e) < 0.1:
+        t = e / (2.0 - e)
+        u = t * t
+        log_ratio = 2.0 * u / (1.0 + t) + 2.0 * t * u * (1 / 3 + u * (1 / 5 + u * (1 / 7 + u * (1 / 9 + u * (1 / 11 + u / 13)))))
+        phi0 = -0.5 * (df * log_ratio + (nc * e) * e)
+        if phi0 > -6.0:
+            return e, v, phi0, 0.0
     if nc * x > 1e250 or x > 1e100 or x < 1e-250:
-        s = width(df, nc, x)
-        v = x / (0.5 * (df + s))  # 1 / w0
-        e = delta / (0.5 * (s + df) + nc)
         log_ratio = minus_log1p(e, v) if 1e-280 < v < 1e280 else math.log(0.5 * (df + s)) - math.log(x) - e
         return e, v, -0.5 * (df * log_ratio + (nc * e) * e), 0.0
     square, square_low = two_product(df, df)
@@ -189,7 +196,7 @@ def circle(df, nc, x, x_low, delta, delta_low, s):
 
     The tail on x's side of the mean is e^phi0 abs(G), plus 1 / (1 + e^X) where X < limit; the density is e^phi0 P / (1 - e).
     """
-    e, v, phi0, phi0_low = exponent(df, nc, x, x_low, delta, delta_low)
+    e, v, phi0, phi0_low = exponent(df, nc, x, x_low, delta, delta_low, s)
     root = math.sqrt(0.5 * s)
     if e > 0.0:  # written in e and 1/w0 on one side, in w0 - 1 and w0 on the other: neither overflows
         p, n, d, factor = e, v, v, 1.0
