@@ -48,14 +48,30 @@ test-triton: setup ## the kernel tests with the oldest and the newest triton tha
 bench: setup ## every benchmark, rows into bench/results
 	$(BIN)/python -m bench
 
-SHOWN := show-noise-path show-votes show-confidence show-overhead show-draws show-kills show-published-logs \
-         show-kernel-resources show-fresh-clone
-.PHONY: show-main-job $(SHOWN)
+MAIN_JOB := show-noise-path show-votes show-confidence show-overhead show-draws show-kills show-published-logs \
+            show-kernel-resources show-fresh-clone
+NUMERICS := show-ncx2-accuracy show-input-dependent show-ncx2-speed show-input-dependent-speed
+CERTIFICATES := show-certificates show-certificates-speed
+.PHONY: show-main-job show-numerics show-all-certificates $(MAIN_JOB) $(NUMERICS) $(CERTIFICATES)
 
-show-main-job: $(SHOWN) ## everything that the first release shows; bench/README.md lists the parts
+show-main-job: $(MAIN_JOB) ## what bench/README.md lists of noise, counting, runs
+show-numerics: $(NUMERICS) ## of special functions and input-dependent certificates
+show-all-certificates: $(CERTIFICATES) ## of the certificate library
 
 show-noise-path show-votes show-confidence show-overhead: show-%: setup
 	$(BIN)/python -m bench $*
+
+show-ncx2-speed show-input-dependent-speed show-certificates-speed: show-%-speed: setup
+	$(BIN)/python -m bench $*
+
+show-ncx2-accuracy: setup
+	$(BIN)/python -m bench.show_ncx2
+
+show-input-dependent: setup
+	$(BIN)/python -m bench.show_input_dependent
+
+show-certificates: setup
+	$(BIN)/python -m bench.show_certificates
 
 show-draws: setup
 	$(BIN)/python -m bench.show_draws
