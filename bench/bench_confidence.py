@@ -35,3 +35,17 @@ def measure() -> Iterator[dict[str, Any]]:
             "n": n, "alpha": alpha, "pairs": PAIRS, "threads": 1, "unit": "us per pair",
             "results": timing.summary(seconds, baseline="scipy", per=PAIRS, unit="us"),
         }  # fmt: skip
+    rng = np.random.default_rng(1)
+    many = 1_000_000
+    n = np.floor(10 ** rng.uniform(1, 9, many))
+    count, alpha = np.floor(n * rng.uniform(0.3, 1.0, many)), 10 ** rng.uniform(-15, -1, many)
+    calls = {
+        "rsfast": lambda: confidence.failure_upper(count, n, alpha),
+        "scipy": lambda: special.betainccinv(n - count + 1, count, alpha),
+    }
+    np.testing.assert_allclose(calls["rsfast"](), calls["scipy"](), rtol=1e-9)
+    seconds = timing.interleaved(calls, rounds=3, warmup=0)
+    yield {
+        "n": "10 to 1e9", "alpha": "1e-15 to 0.1", "pairs": many, "threads": 1, "unit": "us per pair",
+        "results": timing.summary(seconds, baseline="scipy", per=many, unit="us"),
+    }  # fmt: skip
