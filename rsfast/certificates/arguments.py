@@ -19,7 +19,7 @@ def failure(
     """(p, q) with q = 1 - p, as given where it is given, else rounded up."""
     p = checks.floats(names[0], p_lower, 0.0, 1.0, PROBABILITIES)
     if q_upper is None:
-        return p, np.where(p >= 0.5, 1.0 - p, np.nextafter(1.0 - p, 2.0))  # exact, or rounded up
+        return p, np.where(p >= 0.5, 1.0 - p, np.minimum(np.nextafter(1.0 - p, 2.0), 1.0))  # exact, or rounded up
     q = checks.floats(names[1], q_upper, 0.0, 1.0, PROBABILITIES)
     p, q = checks.together(**{names[0]: p, names[1]: q})
     bad = np.abs(p + q - 1.0) > 1e-9

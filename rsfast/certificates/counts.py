@@ -86,6 +86,15 @@ def cohen_certify_multiclass(
     return cohen_l2(p, sigma=sigma, p_upper=clopper_pearson_upper(count_other, n, 0.5 * alpha), q_upper=q)
 
 
+def _within(name: str, count: Floats, n: Floats) -> None:
+    count, n = checks.together(**{name: count, "n": n})
+    if (count > n).any():
+        index = np.unravel_index(int(np.argmax(count > n)), count.shape)
+        raise InvalidArgumentError(
+            f"{name}{checks.at(index)}={count[index]:.0f} exceeds n={n[index]:.0f}: give counts of the same n samples."
+        )
+
+
 def dual_certify_bonferroni(
     count_left: ArrayLike,
     count_right: ArrayLike,
@@ -100,6 +109,8 @@ def dual_certify_bonferroni(
     Xia et al. 2024, Algorithm 1, gives both halves alpha, for which no proof is known.  Further arguments as `cohen_certify`.
     """
     alpha = 0.5 * checks.alpha(alpha)
+    for name, count in (("count_left", count_left), ("count_right", count_right)):
+        _within(name, checks.counts(name, count), checks.counts("n", n, 1))
     p_l, q_l = bound(EXACT, count_left, n, alpha)
     p_r, q_r = bound(EXACT, count_right, n, alpha)
     return dual_l2(p_l, p_r, sigma_left=sigma, sigma_right=sigma_right, q_left=q_l, q_right=q_r)
@@ -162,11 +173,7 @@ def dual_certify_product(
         sigma=arguments.scale("sigma", sigma),
     )
     for name, count in (("count_left", count_left), ("count_right", count_right)):
-        if (count > n).any():
-            index = np.unravel_index(int(np.argmax(count > n)), count.shape)
-            raise InvalidArgumentError(
-                f"{name}{checks.at(index)}={count[index]:.0f} exceeds n={n[index]:.0f}: give counts of n samples."
-            )
+        _within(name, count, n)
     c = gammainccinv(2.0, alpha) * (1.0 + 1e-13)
     with np.errstate(all="ignore"):
         total = _product_region(count_left, count_right, n, c)

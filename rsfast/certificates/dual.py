@@ -335,7 +335,8 @@ def dual_multiclass_l2(
     Returns
     -------
     float64 array
-        The least norm at which another class can draw level, from below (at most 1e-9 relative); 0 where one leads already.
+        The least norm at which another class can draw level, from below: by at most 1e-9 relative plus what 2e-15 of probability
+        is worth, which shows where the lead itself is that small; 0 where another class leads already.
 
     Raises
     ------
@@ -359,9 +360,10 @@ def dual_multiclass_l2(
     p_l, q_l, p_r, q_r, left, right, one, two = _halves(
         p_left, p_right, q_left, q_right, sigma_left=left, sigma_right=right, p_upper_left=one, p_upper_right=two
     )
+    largest = np.maximum(left, right)
     with np.errstate(all="ignore"):
-        radius = _several_classes(p_l, q_l, p_r, q_r, np.minimum(one, q_l), np.minimum(two, q_r), left, right)
-    return arguments.certified(radius * MARGIN * MARGIN, radius > 0.0)
+        radius = _several_classes(p_l, q_l, p_r, q_r, np.minimum(one, q_l), np.minimum(two, q_r), left / largest, right / largest)
+    return arguments.certified(radius * largest * (1.0 - 1e-13), radius > 0.0)
 
 
 # ---------------------------------------------------------------- k partitions
@@ -374,26 +376,27 @@ def dual_multiclass_l2(
 
 @njit(cache=True, error_model="numpy")
 def _branch_root(low, high, z, log_level):
-    """The t in [low, high] with log t + (z - t)²/2 = log_level, where the left side increases; an end if there is none."""
-    if math.log(low) + 0.5 * (z - low) * (z - low) >= log_level:
-        return low
-    if math.log(high) + 0.5 * (z - high) * (z - high) <= log_level:
-        return high
-    t = 0.5 * (low + high)
-    for _ in range(100):
-        value = math.log(t) + 0.5 * (z - t) * (z - t) - log_level
+    """The t in [low, high] with log t + (z - t)²/2 = log_level, where the left side increases; an end if there is none.
+
+    Safeguarded Newton in log t, to rounding: anything less would make the inner minimum, and with it the bound, too large.
+    """
+    low, high = math.log(low), math.log(high)
+    y = 0.5 * (low + high)
+    for _ in range(200):
+        t = math.exp(y)
+        value = y + 0.5 * (z - t) * (z - t) - log_level
         if value > 0.0:
-            high = t
+            high = y
         else:
-            low = t
-        slope = 1.0 / t + t - z
-        new = t - value / slope if slope > 0.0 else -1.0
+            low = y
+        slope = 1.0 + t * (t - z)
+        new = y - value / slope if slope > 0.0 else high + 1.0
         if not low < new < high:
-            new = math.sqrt(low * high) if high > 4.0 * low else 0.5 * (low + high)
-        if abs(new - t) <= 1e-13 * t or high - low <= 1e-15 * high:
-            return new
-        t = new
-    return t
+            new = 0.5 * (low + high)
+        if abs(new - y) <= 1e-15 or not low < new < high:
+            return math.exp(new)
+        y = new
+    return math.exp(y)
 
 
 @njit(cache=True, error_model="numpy")
@@ -437,7 +440,7 @@ def _dual_value(low, high, z, sigma, mu, t):
     excess = 0.0
     for j in range(len(z)):
         value, t[j] = _inner(low[j], high[j], z[j], sigma[j], mu)
-        total += value - mu
+        total += (value - mu) - 16.0 * EPS * mu  # what rounding may have added
         excess += 2.0 * (ndtr_scalar(z[j] - t[j]) - 0.5)
     return total, excess
 
@@ -487,16 +490,18 @@ def _partition(z, sigma):
     most = 2000
     lows, highs, bounds = np.zeros((most, k)), np.empty((most, k)), np.empty(most)
     t_above, t_below = np.empty(k), np.empty(k)
-    # An attack that flips: every part by the same norm share; the best point lies within its norm.
-    reach = 1.0
+    # An attack that flips: every part shifted by the same number of its deviations; the best point lies within its norm.
+    reach = 1e-3
     for _ in range(200):
         left = 0.0
         for j in range(k):
-            left += ndtr_scalar(z[j] - reach / sigma[j]) - 0.5
+            left += ndtr_scalar(z[j] - reach) - 0.5
         if left <= 0.0:
             break
         reach *= 1.5
-    best = k * reach * reach
+    best = 0.0
+    for j in range(k):
+        best += (sigma[j] * reach) ** 2
     for j in range(k):
         highs[0, j] = math.sqrt(best) / sigma[j] * (1.0 + 1e-12)
     bound, cost = _node(lows[0], highs[0], z, sigma, t_above, t_below)
@@ -565,7 +570,8 @@ def partition_l2(p_lower: ArrayLike, *, sigma: ArrayLike, q_upper: ArrayLike | N
     Returns
     -------
     float64 array, shape (...)
-        The least norm at which the parts' probabilities can add up to k/2, from below; 0 where they already do.
+        The least norm at which the parts' probabilities can add up to k/2, from below: by at most 1e-9 relative plus what 1e-15 k
+        of probability is worth; 0 where they already do.
 
     Raises
     ------
@@ -591,12 +597,13 @@ def partition_l2(p_lower: ArrayLike, *, sigma: ArrayLike, q_upper: ArrayLike | N
     k = p.shape[-1]
     z = np.clip(_z(p, q), -37.0, 37.0)  # Phi has left the range of doubles: a certain part counts as 37
     lead = (0.5 - q).sum(axis=-1) - 1e-16 * k
+    largest = sigma.max(axis=-1)
     out = np.empty(lead.size)
     with np.errstate(all="ignore"):
         _partition_rows(
             np.ascontiguousarray(z).reshape(-1, k),
-            np.ascontiguousarray(sigma).reshape(-1, k),
+            np.ascontiguousarray(sigma / largest[..., None]).reshape(-1, k),
             np.ascontiguousarray(lead).reshape(-1),
             out,
         )
-    return arguments.certified((out * (1.0 - 1e-13)).reshape(lead.shape), lead > 0.0)
+    return arguments.certified((out * (1.0 - 2e-13)).reshape(lead.shape) * largest, lead > 0.0)

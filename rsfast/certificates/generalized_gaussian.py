@@ -61,6 +61,8 @@ def _kl(u, s):
             return u * u * (0.5 - u * (1 / 6 - u * (1 / 24 - u * (1 / 120 - u * (1 / 720 - u / 5040)))))
         return u + math.expm1(-u)
     x = math.pow(u, s)
+    if not x < 1e300:
+        return math.inf
     total = 0.0
     for k in range(1, int(s) + 1):
         c = _binomial(s, float(k)) * _moment(s - k, s) * math.pow(u, float(k))
@@ -182,14 +184,16 @@ def generalized_gaussian_kl(delta: ArrayLike, *, scale: ArrayLike, shape: ArrayL
     """
     delta = checks.floats("delta", delta, -1e100, 1e100, "finite shifts")
     delta, scale, shape = checks.together(delta=delta, scale=arguments.scale("scale", scale), shape=_shape(shape))
-    return np.asarray(_kl_many(np.abs(delta) / scale, shape))
+    with np.errstate(all="ignore"):
+        return np.asarray(_kl_many(np.abs(delta) / scale, shape))
 
 
 def generalized_gaussian_kl_bound(delta: ArrayLike, *, scale: ArrayLike, shape: ArrayLike) -> Floats:
     """The published polynomial (Hayes 2020, eq. 14): the KL divergence for even shapes, an upper bound of it for odd ones."""
     delta = checks.floats("delta", delta, -1e100, 1e100, "finite shifts")
     delta, scale, shape = checks.together(delta=delta, scale=arguments.scale("scale", scale), shape=_shape(shape))
-    return np.asarray(_polynomial_many(np.abs(delta) / scale, shape))
+    with np.errstate(all="ignore"):
+        return np.asarray(_polynomial_many(np.abs(delta) / scale, shape))
 
 
 def generalized_gaussian_hayes(

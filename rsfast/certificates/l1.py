@@ -26,6 +26,7 @@ from ..numerics.gamma import log_gamma_one_plus
 from ..numerics.incomplete_gamma import gammainccinv_scalar, gammaincinv_scalar
 from ..numerics.normal import ndtri_scalar
 from . import arguments
+from .divergences import half_log_ratio
 
 MARGIN = 1.0 - 1e-14
 QUANTILE_MARGIN = 2e-14  # relative, of every quantile of a generalised Gaussian: four times the largest error measured
@@ -59,7 +60,7 @@ def _log_concave(p1, q1, p2, s):
     one = upper_quantile(q1, s) if p1 >= 0.5 else -upper_quantile(p1, s)
     two = upper_quantile(p2, s)
     if p1 < 0.5 and s == 1.0:
-        return 0.5 * math.log1p((p1 - p2) / p2) * MARGIN if p1 < 2.0 * p2 else 0.5 * math.log(p1 / p2) * MARGIN
+        return half_log_ratio(p1, p2) * MARGIN if p2 > 0.0 else math.inf
     margin = 4.0 * EPS if s in (1.0, 2.0) else QUANTILE_MARGIN
     return 0.5 * (one + two) * MARGIN - margin * (abs(one) + two) if one + two < math.inf else math.inf
 
@@ -123,7 +124,7 @@ def laplace_l1(
 def _teng(p1, q1, p2):
     if not p1 > p2:
         return 0.0
-    ratio = math.inf if p2 == 0.0 else 0.5 * math.log1p((p1 - p2) / p2)
+    ratio = math.inf if p2 == 0.0 else half_log_ratio(p1, p2)
     return max(ratio, -math.log(q1 + p2))
 
 
@@ -131,7 +132,7 @@ def _teng(p1, q1, p2):
 def _half_log_ratio(p1, p2):
     if not p1 > p2:
         return 0.0
-    return math.inf if p2 == 0.0 else 0.5 * math.log1p((p1 - p2) / p2)
+    return math.inf if p2 == 0.0 else half_log_ratio(p1, p2)
 
 
 def teng_l1(

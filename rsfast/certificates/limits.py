@@ -14,9 +14,17 @@ UP = 1.0 + 1e-13
 WU_LOSS = 5e-7
 
 
-def _spread(dim: Floats, order: Floats) -> Floats:
-    """dim^(1/2 - 1/order)."""
-    return dim ** (0.5 - 1.0 / order)
+def _limit(value: Floats, dim: Floats, power: Floats) -> Floats:
+    """value dim^power, rounded up; inf where that is not a number."""
+    with np.errstate(all="ignore"):
+        limit = value * dim**power * UP
+    return np.where(np.isnan(limit), np.inf, limit)
+
+
+def _power(order: Floats, of: float) -> Floats:
+    """1/order - of, exactly inf for vanishing orders."""
+    with np.errstate(over="ignore"):
+        return 1.0 / order - of
 
 
 def kumar_iid(
@@ -59,9 +67,9 @@ def kumar_iid(
         dim=arguments.dimension("dim", dim),
         order=arguments.order(order),
     )
-    with np.errstate(divide="ignore"):
-        limit = sigma / (2.0 * np.sqrt(2.0) * _spread(dim, order)) * (1.0 / np.sqrt(q) + 1.0 / np.sqrt(other)) * UP
-    return np.where(p >= 0.5, limit, np.inf)
+    with np.errstate(all="ignore"):
+        limit = sigma / (2.0 * np.sqrt(2.0)) * (1.0 / np.sqrt(q) + 1.0 / np.sqrt(other))
+    return np.where(p >= 0.5, _limit(limit, dim, _power(order, 0.5)), np.inf)
 
 
 def unimodal_iid(
@@ -90,7 +98,8 @@ def unimodal_iid(
         with np.errstate(divide="ignore"):
             return np.where(2.0 * t <= 1.0 / 3.0, 2.0 / 3.0 / np.sqrt(2.0 * t), np.maximum(0.0, np.sqrt(3.0) * (1.0 - 2.0 * t)))
 
-    return sigma / (2.0 * _spread(dim, order)) * (g(q) + g(other)) * UP
+    with np.errstate(over="ignore"):
+        return _limit(0.5 * sigma * (g(q) + g(other)), dim, _power(order, 0.5))
 
 
 def kumar_generalized_gaussian(
@@ -115,9 +124,10 @@ def kumar_generalized_gaussian(
         dim=arguments.dimension("dim", dim),
         order=arguments.order(order),
     )
-    with np.errstate(divide="ignore"):
+    with np.errstate(all="ignore"):
         log_q, log_other = -np.log(q), -np.log(other)
-        limit = 2.0 * sigma / _spread(dim, order) * (np.sqrt(log_q) + np.sqrt(log_other)) * UP
+        limit = 2.0 * sigma * (np.sqrt(log_q) + np.sqrt(log_other))
+    limit = _limit(limit, dim, _power(order, 0.5))
     return np.where((log_q < 0.25 * dim) & (log_other < 0.25 * dim) & (other <= p), limit, np.inf)
 
 
@@ -126,7 +136,7 @@ def kumar_uniform_cube(*, half_width: ArrayLike, dim: ArrayLike, order: ArrayLik
     width, dim, order = checks.together(
         half_width=arguments.scale("half_width", half_width), dim=arguments.dimension("dim", dim), order=arguments.order(order)
     )
-    return 2.0 * width / dim ** (1.0 - 1.0 / order) * UP
+    return _limit(2.0 * width, dim, _power(order, 1.0))
 
 
 def kumar_uniform_l1_ball(*, scale: ArrayLike, dim: ArrayLike) -> Floats:
@@ -145,9 +155,11 @@ def wu_l2(p_lower: ArrayLike, *, sigma: ArrayLike, dim: ArrayLike, q_upper: Arra
     p, q, sigma, dim = checks.together(
         p_lower=p, q_upper=q, sigma=arguments.scale("sigma", sigma), dim=arguments.dimension("dim", dim)
     )
-    left = (q - WU_LOSS) / (1.0 - WU_LOSS)
+    left = (q * (1.0 - 1e-15) - WU_LOSS * (1.0 + 1e-15)) / (1.0 - WU_LOSS)  # rounded down: the limit goes up
     quantile = np.where(
-        p > 0.5, ncx2.isf(np.clip(left, 1e-300, 1.0), dim, 0.0), ncx2.ppf(np.minimum(p / (1.0 - WU_LOSS), 1.0), dim, 0.0)
+        p > 0.5,
+        ncx2.isf(np.clip(left, 1e-300, 1.0), dim, 0.0),
+        ncx2.ppf(np.minimum(p / (1.0 - WU_LOSS) * (1.0 + 1e-15), 1.0), dim, 0.0),
     )
     return np.where(left > 0.0, 5.0 * sigma / np.sqrt(dim) * np.sqrt(quantile) * UP, np.inf)
 

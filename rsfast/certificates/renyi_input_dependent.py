@@ -44,44 +44,48 @@ def _variance(order, sigma1, sigma0):
 
 
 @vectorize(cache=True)
-def _divergence(order, distance, sigma1, sigma0, dim):
-    variance = _variance(order, sigma1, sigma0)
+def _divergence(order, distance, ratio, dim):
+    """Everything in units of sigma0: ratio = sigma1 / sigma0."""
+    variance = _variance(order, ratio, 1.0)
     if not variance > 0.0:
         return math.inf
-    return order * distance * distance / (2.0 * variance) + dim * _price(order, sigma1, sigma0)
+    return order * distance * distance / (2.0 * variance) + dim * _price(order, ratio, 1.0)
 
 
 @njit(cache=True, error_model="numpy")
-def _square(p1, q1, p2, sigma0, sigma1, dim, order):
-    variance = _variance(order, sigma1, sigma0)
+def _square(p1, q1, p2, ratio, dim, order):
+    """(R / sigma0)² with both parts on their safe side: what rounding does to them grows as the order falls."""
+    variance = _variance(order, ratio, 1.0)
     if not variance > 0.0:
         return -math.inf
-    return 2.0 * variance / order * (least_divergence(p1, q1, p2, order) - dim * _price(order, sigma1, sigma0))
+    h = least_divergence(p1, q1, p2, order) * (1.0 - 1e-15 / order)
+    price = _price(order, ratio, 1.0) * (1.0 + 3e-14 * max(1.0, 1.0 / order))
+    return 2.0 * variance / order * (h - dim * price)
 
 
 @vectorize(cache=True)
-def _fixed(p1, q1, p2, sigma0, sigma1, dim, order):
-    return math.sqrt(max(_square(p1, q1, p2, sigma0, sigma1, dim, order), 0.0)) if p1 > p2 else 0.0
+def _fixed(p1, q1, p2, ratio, dim, order):
+    return math.sqrt(max(_square(p1, q1, p2, ratio, dim, order), 0.0)) if p1 > p2 else 0.0
 
 
 @vectorize(cache=True)
-def _best(p1, q1, p2, sigma0, sigma1, dim):
+def _best(p1, q1, p2, ratio, dim):
     if not p1 > p2:
         return 0.0
     top = 1e4
-    if sigma1 > sigma0:
-        top = min(top, sigma1 * sigma1 / ((sigma1 - sigma0) * (sigma1 + sigma0)) * (1.0 - 1e-9))
+    if ratio > 1.0:
+        top = min(top, 1.0 / ((1.0 - 1.0 / ratio) * (1.0 + 1.0 / ratio)) * (1.0 - 1e-9))
     low, high = math.log(min(1e-3, 0.5 * top)), math.log(top)
     best, at, steps = -math.inf, 0, 200
     for i in range(steps + 1):
-        value = _square(p1, q1, p2, sigma0, sigma1, dim, math.exp(low + (high - low) * i / steps))
+        value = _square(p1, q1, p2, ratio, dim, math.exp(low + (high - low) * i / steps))
         if value > best:
             best, at = value, i
     a, b = low + (high - low) * max(at - 1, 0) / steps, low + (high - low) * min(at + 1, steps) / steps
     for _ in range(60):
         c, d = b - GOLDEN * (b - a), a + GOLDEN * (b - a)
-        f_c = _square(p1, q1, p2, sigma0, sigma1, dim, math.exp(c))
-        f_d = _square(p1, q1, p2, sigma0, sigma1, dim, math.exp(d))
+        f_c = _square(p1, q1, p2, ratio, dim, math.exp(c))
+        f_d = _square(p1, q1, p2, ratio, dim, math.exp(d))
         best = max(best, f_c, f_d)
         if f_c > f_d:
             b = d
@@ -90,9 +94,14 @@ def _best(p1, q1, p2, sigma0, sigma1, dim):
     return math.sqrt(max(best, 0.0))
 
 
-def _orders(order: Floats, sigma0: Floats, sigma1: Floats) -> None:
-    with np.errstate(divide="ignore"):
-        top = np.where(sigma1 > sigma0, sigma1**2 / ((sigma1 - sigma0) * (sigma1 + sigma0)), np.inf)
+def _ratio(sigma0: Floats, sigma1: Floats) -> Floats:
+    with np.errstate(over="ignore", under="ignore"):
+        return sigma1 / sigma0
+
+
+def _orders(order: Floats, ratio: Floats) -> None:
+    with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
+        top = np.where(ratio > 1.0, 1.0 / ((1.0 - 1.0 / ratio) * (1.0 + 1.0 / ratio)), np.inf)
     bad = order >= top
     if bad.any():
         index = np.unravel_index(int(np.argmax(bad)), bad.shape)
@@ -118,7 +127,7 @@ def renyi_gaussian_divergence(
 
     Returns
     -------
-    float64 array, relative error at most 1e-13 (not rounded to a side).
+    float64 array, relative error at most 3e-14 max(1, 1/order) (not rounded to a side).
 
     Raises
     ------
@@ -132,8 +141,10 @@ def renyi_gaussian_divergence(
         sigma0=arguments.scale("sigma0", sigma0),
         dim=arguments.dimension("dim", dim),
     )
-    _orders(order, sigma0, sigma1)
-    return np.asarray(_divergence(order, distance, sigma1, sigma0, dim))
+    ratio = _ratio(sigma0, sigma1)
+    _orders(order, ratio)
+    with np.errstate(all="ignore"):
+        return np.asarray(_divergence(order, distance / sigma0, ratio, dim))
 
 
 def input_dependent_renyi_fixed(
@@ -148,7 +159,8 @@ def input_dependent_renyi_fixed(
 ) -> Floats:
     """l2 distance within which x1, smoothed with sigma1, is certified from x0, smoothed with sigma0, by one order (Theorem 14).
 
-    sqrt((2 s / order) (h - dim n)), s = sigma1² + order (sigma0² - sigma1²); 0 where that is negative.  Rounded down by 2e-13.
+    sqrt((2 s / order) (h - dim n)), s = sigma1² + order (sigma0² - sigma1²); 0 where that is negative.  Rounded down by 2e-13,
+    with h taken down by 1e-15/order and n up by 3e-14 max(1, 1/order).
     Arguments and errors as `renyi_gaussian_divergence` and `cohen_l2`.
     """
     p, q, other, sigma0, sigma1, dim, order = arguments.classes(
@@ -160,9 +172,10 @@ def input_dependent_renyi_fixed(
         dim=arguments.dimension("dim", dim),
         order=checks.floats("order", order, 1e-6, 1e6, "orders from 1e-6 to 1e6"),
     )
-    _orders(order, sigma0, sigma1)
+    ratio = _ratio(sigma0, sigma1)
+    _orders(order, ratio)
     with np.errstate(all="ignore"):
-        return arguments.certified(_fixed(p, q, other, sigma0, sigma1, dim, order) * MARGIN, p > other)
+        return arguments.certified(_fixed(p, q, other, ratio, dim, order) * sigma0 * MARGIN, p > other)
 
 
 def input_dependent_renyi_l2(
@@ -184,4 +197,4 @@ def input_dependent_renyi_l2(
         dim=arguments.dimension("dim", dim),
     )
     with np.errstate(all="ignore"):
-        return arguments.certified(_best(p, q, other, sigma0, sigma1, dim) * MARGIN, p > other)
+        return arguments.certified(_best(p, q, other, _ratio(sigma0, sigma1), dim) * sigma0 * MARGIN, p > other)

@@ -565,3 +565,84 @@ def test_multiclass_overclaims_with_probability_at_most_alpha():
 def test_bad_counts_are_named(arguments, message):
     with pytest.raises(InvalidArgumentError, match=message):
         c.cohen_certify_multiclass(*arguments, sigma=1.0)
+
+
+# ---------------------------------------------------------------- ends of every range
+
+
+@pytest.mark.parametrize("sigma", [1e-200, 1e-20, 1e-6, 1.0, 1e40, 1e200])
+def test_radii_scale_with_the_noise_over_the_whole_range(sigma):
+    """Intermediate squares must neither overflow nor underflow, and no root may be left unfinished."""
+    for f in (
+        lambda s: c.partition_l2([0.9, 0.8, 0.95], sigma=s),
+        lambda s: c.dual_multiclass_l2(0.9, 0.3, p_upper_left=0.02, p_upper_right=0.5, sigma_left=s),
+        lambda s: c.dual_l2(0.9, 0.8, sigma_left=s, sigma_right=3 * s),
+        lambda s: c.input_dependent_renyi_l2(0.9, sigma0=s, sigma1=0.99 * s, dim=5),
+        lambda s: c.cohen_l2(0.9, sigma=s),
+    ):
+        assert float(f(sigma)) / sigma == pytest.approx(float(f(1.0)), rel=1e-12)
+
+
+@pytest.mark.parametrize("k", [1, 2, 3, 8])
+def test_equal_parts_close_to_one_half_do_not_overclaim(k):
+    for gap in 10.0 ** np.arange(-8, -1):
+        exact = math.sqrt(k) * float(c.cohen_l2(0.5 + gap, sigma=1.0)) / (1 - 1e-14)
+        got = float(c.partition_l2([0.5 + gap] * k, sigma=1.0))
+        assert exact * (1 - 1e-6) <= got <= exact * (1 + 1e-14), gap
+
+
+def test_two_parts_of_hugely_unequal_noise_do_not_overclaim(rng):
+    p = rng.uniform(0.5, 0.9999, (60, 2))
+    sigma = 10 ** rng.uniform(-3, 3, (60, 2))
+    exact = c.dual_l2(p[:, 0], p[:, 1], sigma_left=sigma[:, 0], sigma_right=sigma[:, 1])
+    got = c.partition_l2(p, sigma=sigma)
+    assert (got <= exact * (1 + 2e-14)).all()
+    assert (got >= exact * (1 - 1e-7)).all()
+
+
+def test_subnormal_probabilities_have_finite_radii():
+    exact = 0.5 * (math.log(0.4) - math.log(1e-310))
+    for f in (c.laplace_l1, c.teng_l1, c.lecuyer_l1):
+        assert float(f(0.4, scale=1.0, p_upper=1e-310)) == pytest.approx(exact, rel=1e-12)
+
+
+@pytest.mark.parametrize("order", [1e-6, 1e-4, 1e-3, 0.1])
+def test_small_orders_do_not_overclaim(order):
+    """h / order tends to a limit in which doubles cancel; 60 digits say what is left."""
+    for p1, p2 in [(0.6, 0.1), (0.5, 0.49999), (0.9, 0.02)]:
+        with mp.workdps(60):
+            a, b, s = mp.mpf(p1), mp.mpf(p2), 1 - mp.mpf(order)
+            mean = ((a**s + b**s) / 2) ** (1 / s)
+            exact = mp.sqrt(-2 * mp.log(1 - (a + b) + 2 * mean) / mp.mpf(order))
+            got = float(c.renyi_l2_fixed(p1, sigma=1.0, order=order, p_upper=p2))
+            assert exact * (1 - mp.mpf("1e-13") - mp.mpf("1e-15") / order) <= got <= exact
+
+
+@pytest.mark.parametrize("order", [1e-6, 1e-3, 0.3, 0.999, 2.0])
+def test_price_of_unequal_levels_in_sixty_digits(order):
+    for ratio in (0.8, 0.99, 0.9999, 1.0051, 1.2):
+        if order * (ratio**2 - 1) >= ratio**2:
+            continue
+        with mp.workdps(60):
+            s1, o = mp.mpf(ratio), mp.mpf(order)
+            variance = s1**2 + o * (1 - s1**2)
+            exact = 100 * (-mp.log(s1) + mp.log(variance) / (2 * (1 - o))) + o * mp.mpf("0.25") / (2 * variance)
+            got = float(c.renyi_gaussian_divergence(order, distance=0.5, sigma1=ratio, sigma0=1.0, dim=100))
+            assert abs(got - exact) <= mp.mpf("3e-14") * max(1, 1 / order) * exact
+
+
+@pytest.mark.filterwarnings("error")
+def test_limits_at_the_ends_neither_warn_nor_vanish():
+    assert c.kumar_generalized_gaussian(1e-300, p_upper=1e-300, sigma=1.0, dim=10_000, order=2.0) > 0
+    assert c.unimodal_iid(0.5, sigma=1.0, dim=10, order=1e-300) == math.inf
+    assert c.kumar_uniform_cube(half_width=1.0, dim=10, order=1e-300) == math.inf
+    assert c.kumar_iid(0.9, sigma=1e200, dim=1e7, order=0.5, p_upper=1e-300) > 1e200
+    assert float(c.generalized_gaussian_kl(1e10, scale=1.0, shape=59)) == math.inf
+    assert float(c.generalized_gaussian_kl_bound(1e-100, scale=1e-200, shape=60)) == math.inf
+
+
+def test_counts_beyond_n_are_named_by_their_half():
+    with pytest.raises(InvalidArgumentError, match="count_right=11 exceeds n=10"):
+        c.dual_certify_bonferroni(5, 11, 10, 0.1, sigma=1.0)
+    with pytest.raises(InvalidArgumentError, match="count_left=11 exceeds n=10"):
+        c.dual_certify_product(11, 5, 10, 0.1, sigma=1.0)
