@@ -57,8 +57,13 @@ def _kl(u, s):
     if s % 2.0 == 0.0:
         return _polynomial(u, s)[0]
     if s == 1.0:
-        if u < 1e-2:
-            return u * u * (0.5 - u * (1 / 6 - u * (1 / 24 - u * (1 / 120 - u * (1 / 720 - u / 5040)))))
+        if u < 0.7:  # u²/2 - u³/6 + …, where u + expm1(-u) would cancel
+            total, term, n = 0.0, 0.5 * u * u, 3.0
+            while abs(term) > 1e-18 * total:
+                total += term
+                term *= -u / n
+                n += 1.0
+            return total
         return u + math.expm1(-u)
     x = math.pow(u, s)
     if not x < 1e300:
