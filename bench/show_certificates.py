@@ -17,9 +17,10 @@ from scipy import stats
 from bench import results_file
 from rsfast import certificates as c
 from rsfast.report import curves
+from tests.certificates.test_divergences import SIGMA_FAMILY
 from tests.certificates.test_golden import NEITHER, ROWS, UPPER
-from tests.certificates.test_soundness import SIGMA_FAMILY, multiclass_cases, pairs
 from tests.reference import optimal
+from tests.reference.cases import multiclass_cases, pairs
 from tests.report.test_report import LOGS
 
 CASES = int(os.environ.get("CASES", "1"))

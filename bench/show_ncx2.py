@@ -2,7 +2,7 @@
 
 POINTS=22000 of three kinds: the whole domain, small parameters and the seams, arguments of input-dependent certificates.  SciPy
 takes PEER_POINTS=300 of each kind, drawn at random from the same points, one a call in a process that is killed after a second:
-on the whole domain some calls do not end in minutes.  A value counts as failed if it is NaN, an exception, does not come in that
+on the whole domain some calls take longer than anyone would wait.  A value counts as failed if it is NaN, an exception, does not come in that
 second, or is off by more than 1e-6 (relative, of the tail; for quantiles, of the tail probability at the returned x).
 RMATH=/path/to/libRmath.so.1 (Debian's r-mathlib) adds R.
 """

@@ -12,7 +12,8 @@ from .divergences import (
     renyi_l2_fixed,
     tv_l2,
 )
-from .dual import dual_l2, dual_log_concave_l1, dual_lp, dual_multiclass_l2, partition_l2
+from .dual import dual_l2, dual_log_concave_l1, dual_lp
+from .dual_multiclass import dual_multiclass_l2
 from .gaussian import cohen_l2, gaussian_lp
 from .generalized_gaussian import (
     generalized_gaussian_hayes,
@@ -49,6 +50,7 @@ from .limits import (
     unimodal_iid,
     wu_l2,
 )
+from .partitions import partition_l2
 from .registry import CERTIFICATES, get
 from .renyi_input_dependent import input_dependent_renyi_fixed, input_dependent_renyi_l2, renyi_gaussian_divergence
 

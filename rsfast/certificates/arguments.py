@@ -16,7 +16,7 @@ SCALES = "positive noise levels, from 1e-280 to 1e280"
 def failure(
     p_lower: ArrayLike, q_upper: ArrayLike | None, names: tuple[str, str] = ("p_lower", "q_upper")
 ) -> tuple[Floats, Floats]:
-    """(p, q) with q = 1 - p, as given where it is given, else rounded up."""
+    """(p, q) with q = 1 - p, as given where it is given, else rounded up; p is at most 1 - q, also where it was given larger."""
     p = checks.floats(names[0], p_lower, 0.0, 1.0, PROBABILITIES)
     if q_upper is None:
         return p, np.where(p >= 0.5, 1.0 - p, np.minimum(np.nextafter(1.0 - p, 2.0), 1.0))  # exact, or rounded up
@@ -29,7 +29,7 @@ def failure(
             f"{names[1]}{checks.at(index)}={q[index]} is not the failure probability of {names[0]}={p[index]}: "
             f"give 1 - {names[0]}, computed without cancellation."
         )
-    return p, q
+    return np.where(p >= 0.5, np.minimum(p, 1.0 - q), p), q
 
 
 def classes(p_lower: ArrayLike, p_upper: ArrayLike | None, q_upper: ArrayLike | None, **others: Floats) -> list[Floats]:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
+from numba import vectorize
 from numpy.typing import ArrayLike
 
 from .. import checks
@@ -25,6 +28,13 @@ def _power(order: Floats, of: float) -> Floats:
     """1/order - of, exactly inf for vanishing orders."""
     with np.errstate(over="ignore"):
         return 1.0 / order - of
+
+
+def _given(
+    p_lower: ArrayLike, p_upper: ArrayLike | None, q_upper: ArrayLike | None, sigma: ArrayLike, dim: ArrayLike, order: ArrayLike
+) -> list[Floats]:
+    sigma, dim, order = arguments.scale("sigma", sigma), arguments.dimension("dim", dim), arguments.order(order)
+    return arguments.classes(p_lower, p_upper, q_upper, sigma=sigma, dim=dim, order=order)
 
 
 def kumar_iid(
@@ -59,14 +69,7 @@ def kumar_iid(
     InvalidArgumentError
         Probabilities outside [0, 1], sigma not positive, dim below 1, order not positive; names argument and index.
     """
-    p, q, other, sigma, dim, order = arguments.classes(
-        p_lower,
-        p_upper,
-        q_upper,
-        sigma=arguments.scale("sigma", sigma),
-        dim=arguments.dimension("dim", dim),
-        order=arguments.order(order),
-    )
+    p, q, other, sigma, dim, order = _given(p_lower, p_upper, q_upper, sigma, dim, order)
     with np.errstate(all="ignore"):
         limit = sigma / (2.0 * np.sqrt(2.0)) * (1.0 / np.sqrt(q) + 1.0 / np.sqrt(other))
     return np.where(p >= 0.5, _limit(limit, dim, _power(order, 0.5)), np.inf)
@@ -85,14 +88,7 @@ def unimodal_iid(
 
     sigma / (2 dim^(1/2 - 1/order)) (g(1 - p1) + g(p2)) with g(t) = 2/3 / sqrt(2 t) for t <= 1/6, max(0, sqrt 3 (1 - 2 t)) above.
     """
-    _, q, other, sigma, dim, order = arguments.classes(
-        p_lower,
-        p_upper,
-        q_upper,
-        sigma=arguments.scale("sigma", sigma),
-        dim=arguments.dimension("dim", dim),
-        order=arguments.order(order),
-    )
+    _, q, other, sigma, dim, order = _given(p_lower, p_upper, q_upper, sigma, dim, order)
 
     def g(t: Floats) -> Floats:
         with np.errstate(divide="ignore"):
@@ -116,14 +112,7 @@ def kumar_generalized_gaussian(
     2 sigma / dim^(1/2 - 1/order) (sqrt(log 1/(1 - p1)) + sqrt(log 1/p2)), proved for e^(-dim/4) < p2 <= p1 < 1 - e^(-dim/4);
     inf outside, where the formula can lie below the truth.
     """
-    p, q, other, sigma, dim, order = arguments.classes(
-        p_lower,
-        p_upper,
-        q_upper,
-        sigma=arguments.scale("sigma", sigma),
-        dim=arguments.dimension("dim", dim),
-        order=arguments.order(order),
-    )
+    p, q, other, sigma, dim, order = _given(p_lower, p_upper, q_upper, sigma, dim, order)
     with np.errstate(all="ignore"):
         log_q, log_other = -np.log(q), -np.log(other)
         limit = 2.0 * sigma * (np.sqrt(log_q) + np.sqrt(log_other))
@@ -171,12 +160,14 @@ def dual_wu_l2(p_left: ArrayLike, p_right: ArrayLike, *, sigma: ArrayLike, dim_l
     return (left + right) / np.sqrt(2.0)
 
 
+@vectorize(cache=True)
+def _std(shape):
+    return math.exp(0.5 * (math.lgamma(3.0 / shape) - math.lgamma(1.0 / shape)))
+
+
 def std_of_scale(scale: ArrayLike, *, shape: ArrayLike) -> Floats:
     """Standard deviation of generalised Gaussian noise of that scale and real shape: scale sqrt(Γ(3/shape)/Γ(1/shape))."""
-    from math import lgamma
-
     scale, shape = checks.together(
         scale=arguments.scale("scale", scale), shape=checks.floats("shape", shape, 1e-2, 1e6, "shapes from 0.01 to 1e6")
     )
-    log_gamma = np.vectorize(lgamma, otypes=[np.float64])
-    return scale * np.exp(0.5 * (log_gamma(3.0 / shape) - log_gamma(1.0 / shape)))
+    return np.asarray(scale * _std(shape))

@@ -17,7 +17,9 @@ from .. import checks
 from ..confidence import clopper_pearson_lower, clopper_pearson_upper, prediction_pvalue
 from ..errors import InvalidArgumentError
 from . import counts, divergences, dual, generalized_gaussian, input_dependent, l1, limits, renyi_input_dependent
+from .dual_multiclass import dual_multiclass_l2
 from .gaussian import cohen_l2, gaussian_lp
+from .partitions import partition_l2
 
 Certificate = Callable[..., Any]
 
@@ -110,10 +112,10 @@ CERTIFICATES: dict[str, Certificate] = {
         dual.dual_lp, **_DUAL, sigma_l="sigma_left", sigma_r="sigma_right", m="dim_left", n="dim_right", p="order"
     ),
     "drs_multiclass_l2": _named(
-        dual.dual_multiclass_l2,
+        dual_multiclass_l2,
         pA_l="p_left", pA_r="p_right", pB_l="p_upper_left", pB_r="p_upper_right", sigma_l="sigma_left", sigma_r="sigma_right",
     ),
-    "drs_k_l2": _named(dual.partition_l2, p="p_lower", sigma="sigma"),
+    "drs_k_l2": _named(partition_l2, p="p_lower", sigma="sigma"),
     "input_dependent_l2": _named(input_dependent.input_dependent_l2, pA="p_lower", sigma0="sigma", N="dim", r="rate"),
     "renyi_gauss_div": _named(
         renyi_input_dependent.renyi_gaussian_divergence,

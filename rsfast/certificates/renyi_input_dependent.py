@@ -55,11 +55,13 @@ def _divergence(order, distance, ratio, dim):
 @njit(cache=True, error_model="numpy")
 def _square(p1, q1, p2, ratio, dim, order):
     """(R / sigma0)² with both parts on their safe side: what rounding does to them grows as the order falls."""
-    variance = _variance(order, ratio, 1.0)
+    square = ratio * ratio
+    variance = _variance(order, ratio, 1.0) - 1e-15 * square  # it cancels near the largest order
     if not variance > 0.0:
         return -math.inf
-    h = least_divergence(p1, q1, p2, order) * (1.0 - 1e-15 / order)
-    price = _price(order, ratio, 1.0) * (1.0 + 3e-14 * max(1.0, 1.0 / order))
+    small = max(1.0, 1.0 / order)
+    h = least_divergence(p1, q1, p2, order) * (1.0 - 2e-15 * small)
+    price = _price(order, ratio, 1.0) * (1.0 + 3e-14 * small * max(1.0, square / variance))
     return 2.0 * variance / order * (h - dim * price)
 
 
@@ -160,7 +162,7 @@ def input_dependent_renyi_fixed(
     """l2 distance within which x1, smoothed with sigma1, is certified from x0, smoothed with sigma0, by one order (Theorem 14).
 
     sqrt((2 s / order) (h - dim n)), s = sigma1² + order (sigma0² - sigma1²); 0 where that is negative.  Rounded down by 2e-13,
-    with h taken down by 1e-15/order and n up by 3e-14 max(1, 1/order).
+    with h taken down by 2e-15 and n up by 3e-14, both times max(1, 1/order), and n also times sigma1² / s where that exceeds 1.
     Arguments and errors as `renyi_gaussian_divergence` and `cohen_l2`.
     """
     p, q, other, sigma0, sigma1, dim, order = arguments.classes(

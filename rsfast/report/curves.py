@@ -175,7 +175,12 @@ def all_curves(logs: Path | None) -> list[Curves]:
         raise DataError(
             f"{logs} holds no logs with radii: give a log or a folder of logs (idx label predict radius correct time)."
         )
-    who = {one.name: one for one in (classifier(read_log(file), file) for file in files)}
+    who: dict[str, Classifier] = {}
+    for file in files:
+        one = classifier(read_log(file), file)
+        earlier = sum(name.split(" no. ")[0] == one.name for name in who)
+        one = one._replace(name=f"{one.name} no. {earlier + 1}") if earlier else one  # several models at one noise level
+        who[one.name] = one
     found += [kumar_limits(one) for one in who.values()]
     for sigma in sorted({one.sigma for one in who.values()}):
         same = [one for one in who.values() if one.sigma == sigma]

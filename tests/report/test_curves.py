@@ -97,3 +97,12 @@ def test_logs_that_do_not_say_what_they_are(tmp_path):
     nothing.write_text("idx\tlabel\tpredict\tradius\tcorrect\ttime\n0\t1\t-1\t0.0\t0\t0\n")
     with pytest.raises(DataError, match="certifies no image"):
         curves.all_curves(nothing)
+
+
+def test_two_models_at_one_noise_level_are_both_drawn(tmp_path):
+    for trained in ("noise_0.25", "noise_0.50"):
+        folder = tmp_path / "cifar10" / trained
+        folder.mkdir(parents=True)
+        (folder / "sigma_0.50").write_text("idx\tlabel\tpredict\tradius\tcorrect\ttime\n0\t1\t1\t0.5\t1\t0\n")
+    names = [figure.name for figure in curves.all_curves(tmp_path) if figure.name.startswith("kumar-limits")]
+    assert names == ["kumar-limits-cifar10-sigma-0.50", "kumar-limits-cifar10-sigma-0.50-no.-2"]
