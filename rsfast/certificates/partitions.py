@@ -51,6 +51,17 @@ def _branch_root(low, high, z, log_level):
 
 
 @njit(cache=True, error_model="numpy")
+def _on_branch(low, high, z, sigma, mu, log_level, best, best_t):
+    """The better of (best, best_t) and the minimum on one increasing branch of l, if the box has a part of it."""
+    if low < high:
+        t = _branch_root(low, high, z, log_level)
+        value = (sigma * t) ** 2 + 2.0 * mu * ndtr_scalar(z - t)
+        if value < best:
+            return value, t
+    return best, best_t
+
+
+@njit(cache=True, error_model="numpy")
 def _inner(a, b, z, sigma, mu):
     """(minimum over t in [a, b] of (sigma t)² + 2 mu Phi(z - t), where)."""
     best_t = a
@@ -61,27 +72,11 @@ def _inner(a, b, z, sigma, mu):
     log_level = math.log(mu * ONE_OVER_ROOT_TWO_PI) - 2.0 * math.log(sigma)
     tiny = 1e-290
     if z <= 2.0:
-        low, high = max(a, tiny), b
-        t = _branch_root(low, high, z, log_level) if low < high else a
-        value = (sigma * t) ** 2 + 2.0 * mu * ndtr_scalar(z - t)
-        if value < best:
-            best, best_t = value, t
-        return best, best_t
+        return _on_branch(max(a, tiny), b, z, sigma, mu, log_level, best, best_t)
     root = math.sqrt(z * z - 4.0)
     turn_low, turn_high = 2.0 / (z + root), 0.5 * (z + root)
-    low, high = max(a, tiny), min(b, turn_low)
-    if low < high:
-        t = _branch_root(low, high, z, log_level)
-        value = (sigma * t) ** 2 + 2.0 * mu * ndtr_scalar(z - t)
-        if value < best:
-            best, best_t = value, t
-    low, high = max(a, turn_high), b
-    if low < high:
-        t = _branch_root(low, high, z, log_level)
-        value = (sigma * t) ** 2 + 2.0 * mu * ndtr_scalar(z - t)
-        if value < best:
-            best, best_t = value, t
-    return best, best_t
+    best, best_t = _on_branch(max(a, tiny), min(b, turn_low), z, sigma, mu, log_level, best, best_t)
+    return _on_branch(max(a, turn_high), b, z, sigma, mu, log_level, best, best_t)
 
 
 @njit(cache=True, error_model="numpy")
