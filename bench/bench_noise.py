@@ -42,7 +42,7 @@ def candidates(size: str, dtype: str) -> tuple[dict[str, Callable[[], Any]], int
     def fused(name: str) -> Callable[[], torch.Tensor]:
         def call() -> torch.Tensor:
             backends.get(name).perturb(
-                x, Gaussian(SIGMA), Identity(), sigma=np.array([SIGMA]), mean=None, std=None, seed=0, stream=1,
+                x, Gaussian(SIGMA), Identity(), part=0, sigma=np.array([SIGMA]), mean=None, std=None, seed=0, stream=1,
                 ids=np.array([0]), first=0, count=copies, out=out,
             )  # fmt: skip
             return out

@@ -2,6 +2,7 @@
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
 
+#include <algorithm>
 #include <stdexcept>
 #include <string>
 
@@ -23,24 +24,67 @@ void require(bool condition, const char* what) {
 
 Key split(uint64_t seed) { return {uint32_t(seed), uint32_t(seed >> 32)}; }
 
-void perturb_rows(const Array<float>& pixels, const Array<float>& scale, const Array<uint32_t>& ids, uint64_t seed,
-                  uint32_t stream, uint32_t first, int64_t count, py::array out, const std::string& cast,
-                  bool channels_last, int64_t begin, int64_t end) {
-    require(pixels.ndim() == 3, "pixels must be [images, channels, plane]");
-    const int64_t images = pixels.shape(0), channels = pixels.shape(1), plane = pixels.shape(2);
+Cast cast_named(const std::string& cast) {
+    require(cast == "float32" || cast == "bfloat16" || cast == "float16", "cast must be float32, bfloat16 or float16");
+    return cast == "float32" ? Cast::float32 : cast == "bfloat16" ? Cast::bfloat16 : Cast::float16;
+}
+
+// A checked call; `plane` is that of the image shown.
+Perturbation checked(const Array<float>& pixels, const Array<float>& scale, const Array<uint32_t>& ids, uint64_t seed,
+                     uint32_t stream, uint32_t first, int64_t count, py::array& out, const std::string& cast,
+                     bool channels_last, int64_t begin, int64_t end, int64_t plane) {
+    const int64_t images = pixels.shape(0), channels = pixels.shape(1);
     require(scale.ndim() == 2 && scale.shape(0) == images && scale.shape(1) == channels, "scale must be [images, channels]");
     require(ids.ndim() == 1 && ids.shape(0) == images, "ids must be [images]");
-    require(cast == "float32" || cast == "bfloat16" || cast == "float16", "cast must be float32, bfloat16 or float16");
-    const Cast kind = cast == "float32" ? Cast::float32 : cast == "bfloat16" ? Cast::bfloat16 : Cast::float16;
+    const Cast kind = cast_named(cast);
     require(out.ndim() == 2 && out.shape(0) == images * count && out.shape(1) == channels * plane,
             "out must be [images * count, channels * plane]");
     require((out.flags() & py::array::c_style) && out.writeable() && out.itemsize() == (kind == Cast::float32 ? 4 : 2),
             "out must be writeable, C-contiguous and of the cast's size");
     require(0 <= begin && begin <= end && end <= images * count, "rows begin ... end are outside out");
-    const Perturbation call{pixels.data(), scale.data(), ids.data(), images, channels, plane, split(seed), stream, first,
-                            count, out.mutable_data(), kind, channels_last};
+    return {pixels.data(), scale.data(), ids.data(), images, channels, pixels.shape(2), split(seed), stream, first,
+            count, out.mutable_data(), kind, channels_last};
+}
+
+void perturb_rows(const Array<float>& pixels, const Array<float>& scale, const Array<uint32_t>& ids, uint64_t seed,
+                  uint32_t stream, uint32_t first, int64_t count, py::array out, const std::string& cast,
+                  bool channels_last, int64_t begin, int64_t end) {
+    require(pixels.ndim() == 3, "pixels must be [images, channels, plane]");
+    const Perturbation call =
+        checked(pixels, scale, ids, seed, stream, first, count, out, cast, channels_last, begin, end, pixels.shape(2));
     py::gil_scoped_release unlocked;
     perturb(call, begin, end);
+}
+
+bool all_below(const Array<int32_t>& values, int64_t limit) {
+    return std::all_of(values.data(), values.data() + values.size(), [=](int32_t value) { return 0 <= value && value < limit; });
+}
+
+void perturb_part_rows(const Array<float>& pixels, const Array<float>& scale, const Array<uint32_t>& ids, uint64_t seed,
+                       uint32_t stream, uint32_t first, int64_t count, py::array out, const std::string& cast,
+                       bool channels_last, int64_t begin, int64_t end, int fill, int64_t width, const Array<float>& gain,
+                       const Array<float>& offset, const Array<int32_t>& kept, const Array<int32_t>& indices,
+                       const Array<float>& weights, const Array<int32_t>& partner) {
+    require(pixels.ndim() == 3, "pixels must be [images, channels, kept]");
+    const int64_t channels = pixels.shape(1), m = pixels.shape(2);
+    require(indices.ndim() == 2 && weights.ndim() == 2 && indices.shape(0) == weights.shape(0) && indices.shape(0) > 0 &&
+                indices.shape(1) == weights.shape(1),
+            "indices and weights must be [taps, plane]");
+    const int64_t plane = indices.shape(1);
+    require(gain.ndim() == 1 && offset.ndim() == 1 && gain.shape(0) == channels && offset.shape(0) == channels,
+            "gain and offset must be [channels]");
+    require(kept.ndim() == 1 && partner.ndim() == 1 && kept.shape(0) == m && partner.shape(0) == m,
+            "kept and partner must be [kept]");
+    require(0 <= fill && fill <= 3, "fill must be 0 ... 3");
+    require(fill == 0 || (2 * m == plane && width > 0 && width % 2 == 0 && plane % width == 0),
+            "this fill keeps one pixel of every pair of columns");
+    require(all_below(indices, m) && (fill != 3 || all_below(partner, m)), "an index is outside the kept pixels");
+    const Perturbation call =
+        checked(pixels, scale, ids, seed, stream, first, count, out, cast, channels_last, begin, end, plane);
+    const View view{Fill(fill), plane, width, gain.data(), offset.data(), kept.data(), indices.data(), weights.data(),
+                    partner.data(), indices.shape(0)};
+    py::gil_scoped_release unlocked;
+    perturb_part(call, view, begin, end);
 }
 
 void count(const Array<float>& logits, Array<int64_t>& votes) {
@@ -77,6 +121,12 @@ PYBIND11_MODULE(_C, module) {
     module.def("perturb", &perturb_rows, py::arg("pixels").noconvert(), py::arg("scale").noconvert(),
                py::arg("ids").noconvert(), py::arg("seed"), py::arg("stream"), py::arg("first"), py::arg("count"),
                py::arg("out").noconvert(), py::arg("cast"), py::arg("channels_last"), py::arg("begin"), py::arg("end"));
+    module.def("perturb_part", &perturb_part_rows, py::arg("pixels").noconvert(), py::arg("scale").noconvert(),
+               py::arg("ids").noconvert(), py::arg("seed"), py::arg("stream"), py::arg("first"), py::arg("count"),
+               py::arg("out").noconvert(), py::arg("cast"), py::arg("channels_last"), py::arg("begin"), py::arg("end"),
+               py::arg("fill"), py::arg("width"), py::arg("gain").noconvert(), py::arg("offset").noconvert(),
+               py::arg("kept").noconvert(), py::arg("indices").noconvert(), py::arg("weights").noconvert(),
+               py::arg("partner").noconvert());
     module.def("count", &count, py::arg("logits").noconvert(), py::arg("votes").noconvert());
     module.def("philox", &philox, py::arg("block"), py::arg("n"), py::arg("sample"), py::arg("image"), py::arg("stream"),
                py::arg("seed"));

@@ -1,6 +1,7 @@
 #include "perturb.hpp"
 
 #include <algorithm>
+#include <vector>
 
 #include "draws.hpp"
 
@@ -157,36 +158,176 @@ void write_row(const Perturbation& call, int64_t row, int64_t start, int64_t sto
 
 }  // namespace
 
+namespace {
+
+// How many rows from `row` on are drawn together: of one image, and few enough tiles.
+int64_t rows_at_once(const Perturbation& call, int64_t row, int64_t end, int64_t tiles) {
+    const int64_t left_of_image = (row / call.count + 1) * call.count - row;
+    return std::min({end - row, left_of_image, std::max<int64_t>(1, MOST_TILES / tiles)});
+}
+
+Stream stream_of(const Perturbation& call, int64_t row) { return {call.ids[row / call.count], call.stream, call.key}; }
+
+// Tiles first ... first + some - 1 of one row.
+void draw_tiles(const Perturbation& call, int64_t row, int64_t first, int some, float* z) {
+    const OneSample counters{uint32_t(first * LANES), call.first + uint32_t(row % call.count)};
+    const Stream at = stream_of(call, row);
+    if (draw_one_sample(z, some, counters, at) < 2u * REFINE_BELOW) refine(z, some, counters, at);
+}
+
+// All tiles of several rows, at most MOST_TILES together.
+void draw_rows(const Perturbation& call, int64_t row, int64_t rows, int64_t tiles, float* z) {
+    ManySamples counters;
+    const int lanes = int(tiles) * LANES;
+    for (int r = 0; r < int(rows); ++r) {
+        for (int lane = 0; lane < lanes; ++lane) {
+            counters.blocks[r * lanes + lane] = uint32_t(lane);
+            counters.samples[r * lanes + lane] = call.first + uint32_t(row % call.count) + uint32_t(r);
+        }
+    }
+    const int all = int(rows * tiles);
+    const Stream at = stream_of(call, row);
+    if (draw_many_samples(z, all, counters, at) < 2u * REFINE_BELOW) refine(z, all, counters, at);
+}
+
+}  // namespace
+
 void perturb(const Perturbation& call, int64_t begin, int64_t end) {
     alignas(64) float z[MOST_TILES * TILE];
     const int64_t size = call.channels * call.plane;
     const int64_t tiles = (size + TILE - 1) / TILE;
-    const int64_t rows_together = std::max<int64_t>(1, MOST_TILES / tiles);
     for (int64_t row = begin; row < end;) {
-        const int64_t b = row / call.count;
-        const Stream at{call.ids[b], call.stream, call.key};
-        const uint32_t sample = call.first + uint32_t(row % call.count);
-        const int64_t rows = std::min({end - row, (b + 1) * call.count - row, rows_together});  // of one image
+        const int64_t rows = rows_at_once(call, row, end, tiles);
         if (rows > 1) {
-            ManySamples counters;
-            const int lanes = int(tiles) * LANES;
-            for (int r = 0; r < int(rows); ++r) {
-                for (int lane = 0; lane < lanes; ++lane) {
-                    counters.blocks[r * lanes + lane] = uint32_t(lane);
-                    counters.samples[r * lanes + lane] = sample + uint32_t(r);
-                }
-            }
-            const int all = int(rows * tiles);
-            if (draw_many_samples(z, all, counters, at) < 2u * REFINE_BELOW) refine(z, all, counters, at);
+            draw_rows(call, row, rows, tiles, z);
             for (int64_t r = 0; r < rows; ++r) write_row(call, row + r, 0, size, z + r * tiles * TILE);
         } else {
             for (int64_t first = 0; first < tiles; first += MOST_TILES) {
                 const int some = int(std::min<int64_t>(MOST_TILES, tiles - first));
-                const OneSample counters{uint32_t(first * LANES), sample};
-                if (draw_one_sample(z, some, counters, at) < 2u * REFINE_BELOW) refine(z, some, counters, at);
+                draw_tiles(call, row, first, some, z);
                 write_row(call, row, first * TILE, std::min((first + some) * TILE, size), z);
             }
         }
+        row += rows;
+    }
+}
+
+namespace {
+
+RSFAST_CLONES void add_noise(float* z, const float* x, float scale, int64_t n) {
+    for (int64_t e = 0; e < n; ++e) z[e] = x[e] + scale * z[e];
+}
+
+RSFAST_CLONES void show_nearest(float* line, const float* v, int64_t n) {
+    for (int64_t e = 0; e < n; ++e) {
+        line[2 * e] = v[e];
+        line[2 * e + 1] = v[e];
+    }
+}
+
+RSFAST_CLONES void show_bilinear(float* line, const float* v, int64_t n, int64_t half) {
+    for (int64_t e = 1; e < n - 1; ++e) {
+        line[2 * e] = 0.25f * v[e - 1] + 0.75f * v[e];
+        line[2 * e + 1] = 0.75f * v[e] + 0.25f * v[e + 1];
+    }
+    for (int64_t e = 0; e < n; e += half) {  // the ends of a row have one neighbour
+        const int64_t last = e + half - 1;
+        line[2 * e] = v[e];
+        line[2 * last + 1] = 0.75f * v[last] + 0.25f * v[last];
+        if (half > 1) {
+            line[2 * e + 1] = 0.75f * v[e] + 0.25f * v[e + 1];
+            line[2 * last] = 0.25f * v[last - 1] + 0.75f * v[last];
+        }
+    }
+}
+
+// Kept pixels in their places, 0 elsewhere: of each pair of columns one is kept, and `partner` is the other of its 2 x 2 block.
+RSFAST_CLONES void show_pooled(float* line, const float* v, const int32_t* kept, const int32_t* partner, int64_t n) {
+    for (int64_t e = 0; e < n; ++e) {
+        const float other = v[partner[e]];
+        const float larger = v[e] > other ? v[e] : other;
+        const float sum = v[e] + (larger > 0.0f ? larger : 0.0f);
+        const bool second = (kept[e] & 1) != 0;
+        line[2 * e] = second ? 0.0f : sum;
+        line[2 * e + 1] = second ? sum : 0.0f;
+    }
+}
+
+RSFAST_CLONES void show_taps(float* line, const float* v, const View& view) {
+    for (int64_t p = 0; p < view.plane; ++p) line[p] = view.weights[p] * v[view.indices[p]];
+    for (int64_t t = 1; t < view.taps; ++t) {
+        const int32_t* indices = view.indices + t * view.plane;
+        const float* weights = view.weights + t * view.plane;
+        for (int64_t p = 0; p < view.plane; ++p) line[p] = line[p] + weights[p] * v[indices[p]];
+    }
+}
+
+void show(const Perturbation& call, const View& view, const float* v, float* line) {
+    if (view.fill == Fill::nearest) {
+        show_nearest(line, v, call.plane);
+    } else if (view.fill == Fill::bilinear) {
+        show_bilinear(line, v, call.plane, view.width / 2);
+    } else if (view.fill == Fill::pooled) {
+        show_pooled(line, v, view.kept, view.partner, call.plane);
+    } else {
+        show_taps(line, v, view);
+    }
+}
+
+// line * gain + offset, cast, every step-th place of the target.
+template <class Tag, class Out>
+RSFAST_INLINE void store(Out* target, int64_t step, const float* line, float gain, float offset, int64_t n) {
+    if (step == 1) {
+        for (int64_t i = 0; i < n; ++i) target[i] = store_as(line[i] * gain + offset, Tag());
+    } else {
+        for (int64_t i = 0; i < n; ++i) target[i * step] = store_as(line[i] * gain + offset, Tag());
+    }
+}
+
+RSFAST_CLONES void store_float32(float* t, int64_t step, const float* line, float gain, float offset, int64_t n) {
+    store<float>(t, step, line, gain, offset, n);
+}
+RSFAST_CLONES void store_bfloat16(uint16_t* t, int64_t step, const float* line, float gain, float offset, int64_t n) {
+    store<Bfloat16Tag>(t, step, line, gain, offset, n);
+}
+RSFAST_CLONES void store_float16(uint16_t* t, int64_t step, const float* line, float gain, float offset, int64_t n) {
+    store<Float16Tag>(t, step, line, gain, offset, n);
+}
+
+// One row from its draws at z, which become the noisy kept pixels.
+void write_part(const Perturbation& call, const View& view, int64_t row, float* z, float* line) {
+    const int64_t b = row / call.count, step = call.channels_last ? call.channels : 1;
+    for (int64_t channel = 0; channel < call.channels; ++channel) {
+        float* v = z + channel * call.plane;
+        add_noise(v, call.pixels + (b * call.channels + channel) * call.plane, call.scale[b * call.channels + channel], call.plane);
+        show(call, view, v, line);
+        const float gain = view.gain[channel], offset = view.offset[channel];
+        const int64_t at = row * call.channels * view.plane + (call.channels_last ? channel : channel * view.plane);
+        if (call.cast == Cast::float32) {
+            store_float32(static_cast<float*>(call.out) + at, step, line, gain, offset, view.plane);
+        } else if (call.cast == Cast::bfloat16) {
+            store_bfloat16(static_cast<uint16_t*>(call.out) + at, step, line, gain, offset, view.plane);
+        } else {
+            store_float16(static_cast<uint16_t*>(call.out) + at, step, line, gain, offset, view.plane);
+        }
+    }
+}
+
+}  // namespace
+
+void perturb_part(const Perturbation& call, const View& view, int64_t begin, int64_t end) {
+    const int64_t tiles = (call.channels * call.plane + TILE - 1) / TILE;
+    std::vector<float> z(size_t(std::max<int64_t>(tiles, MOST_TILES) * TILE)), line(static_cast<size_t>(view.plane));
+    for (int64_t row = begin; row < end;) {
+        const int64_t rows = rows_at_once(call, row, end, tiles);
+        if (rows > 1) {
+            draw_rows(call, row, rows, tiles, z.data());
+        } else {
+            for (int64_t first = 0; first < tiles; first += MOST_TILES) {
+                draw_tiles(call, row, first, int(std::min<int64_t>(MOST_TILES, tiles - first)), z.data() + first * TILE);
+            }
+        }
+        for (int64_t r = 0; r < rows; ++r) write_part(call, view, row + r, z.data() + r * tiles * TILE, line.data());
         row += rows;
     }
 }

@@ -25,6 +25,24 @@ struct Perturbation {
 // Writes rows begin ... end - 1.
 void perturb(const Perturbation& call, int64_t begin, int64_t end);
 
+// How the kept pixels of a part are shown: rsfast/transforms.py View.
+enum class Fill : int { taps = 0, nearest = 1, bilinear = 2, pooled = 3 };
+
+struct View {
+    Fill fill;
+    int64_t plane, width;  // of the image shown
+    const float* gain;     // [channels]
+    const float* offset;   // [channels]
+    const int32_t* kept;     // [call.plane]
+    const int32_t* indices;  // [taps, plane]
+    const float* weights;    // [taps, plane]
+    const int32_t* partner;  // [call.plane]
+    int64_t taps;
+};
+
+// The same of a part: call.plane counts kept pixels, out is [images * count, channels * view.plane].
+void perturb_part(const Perturbation& call, const View& view, int64_t begin, int64_t end);
+
 // The four words of n consecutive blocks, for known-answer tests: words [n, 4].
 void philox_words(uint32_t block, int64_t n, uint32_t sample, uint32_t image, uint32_t stream, Key key, uint32_t* words);
 

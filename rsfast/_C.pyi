@@ -16,6 +16,28 @@ def perturb(
     begin: int,
     end: int,
 ) -> None: ...
+def perturb_part(
+    pixels: np.ndarray,
+    scale: np.ndarray,
+    ids: np.ndarray,
+    seed: int,
+    stream: int,
+    first: int,
+    count: int,
+    out: np.ndarray,
+    cast: str,
+    channels_last: bool,
+    begin: int,
+    end: int,
+    fill: int,
+    width: int,
+    gain: np.ndarray,
+    offset: np.ndarray,
+    kept: np.ndarray,
+    indices: np.ndarray,
+    weights: np.ndarray,
+    partner: np.ndarray,
+) -> None: ...
 def count(logits: np.ndarray, votes: np.ndarray) -> None: ...
 def philox(block: int, n: int, sample: int, image: int, stream: int, seed: int) -> np.ndarray: ...
 def simd() -> str: ...

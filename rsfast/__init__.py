@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from .version import VERSION
 
 if TYPE_CHECKING:
-    from . import backends, certificates, confidence, noise, numerics
+    from . import backends, certificates, confidence, noise, numerics, transforms
     from .api import certify, certify_counts, predict, predict_counts, predict_details
     from .errors import (
         BackendUnavailableError,
@@ -25,12 +25,14 @@ if TYPE_CHECKING:
         ModelError,
         NumericalError,
         RsfastError,
+        SoundnessWarning,
         StoreError,
     )
-    from .noise import Gaussian
+    from .noise import Gaussian, InputDependentGaussian
     from .numerics import ncx2
     from .result import ABSTAIN, Certificate, Prediction, VoteCounts
     from .sampling import sample_counts
+    from .transforms import DiagonalSplit, Partition
 
 _HOME = {
     "certify": "api",
@@ -40,6 +42,9 @@ _HOME = {
     "predict_details": "api",
     "sample_counts": "sampling",
     "Gaussian": "noise",
+    "InputDependentGaussian": "noise",
+    "DiagonalSplit": "transforms",
+    "Partition": "transforms",
     "ABSTAIN": "result",
     "Certificate": "result",
     "Prediction": "result",
@@ -51,6 +56,7 @@ _HOME = {
     "ModelError": "errors",
     "DataError": "errors",
     "StoreError": "errors",
+    "SoundnessWarning": "errors",
 }
 _MODULES = {
     "backends": "backends",
@@ -59,6 +65,7 @@ _MODULES = {
     "ncx2": "numerics.ncx2",
     "noise": "noise",
     "numerics": "numerics",
+    "transforms": "transforms",
 }
 
 __all__ = [
@@ -66,12 +73,16 @@ __all__ = [
     "BackendUnavailableError",
     "Certificate",
     "DataError",
+    "DiagonalSplit",
     "Gaussian",
+    "InputDependentGaussian",
     "InvalidArgumentError",
     "ModelError",
     "NumericalError",
+    "Partition",
     "Prediction",
     "RsfastError",
+    "SoundnessWarning",
     "StoreError",
     "VoteCounts",
     "backends",
@@ -86,6 +97,7 @@ __all__ = [
     "predict_counts",
     "predict_details",
     "sample_counts",
+    "transforms",
 ]
 
 

@@ -2,34 +2,47 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 import torch
 
-from . import certificates, checks, confidence, sampling
+from . import checks, confidence, radii, sampling
 from .engine import Engine, Model
-from .errors import InvalidArgumentError
-from .noise import Gaussian
+from .errors import InvalidArgumentError, SoundnessWarning
+from .noise import Noise
 from .noise import check as check_noise
 from .result import ABSTAIN, Certificate, Prediction, VoteCounts
+from .sampling import WHOLE
+from .transforms import Transform
+from .transforms import check as check_transform
 
 
-def check_level(alpha: float, n: int) -> float:
-    """One alpha that n draws can certify something at."""
+def check_level(alpha: float, n: int, parts: int = 1, *, joint: str = "bonferroni", multiclass: bool = False) -> float:
+    """One alpha that n draws (of each part) can certify something at."""
     if np.ndim(alpha) != 0:
         raise InvalidArgumentError("alpha is an array: give one failure probability for the call (0.001 is customary).")
     level = float(checks.alpha(alpha))
-    least = confidence.least_samples(level)
+    least = radii.least_draws(parts, level, joint=joint, multiclass=multiclass)
     if n < least:
+        of_parts = "" if parts == 1 else f" of each of {parts} parts"
         raise InvalidArgumentError(
-            f"n={n} draws cannot certify anything at alpha={level:g}: even {n} equal votes leave the class below one half. "
-            f"Give n of at least {least}."
+            f"n={n} draws{of_parts} cannot certify anything at alpha={level:g}: even {n} equal votes leave the class below one "
+            f"half. Give n of at least {least}."
         )
     return level
 
 
-def certify_counts(counts: VoteCounts, *, alpha: float = 1e-3, norm: float = 2, bound: str = "clopper-pearson") -> Certificate:
+def certify_counts(
+    counts: VoteCounts,
+    *,
+    alpha: float = 1e-3,
+    norm: float = 2,
+    bound: str = "clopper-pearson",
+    joint: str = "bonferroni",
+    multiclass: bool = False,
+) -> Certificate:
     """Certified labels and radii from stored votes: the cheap, repeatable half.
 
     Parameters
@@ -37,23 +50,34 @@ def certify_counts(counts: VoteCounts, *, alpha: float = 1e-3, norm: float = 2, 
     counts : VoteCounts
         From `sample_counts`, n0 at least 1.
     alpha : float
-        Failure probability per image.  Choose it, the norm and the bound before seeing the radii: choosing afterwards
-        spends the guarantee.
+        Failure probability per image.  Choose it and all that follows before seeing the radii: choosing afterwards spends the
+        guarantee.
     norm : float
         Order of the norm of the certified ball, any positive number or inf.
     bound : str
         Name of the confidence bound, one of `rsfast.confidence.BOUNDS`.
+    joint : str
+        For images in parts.  "bonferroni": each part at alpha / parts.  "product": the region in which the product of both
+        halves' p-values is not too small (`certificates.dual_certify_product`); two parts of one noise level, two classes.
+    multiclass : bool
+        Bound the other classes, too, from the largest other count, and share alpha with that bound: larger radii where the votes
+        are spread over many classes, smaller ones where one class takes nearly all.  Whole images and two parts.
 
     Returns
     -------
     Certificate
-        Label and radius per image; label ABSTAIN (-1) and radius 0 where the class cannot be shown to have more than half
-        of the probability.
+        Label and radius per image; label ABSTAIN (-1) and radius 0 where the class cannot be shown to win.
 
     Raises
     ------
     InvalidArgumentError
-        alpha outside (0, 1), too few draws for alpha, unknown norm or bound, votes without a selection sample.
+        alpha outside (0, 1), too few draws for alpha, unknown norm or bound, votes without a selection sample, or a combination
+        that no certificate covers.
+
+    Warns
+    -----
+    SoundnessWarning
+        Where the noise level depends on the input with a rate that is not proven.
 
     Notes
     -----
@@ -61,23 +85,26 @@ def certify_counts(counts: VoteCounts, *, alpha: float = 1e-3, norm: float = 2, 
     is bounded from the n estimation draws by Clopper-Pearson in the failure form, the radius is `certificates.cohen_l2`
     (for other norms `certificates.gaussian_lp`).  Because the two samples are separate, the guarantee holds whatever class
     the selection picks.
+
+    Images in parts (Xia et al. 2024, Algorithm 1): the class is the winner of the parts' selection votes added up; a part may lie
+    below one half; abstains iff the lower bounds add up to at most half the number of parts.  `certificates.dual_l2`, `dual_lp`,
+    `dual_multiclass_l2` for two parts, `partition_l2` for more; norms without a certificate of their own take `l2_to_lp`.
+
+    Input-dependent noise: `certificates.input_dependent_l2`, for levels sigma(x) rounded up to float32.
     """
-    level = check_level(alpha, counts.n)
+    level = check_level(alpha, counts.n, counts.parts, joint=joint, multiclass=multiclass)
     order = checks.order(norm)
     if counts.n0 < 1:
         raise InvalidArgumentError(f"n0={counts.n0}: the class must be chosen by a separate sample; draw n0 of at least 1.")
-    selected = counts.selected
-    votes = counts.estimation[np.arange(len(counts)), np.maximum(selected, 0)]
-    votes = np.where(selected == ABSTAIN, 0, votes)
-    p_lower, q_upper = confidence.bound(bound, votes, counts.n, level)
-    sigma = counts.noise.sigma
-    if order == 2:
-        radius = certificates.cohen_l2(p_lower, sigma=sigma, q_upper=q_upper)
-    else:
-        radius = certificates.gaussian_lp(p_lower, sigma=sigma, q_upper=q_upper, dim=counts.dim, order=order)
+    radius, p_lower, q_upper = radii.derive(
+        counts, alpha=level, order=order, bound=bound, joint=joint, multiclass=bool(multiclass)
+    )
+    caveats = radii.caveats(counts.noise)
+    for caveat in caveats:
+        warnings.warn(caveat, SoundnessWarning, stacklevel=2)
     abstained = ~(radius > 0.0)
     return Certificate(
-        label=np.where(abstained, ABSTAIN, selected),
+        label=np.where(abstained, ABSTAIN, counts.selected),
         radius=radius,
         p_lower=p_lower,
         q_upper=q_upper,
@@ -86,20 +113,26 @@ def certify_counts(counts: VoteCounts, *, alpha: float = 1e-3, norm: float = 2, 
         norm=order,
         bound=bound,
         counts=counts,
+        joint=joint,
+        multiclass=bool(multiclass),
+        caveats=caveats,
     )
 
 
 def certify(
-    model: Model,
+    model: Model | Sequence[Model],
     x: object,
     *,
-    noise: Gaussian,
+    noise: Noise,
     num_classes: int,
+    transform: Transform = WHOLE,
     n0: int = 100,
     n: int = 100_000,
     alpha: float = 1e-3,
     norm: float = 2,
     bound: str = "clopper-pearson",
+    joint: str = "bonferroni",
+    multiclass: bool = False,
     seed: int | None = None,
     ids: Iterable[int] | None = None,
     batch: int | None = None,
@@ -124,16 +157,17 @@ def certify(
     >>> int(cert.label[0]), bool(cert.radius[0] < 0.8 / 2**0.5)
     (0, True)
     """
-    check_level(alpha, checks.whole("n", n, 1, 2**32 - 1))
-    checks.order(norm)
+    parts = check_transform(transform).parts
+    choices = {"joint": joint, "multiclass": bool(multiclass)}
+    radii.check_kind(check_noise(noise, parts), parts, order=norm, bound=bound, **choices)  # type: ignore[arg-type]
+    check_level(alpha, checks.whole("n", n, 1, 2**32 - 1), parts, **choices)  # type: ignore[arg-type]
     checks.whole("n0", n0, 1, 2**32 - 1)
-    checks.choice("bound", bound, confidence.BOUNDS)
     counts = sampling.sample_counts(
-        model, x, noise=noise, num_classes=num_classes, n0=n0, n=n, seed=seed, ids=ids, batch=batch, dtype=dtype,
-        device=device, channels_last=channels_last, backend=backend, mean=mean, std=std, value_range=value_range,
+        model, x, noise=noise, num_classes=num_classes, transform=transform, n0=n0, n=n, seed=seed, ids=ids, batch=batch,
+        dtype=dtype, device=device, channels_last=channels_last, backend=backend, mean=mean, std=std, value_range=value_range,
         progress=progress,
     )  # fmt: skip
-    return certify_counts(counts, alpha=alpha, norm=norm, bound=bound)
+    return certify_counts(counts, alpha=alpha, norm=norm, bound=bound, joint=joint, multiclass=multiclass)
 
 
 def predict_counts(counts: VoteCounts, *, alpha: float = 1e-3) -> Prediction:
@@ -169,7 +203,7 @@ def predict(
     model: Model,
     x: object,
     *,
-    noise: Gaussian,
+    noise: Noise,
     num_classes: int,
     n: int = 1000,
     alpha: float = 1e-3,
@@ -201,7 +235,7 @@ def predict_details(
     model: Model,
     x: object,
     *,
-    noise: Gaussian,
+    noise: Noise,
     num_classes: int,
     n: int = 1000,
     alpha: float = 1e-3,

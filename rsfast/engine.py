@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import copy
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,8 +13,9 @@ import torch
 from . import backends, checks, walk
 from .backends import base
 from .errors import InvalidArgumentError, ModelError, RsfastError
-from .noise import Gaussian
-from .transforms import Identity
+from .noise import PART_STREAMS, Noise
+from .transforms import Identity, Transform
+from .transforms import check as check_transform
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 PIXELS_PER_BATCH = {"cpu": 2**18, "cuda": 2**24}
@@ -37,10 +39,10 @@ class Engine:
 
     Parameters
     ----------
-    model : callable
+    model : callable, or a sequence of callables
         Maps [N, C, H, W] to logits [N, K]; a copy's logits must not depend on the others in its batch.  Torch modules, also
         those inside a function or object, are in eval mode while it runs and get their mode back.  A module that has to be
-        cast or moved is copied first; yours is not changed.
+        cast or moved is copied first; yours is not changed.  With a transform of k parts, k models or one for all.
     num_classes : int
         K.
     batch : int, optional
@@ -58,11 +60,13 @@ class Engine:
         Who draws and counts; "auto" takes the fastest that can.  The choice never changes a bit of the noise.
     mean, std : sequence of float, optional
         Per channel; the model sees (x + noise - mean) / std.  Leave out if the model normalises by itself.
+    transform : Transform
+        What a model is shown of each noisy image.
     """
 
     def __init__(
         self,
-        model: Model,
+        model: Model | Sequence[Model],
         *,
         num_classes: int,
         batch: int | None = None,
@@ -72,9 +76,10 @@ class Engine:
         backend: str = "auto",
         mean: Sequence[float] | None = None,
         std: Sequence[float] | None = None,
+        transform: Transform | None = None,
     ) -> None:
-        if not callable(model):
-            raise InvalidArgumentError(f"model is {type(model).__name__}; give a callable that maps [N, C, H, W] to [N, K].")
+        self.transform = Identity() if transform is None else check_transform(transform)
+        models = _models(model, self.transform.parts)
         if dtype is not None:
             checks.choice("dtype", dtype, DTYPES)
         if backend != "auto":
@@ -85,14 +90,13 @@ class Engine:
         self.backend_name = backend
         self.mean = None if mean is None else checks.numbers("mean", mean)
         self.std = None if std is None else checks.numbers("std", std)
-        self._modules = walk.modules(model)
+        self._modules = [module for one in models for module in walk.modules(one)]
         own = walk.first_parameter(self._modules)
         self.device = _device(device, own)
         own_dtype = own.dtype if own is not None and own.dtype in DTYPES.values() else torch.float32
         self.torch_dtype = DTYPES[dtype] if dtype is not None else own_dtype
-        self.model = _placed(model, own, self.device, self.torch_dtype)
-        if self.model is not model:
-            self._modules = walk.modules(self.model)
+        self.models = [_placed(one, walk.first_parameter(walk.modules(one)), self.device, self.torch_dtype) for one in models]
+        self._modules = [module for one in self.models for module in walk.modules(one)]
         self._buffer: torch.Tensor | None = None
 
     @property
@@ -115,53 +119,73 @@ class Engine:
             self._buffer = torch.empty((batch, *shape), dtype=self.torch_dtype, device=self.device, memory_format=layout)
         return self._buffer
 
-    def backend_for(self, x: torch.Tensor, noise: Gaussian) -> backends.Backend:
-        return backends.choose(self.backend_name, x, noise)
+    def check_size(self, height: int, width: int) -> None:
+        """Raise InvalidArgumentError if the transform does not take images of this size."""
+        for part in range(self.transform.parts):
+            self.transform.pixels(part, height, width)
+
+    def backend_for(self, x: torch.Tensor, noise: Noise) -> backends.Backend:
+        return backends.choose(self.backend_name, x, noise, self.transform)
 
     def votes(
         self,
         image: torch.Tensor,
-        noise: Gaussian,
+        noise: Noise,
         *,
+        sigma: Sequence[float] | np.ndarray,
         seed: int,
         image_id: int,
         stages: Sequence[tuple[int, int]],
         progress: Callable[[int], None] | None = None,
     ) -> np.ndarray:
-        """Votes of one image [C, H, W]: int64 [len(stages), K] for stages of (stream, number of draws).
+        """Votes of one image [C, H, W]: int64 [len(stages), parts, K] for stages of (stream, draws of each part).
 
-        All stages run as one sequence of batches.  Every batch is a function of (image, seed, image id, stages, batch)
-        alone, so an interrupted image that is started again gives the same votes.
+        `sigma` is the noise level of each part. All draws of one model run as one sequence of batches. Every batch is a
+        function
+        of (image, sigma, seed, image id, stages, batch) alone, so an interrupted image that is started again gives the same
+        votes.
         """
+        parts = range(self.transform.parts)
+        votes = torch.zeros((len(stages), len(parts), self.num_classes), dtype=torch.int64, device=self.device)
         x = image[None].to(self.device)
         backend = self.backend_for(x, noise)
-        total = sum(n for _, n in stages)
-        buffer = self.buffer(self.batch_for(image.numel(), total), image.shape)
-        votes = torch.zeros((len(stages), self.num_classes), dtype=torch.int64, device=self.device)
-        sigma, ids = np.array([noise.sigma]), np.array([image_id])
-        with evaluating(self._modules), torch.inference_mode():
-            for pieces in _batches(stages, len(buffer)):
-                at = 0
-                for _, stream, first, end in pieces:
-                    backend.perturb(
-                        x, noise, Identity(), sigma=sigma, mean=self.mean, std=self.std, seed=seed, stream=stream, ids=ids,
-                        first=first, count=end - first, out=buffer[at : at + end - first],
-                    )  # fmt: skip
-                    at += end - first
-                if at < len(buffer):
-                    buffer[at:].zero_()
-                logits = self._logits(buffer, image_id)
-                begin = 0
-                for stage, _, first, end in pieces:
-                    backend.count(logits[begin : begin + end - first], votes[stage])
-                    begin += end - first
-                if progress is not None:
-                    progress(at)
+        for model, of_model in self._sequences():
+            pieces = [(stage, part, *stages[stage]) for stage in range(len(stages)) for part in of_model]
+            total = sum(n for *_, n in pieces)
+            buffer = self.buffer(self.batch_for(image.numel(), total), image.shape)
+            with evaluating(self._modules), torch.inference_mode():
+                for batch in _batches([n for *_, n in pieces], len(buffer)):
+                    at = 0
+                    for index, first, end in batch:
+                        _, part, stream, _ = pieces[index]
+                        backend.perturb(
+                            x, noise, self.transform, part=part, sigma=np.array([sigma[part]]), mean=self.mean, std=self.std,
+                            seed=seed, stream=stream + PART_STREAMS * part, ids=np.array([image_id]),
+                            first=first, count=end - first, out=buffer[at : at + end - first],
+                        )  # fmt: skip
+                        at += end - first
+                    if at < len(buffer):
+                        buffer[at:].zero_()
+                    logits = self._logits(model, buffer, image_id)
+                    begin = 0
+                    for index, first, end in batch:
+                        stage, part, *_ = pieces[index]
+                        backend.count(logits[begin : begin + end - first], votes[stage, part])
+                        begin += end - first
+                    if progress is not None:
+                        progress(at)
         return votes.cpu().numpy()
 
-    def _logits(self, batch: torch.Tensor, image_id: int) -> torch.Tensor:
+    def _sequences(self) -> list[tuple[Model, list[int]]]:
+        """Each model with the parts it is shown."""
+        parts = list(range(self.transform.parts))
+        if len(self.models) == 1:
+            return [(self.models[0], parts)]
+        return [(model, [part]) for model, part in zip(self.models, parts, strict=True)]
+
+    def _logits(self, model: Model, batch: torch.Tensor, image_id: int) -> torch.Tensor:
         try:
-            logits = self.model(batch)
+            logits = model(batch)
         except RsfastError:
             raise
         except Exception as error:
@@ -188,15 +212,15 @@ class Engine:
         return logits
 
 
-def _batches(stages: Sequence[tuple[int, int]], batch: int) -> Iterator[list[tuple[int, int, int, int]]]:
-    """The pieces (stage, stream, first, end) of each batch; every batch is full but perhaps the last."""
-    pieces: list[tuple[int, int, int, int]] = []
+def _batches(draws: Sequence[int], batch: int) -> Iterator[list[tuple[int, int, int]]]:
+    """The pieces (index into draws, first, end) of each batch; every batch is full but perhaps the last."""
+    pieces: list[tuple[int, int, int]] = []
     room = batch
-    for stage, (stream, n) in enumerate(stages):
+    for index, n in enumerate(draws):
         first = 0
         while first < n:
             end = min(n, first + room)
-            pieces.append((stage, stream, first, end))
+            pieces.append((index, first, end))
             room -= end - first
             first = end
             if room == 0:
@@ -204,6 +228,18 @@ def _batches(stages: Sequence[tuple[int, int]], batch: int) -> Iterator[list[tup
                 pieces, room = [], batch
     if pieces:
         yield pieces
+
+
+def _models(model: Model | Sequence[Model], parts: int) -> list[Model]:
+    """One model for all parts, or one for each."""
+    several = isinstance(model, Sequence) and not callable(model)
+    models: list[Any] = list(model) if isinstance(model, Sequence) and not callable(model) else [model]
+    for one in models:
+        if not callable(one):
+            raise InvalidArgumentError(f"model is {type(one).__name__}; give a callable that maps [N, C, H, W] to [N, K].")
+    if several and len(models) not in (1, parts):
+        raise InvalidArgumentError(f"{len(models)} models were given and the transform shows {parts} part(s): give 1 or {parts}.")
+    return models
 
 
 @contextlib.contextmanager

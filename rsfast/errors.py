@@ -37,3 +37,7 @@ class DataError(RsfastError, ValueError):
 
 class StoreError(RsfastError, RuntimeError):
     """A run directory cannot be written, is damaged, or belongs to another model or setting."""
+
+
+class SoundnessWarning(UserWarning):
+    """A result rests on something that rsfast cannot check; the result and its report say what."""

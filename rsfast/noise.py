@@ -6,8 +6,12 @@ HOW they are drawn is the business of `rsfast.backends`.
 from __future__ import annotations
 
 import dataclasses
+import json
 import math
-from typing import Any
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
 
 from .errors import InvalidArgumentError
 
@@ -16,8 +20,10 @@ STREAMS = {
     "estimation": 1,  # n draws that bound its probability
     "prediction": 2,  # n draws of the two-sided test
 }
-"""Third word of every counter's meaning: draws of different purposes never share words.  All streams are below 2^31;
-the top bit marks the extra radius bits of rare large draws (docs/rng.md)."""
+"""Fourth word of every counter: draws of different purposes never share words.  Part j of a split image adds PART_STREAMS * j.
+All streams are below 2^31; the top bit marks the extra radius bits of rare large draws (docs/rng.md)."""
+
+PART_STREAMS = 256
 
 SIGMA_RANGE = (1e-6, 1e6)
 
@@ -56,20 +62,154 @@ class Gaussian:
         return {"name": "gaussian", "sigma": self.sigma}
 
 
-NOISES = {"gaussian": Gaussian}
+class LevelFunction(Protocol):
+    """sigma(x) of input-dependent smoothing: images [B, C, H, W] to noise levels, float64 [B].
+
+    It may bring its own `rate` and `proven` (that the rate is a theorem) and `describe()` (a JSON-able dict).
+    """
+
+    def __call__(self, x: Any, /) -> Any: ...
 
 
-def check(noise: object) -> Gaussian:
-    """`noise` if it is one, else InvalidArgumentError."""
-    if not isinstance(noise, tuple(NOISES.values())):
-        raise InvalidArgumentError(f"noise={noise!r} is not a noise: give rsfast.Gaussian(sigma=0.25), for instance.")
+@dataclasses.dataclass(frozen=True, init=False)
+class InputDependentGaussian:
+    """Isotropic Gaussian noise N(0, sigma(x)² I) whose level depends on the input (Súkeník et al. 2022, §3).
+
+    Parameters
+    ----------
+    function : callable
+        sigma(x): images [B, C, H, W] to float64 [B], for instance `rsfast.sigma.NearestNeighbors`.
+    rate : float, optional
+        Its semi-elasticity r, per unit of distance: abs(log sigma(x) - log sigma(y)) <= r ||x - y||_2 for all x and y, also
+        outside [0, 1].  Default: `function.rate`.  Where `function.proven` is not True, results carry a SoundnessWarning.
+    description : dict, optional
+        What a stored run says of the function; default `function.describe()` or its name.
+
+    Raises
+    ------
+    InvalidArgumentError
+        No callable, or a rate that is not a number from 0 to 10.
+    """
+
+    rate: float
+    proven: bool
+    description: str  # canonical JSON
+    function: LevelFunction | None = dataclasses.field(compare=False, repr=False)
+
+    def __init__(
+        self,
+        function: LevelFunction,
+        *,
+        rate: float | None = None,
+        description: dict[str, Any] | None = None,
+    ) -> None:
+        if not callable(function):
+            raise InvalidArgumentError(f"function={function!r} is not callable: give sigma(x), images [B, C, H, W] to float [B].")
+        own = getattr(function, "rate", None)
+        if description is None:
+            describe = getattr(function, "describe", None)
+            named = getattr(function, "__qualname__", type(function).__qualname__)
+            description = describe() if callable(describe) else {"name": f"{function.__module__}.{named}"}
+        proven = getattr(function, "proven", False) is True and (rate is None or rate == own)
+        self._fill(own if rate is None else rate, proven, description, function)
+
+    def _fill(self, rate: object, proven: bool, description: dict[str, Any], function: LevelFunction | None) -> None:
+        try:
+            number = float(rate)  # type: ignore[arg-type]
+        except (TypeError, ValueError):
+            number = math.nan
+        if not 0.0 <= number <= 10.0:
+            raise InvalidArgumentError(
+                f"rate={rate!r} is not a semi-elasticity: give a number from 0 to 10 with "
+                "abs(log sigma(x) - log sigma(y)) <= rate ||x - y|| for all x and y."
+            )
+        object.__setattr__(self, "rate", number)
+        object.__setattr__(self, "proven", bool(proven))
+        object.__setattr__(self, "description", json.dumps(description, sort_keys=True))
+        object.__setattr__(self, "function", function)
+
+    def __str__(self) -> str:
+        return f"Gaussian, sigma(x) = {self.description}, semi-elasticity {self.rate:g} ({'' if self.proven else 'not '}proven)"
+
+    @classmethod
+    def stored(cls, rate: float, proven: bool, function: dict[str, Any]) -> InputDependentGaussian:
+        """As read from a run: it can be certified with, not drawn from."""
+        noise = object.__new__(cls)
+        noise._fill(rate, proven, function, None)
+        return noise
+
+    def to_dict(self) -> dict[str, Any]:
+        function = json.loads(self.description)
+        return {"name": "input-dependent", "rate": self.rate, "proven": self.proven, "function": function}
+
+
+Noise = Gaussian | InputDependentGaussian | tuple[Gaussian, ...]
+"""What is drawn: one noise, or for parts of different noise levels one Gaussian each."""
+
+NOISES = {"gaussian": Gaussian, "input-dependent": InputDependentGaussian}
+
+
+def is_noise(value: object) -> bool:
+    """Whether this is a noise that is known here; a subclass may draw something else."""
+    if isinstance(value, tuple):
+        return len(value) > 0 and all(type(item) is Gaussian for item in value)
+    return type(value) in (Gaussian, InputDependentGaussian)
+
+
+def check(noise: object, parts: int = 1) -> Noise:
+    """`noise` if it is one for an image in so many parts, else InvalidArgumentError."""
+    if isinstance(noise, list):
+        noise = tuple(noise)
+    if not (isinstance(noise, (Gaussian, InputDependentGaussian)) or is_noise(noise)):
+        raise InvalidArgumentError(
+            f"noise={noise!r} is not a noise: give rsfast.Gaussian(sigma=0.25), for instance, or for parts one each in a list."
+        )
+    if isinstance(noise, tuple) and len(noise) != parts:
+        raise InvalidArgumentError(f"{len(noise)} noises were given and the transform shows {parts} part(s): give one each.")
+    if isinstance(noise, InputDependentGaussian) and parts > 1:
+        raise InvalidArgumentError(
+            "noise is input-dependent and the transform splits the image: no certificate covers both; give rsfast.Gaussian."
+        )
+    if isinstance(noise, tuple) and parts == 1:
+        return noise[0]
     return noise  # type: ignore[return-value]
 
 
-def from_dict(fields: dict[str, Any]) -> Gaussian:
+def levels(noise: Noise, images: Any, parts: int = 1) -> NDArray[np.float64]:
+    """Noise level of each image and part: float64 [B, parts].
+
+    Raises
+    ------
+    InvalidArgumentError
+        An input-dependent function that fails, or returns something else than levels from 1e-6 to 1e6.
+    """
+    if isinstance(noise, tuple):
+        return np.tile([one.sigma for one in noise], (len(images), 1))
+    if isinstance(noise, Gaussian):
+        return np.full((len(images), parts), noise.sigma)
+    if noise.function is None:
+        raise InvalidArgumentError("this noise was read from a run and cannot be drawn: give InputDependentGaussian(function).")
+    found = np.asarray(noise.function(images), dtype=np.float64)
+    if found.shape != (len(images),) or not ((found >= SIGMA_RANGE[0]) & (found <= SIGMA_RANGE[1])).all():
+        shown = f"reach from {found.min():g} to {found.max():g}" if found.size else "are none"
+        raise InvalidArgumentError(
+            f"the levels that sigma(x) gives are float {found.shape} and {shown}: it must return one for each of {len(images)} "
+            f"images, from {SIGMA_RANGE[0]:g} to {SIGMA_RANGE[1]:g}."
+        )
+    return found[:, None]
+
+
+def to_dict(noise: Noise) -> dict[str, Any]:
+    """A noise as JSON."""
+    return {"name": "gaussian", "sigma": [one.sigma for one in noise]} if isinstance(noise, tuple) else noise.to_dict()
+
+
+def from_dict(fields: dict[str, Any]) -> Noise:
     """The noise that `to_dict` described."""
     fields = dict(fields)
     name = fields.pop("name", None)
     if name not in NOISES:
         raise InvalidArgumentError(f"noise {name!r} is not known: give one of {', '.join(NOISES)}.")
-    return NOISES[name](**fields)
+    if name == "input-dependent":
+        return InputDependentGaussian.stored(**fields)
+    return tuple(Gaussian(sigma) for sigma in fields["sigma"]) if isinstance(fields["sigma"], list) else Gaussian(**fields)

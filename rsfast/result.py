@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .errors import InvalidArgumentError
-from .noise import Gaussian
+from .noise import InputDependentGaussian, Noise, levels
+from .transforms import Identity, Transform
 
 ABSTAIN = -1
 """The label of an image for which nothing can be said at the level asked for."""
@@ -23,17 +24,23 @@ class VoteCounts:
 
     Attributes
     ----------
-    selection, estimation : int64 [B, K]
+    selection, estimation : int64 [B, K], or [B, P, K] for an image in P parts
         Votes per class among the first n0 draws (which choose the class) and the n draws of another stream (which bound its
         probability).  Rows may sum to less than n0 and n: a draw whose logits held a NaN votes for no class.
     n0, n : int
-        Draws per image.
+        Draws per image and part.
     ids : int64 [B]
         Image ids; with `seed` they determine every noisy copy.
     noise, seed
         What was drawn.
     dim : int
         Pixels per image, C * H * W.
+    sigma : float64 [B] or [B, P]
+        Noise level of each image and part; default that of a noise of constant level.
+    transform : Transform
+        What the model was shown.
+    part_dims : tuple of int
+        Pixels of each part, C times the kept ones.
     backend, dtype, batch, device : str, str, int, str
         Who drew, and the arithmetic of the base classifier (its dtype, micro-batch and device are part of it).
     versions : dict
@@ -45,9 +52,12 @@ class VoteCounts:
     n0: int
     n: int
     ids: Integers
-    noise: Gaussian
+    noise: Noise
     seed: int
     dim: int
+    sigma: NDArray[np.float64] = dataclasses.field(default_factory=lambda: np.empty(0))
+    transform: Transform = dataclasses.field(default_factory=Identity)
+    part_dims: tuple[int, ...] = ()
     backend: str = ""
     dtype: str = ""
     batch: int = 0
@@ -57,24 +67,44 @@ class VoteCounts:
     def __post_init__(self) -> None:
         for name in ("selection", "estimation", "ids"):
             object.__setattr__(self, name, np.asarray(getattr(self, name), dtype=np.int64))
+        axes = 2 if self.parts == 1 else 3
+        shown = "[B, K]" if self.parts == 1 else f"[B, {self.parts}, K]"
         for name, most in (("selection", self.n0), ("estimation", self.n)):
             votes = getattr(self, name)
-            fits = votes.ndim == 2 and votes.shape[1] > 0 and len(votes) == len(self.ids)
-            if not fits or (votes < 0).any() or (votes.sum(axis=1) > most).any():
+            fits = votes.ndim == axes and votes.shape[-1] > 0 and len(votes) == len(self.ids)
+            fits = fits and (axes == 2 or votes.shape[1] == self.parts)
+            if not fits or (votes < 0).any() or (votes.sum(axis=-1) > most).any():
                 raise InvalidArgumentError(
-                    f"{name} is not int [B, K] of votes, K at least 1: give a row for each of {len(self.ids)} ids, with at "
+                    f"{name} is not int {shown} of votes, K at least 1: give a row for each of {len(self.ids)} ids, with at "
                     f"most {most} votes."
                 )
         if self.selection.shape != self.estimation.shape:
             raise InvalidArgumentError("selection and estimation have different shapes: give votes of the same classes.")
+        if self.sigma.size == 0 and not isinstance(self.noise, InputDependentGaussian):
+            object.__setattr__(self, "sigma", levels(self.noise, self.ids, self.parts).reshape(self.selection.shape[:-1]))
+        sigma = np.asarray(self.sigma, dtype=np.float64)
+        if sigma.shape != self.selection.shape[:-1] or not (sigma > 0).all():
+            raise InvalidArgumentError(f"sigma has shape {sigma.shape}: give a positive noise level for each image (and part).")
+        object.__setattr__(self, "sigma", sigma)
+        if self.parts > 1 and len(self.part_dims) != self.parts:
+            raise InvalidArgumentError(f"part_dims={self.part_dims}: give the number of pixels of each of {self.parts} parts.")
+
+    @property
+    def parts(self) -> int:
+        """P, 1 for whole images."""
+        return self.transform.parts
 
     def __len__(self) -> int:
         return len(self.ids)
 
     @property
     def selected(self) -> Integers:
-        """The class with most selection votes (lowest index among equals), ABSTAIN where there is no vote: int64 [B]."""
-        return np.where(self.selection.sum(axis=1) > 0, self.selection.argmax(axis=1), ABSTAIN).astype(np.int64)
+        """The class with most selection votes (lowest index among equals), ABSTAIN where there is no vote: int64 [B].
+
+        Votes of parts are added.
+        """
+        votes = self.selection if self.parts == 1 else self.selection.sum(axis=1)
+        return np.where(votes.sum(axis=1) > 0, votes.argmax(axis=1), ABSTAIN).astype(np.int64)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,13 +120,19 @@ class Certificate:
         Certified class, or ABSTAIN (-1).
     radius : float64 [B]
         Certified radius in the `norm`, units of the image, rounded down; 0 where abstained.
-    p_lower, q_upper : float64 [B]
-        Bounds of the class's probability and of its failure.
+    p_lower, q_upper : float64 [B], or [B, P] for parts
+        Bounds of the class's probability and of its failure, jointly confident.
     abstained : bool [B]
     alpha, norm, bound
         Level, order of the norm, and name of the confidence bound.
     counts : VoteCounts
         What they were derived from.
+    joint : str
+        How the bounds of several parts are made jointly confident.
+    multiclass : bool
+        Whether the other classes were bounded, too.
+    caveats : tuple of str
+        What the guarantee additionally rests on, a sentence each; empty for proven certificates.
     """
 
     label: Integers
@@ -108,6 +144,9 @@ class Certificate:
     norm: float
     bound: str
     counts: VoteCounts
+    joint: str = "bonferroni"
+    multiclass: bool = False
+    caveats: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.label)

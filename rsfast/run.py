@@ -5,24 +5,25 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 import torch
 
-from . import checks, noise, sampling, store
+from . import checks, noise, radii, sampling, store, transforms
 from .api import certify_counts, check_level, predict_counts
 from .engine import Engine
 from .errors import DataError, InvalidArgumentError, ModelError, StoreError
 from .models.loading import LoadedModel
-from .noise import STREAMS, Gaussian
+from .noise import STREAMS, InputDependentGaussian, Noise
 from .report.table import ResultTable
 from .result import ABSTAIN, Certificate, VoteCounts, dense, sparse
 from .sources.base import Source
 
 SPOT_CHECKS = 64
+PIXELS_AT_ONCE = 2**25  # of images whose input-dependent noise levels are computed together
 STAGES = {"certify": ("selection", "estimation"), "predict": ("prediction",)}
 
 
@@ -31,7 +32,7 @@ class Plan:
     """What to draw for every image, and the level it is drawn for."""
 
     kind: str  # "certify" or "predict"
-    noise: Gaussian
+    noise: Noise
     num_classes: int
     n: int
     alpha: float
@@ -39,6 +40,8 @@ class Plan:
     seed: int | None = None
     norm: float = 2
     bound: str = "clopper-pearson"
+    joint: str = "bonferroni"
+    multiclass: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,7 +92,7 @@ def execute(
     ModelError
         The model failed; the finished images are stored.
     """
-    level = check_level(plan.alpha, plan.n) if plan.kind == "certify" else float(checks.alpha(plan.alpha))
+    level = _check_plan(plan, engine)
     positions = part.positions(len(source))
     if not positions and part.shard == 0:
         raise InvalidArgumentError(
@@ -98,11 +101,12 @@ def execute(
     if len(source) > 2**32:
         raise InvalidArgumentError(f"{source.name} has {len(source)} images and ids end at 2^32: split it.")
     engine.check_channels(source.shape[0])
+    engine.check_size(*source.shape[1:])
     backend = engine.backend_for(torch.empty((1, *source.shape), device=engine.device), plan.noise).name
     stages = STAGES[plan.kind]
     draws = (plan.n0, plan.n)[-len(stages) :]
     streams = [(STREAMS[name], count) for name, count in zip(stages, draws, strict=True)]
-    wanted = _manifest(plan, level, loaded, source, engine, sum(draws))
+    wanted = _manifest(plan, level, loaded, source, engine, sampling.draws_of_a_model(engine, draws))
     manifest, shard = store.begin(out, wanted, part.shard, part.shards, seed=sampling.check_seed(None))
     problems: list[str] = []
     now = 0
@@ -112,18 +116,13 @@ def execute(
         todo = [position for position in positions if position not in finished]
         reporter.begin(len(positions), len(positions) - len(todo))
         try:
-            for position in todo:
+            for position, image, sigma in _prepared(plan.noise, source, todo, engine.transform.parts, problems, reporter):
                 began = time.perf_counter()
-                try:
-                    image = _image(source, position)
-                except DataError as error:
-                    problems.append(str(error))
-                    reporter.problem(f"{error} It is left out.")
-                    continue
                 try:
                     votes = engine.votes(
                         image,
                         plan.noise,
+                        sigma=sigma,
                         seed=manifest.settings["seed"],
                         image_id=position,
                         stages=streams,
@@ -131,28 +130,69 @@ def execute(
                     )
                 except ModelError as error:
                     raise ModelError(f"{error} {now} images were finished now and are stored in {out}.") from error
-                shard.append(
-                    {
-                        "id": position,
-                        "label": source.label(position),
-                        "image": _sha256(image),
-                        "selection": sparse(votes[0]) if plan.kind == "certify" else {},
-                        "estimation": sparse(votes[-1]),
-                        "n0": plan.n0,
-                        "n": plan.n,
-                        "seed": manifest.settings["seed"],
-                        "model": loaded.sha256[:16],
-                        "config": manifest.fingerprint[:16],
-                        "backend": backend,
-                        "versions": sampling.versions(),
-                        "seconds": round(time.perf_counter() - began, 6),
-                    }
-                )
+                record = {
+                    "id": position,
+                    "label": source.label(position),
+                    "image": _sha256(image),
+                    "selection": _stored(votes[0]) if plan.kind == "certify" else {},
+                    "estimation": _stored(votes[-1]),
+                    "n0": plan.n0,
+                    "n": plan.n,
+                    "seed": manifest.settings["seed"],
+                    "model": loaded.sha256[:16],
+                    "config": manifest.fingerprint[:16],
+                    "backend": backend,
+                    "versions": sampling.versions(),
+                    "seconds": round(time.perf_counter() - began, 6),
+                }
+                if isinstance(plan.noise, InputDependentGaussian):
+                    record["sigma"] = float(sigma[0])
+                shard.append(record)
                 now += 1
                 reporter.image()
         finally:
             reporter.end()
     return Outcome(before=len(positions) - len(todo), now=now, problems=problems)
+
+
+def _check_plan(plan: Plan, engine: Engine) -> float:
+    """The plan's level, if it fits noise and transform."""
+    parts = engine.transform.parts
+    noise.check(plan.noise, parts)
+    if plan.kind == "predict":
+        if parts > 1:
+            raise InvalidArgumentError("predict shows whole images: certify with the transform, whose labels are the answers.")
+        return float(checks.alpha(plan.alpha))
+    choices: dict[str, Any] = {"joint": plan.joint, "multiclass": plan.multiclass}
+    radii.check_kind(plan.noise, parts, order=plan.norm, bound=plan.bound, **choices)
+    return check_level(plan.alpha, plan.n, parts, **choices)
+
+
+def _prepared(
+    kind: Noise, source: Source, todo: Sequence[int], parts: int, problems: list[str], reporter: Reporter
+) -> Iterator[tuple[int, torch.Tensor, np.ndarray]]:
+    """(position, image, noise level of each part) of every image that can be read.
+
+    Levels that depend on the input are computed for many images together, because each batch may mean a pass over a training set.
+    """
+    many = max(1, PIXELS_AT_ONCE // int(np.prod(source.shape)))
+    step = min(many, 512) if isinstance(kind, InputDependentGaussian) else 1
+    for first in range(0, len(todo), step):
+        read: list[tuple[int, torch.Tensor]] = []
+        for position in todo[first : first + step]:
+            try:
+                read.append((position, _image(source, position)))
+            except DataError as error:
+                problems.append(str(error))
+                reporter.problem(f"{error} It is left out.")
+        if read:
+            levels = noise.levels(kind, torch.stack([image for _, image in read]), parts)
+            yield from ((position, image, sigma) for (position, image), sigma in zip(read, levels, strict=True))
+
+
+def _stored(votes: np.ndarray) -> dict[str, int] | list[dict[str, int]]:
+    """Votes [P, K] as they stand in a record: of a whole image {class: votes}, of parts a list of these."""
+    return sparse(votes[0]) if len(votes) == 1 else [sparse(part) for part in votes]
 
 
 def _sha256(image: torch.Tensor) -> str:
@@ -193,7 +233,7 @@ def _manifest(plan: Plan, level: float, loaded: LoadedModel, source: Source, eng
         "dtype": engine.dtype,
         "mean": list(engine.mean or [0.0] * source.shape[0]),
         "n": plan.n,
-        "noise": plan.noise.to_dict(),
+        "noise": noise.to_dict(plan.noise),
         "num_classes": plan.num_classes,
         "seed": plan.seed,
         "shape": list(source.shape),
@@ -201,6 +241,10 @@ def _manifest(plan: Plan, level: float, loaded: LoadedModel, source: Source, eng
     }
     if plan.kind == "certify":
         settings |= {"bound": plan.bound, "n0": plan.n0, "norm": "inf" if plan.norm == np.inf else float(plan.norm)}
+        if plan.multiclass:
+            settings["multiclass"] = True
+    if engine.transform != transforms.Identity():
+        settings |= {"transform": engine.transform.to_dict(), "joint": plan.joint}
     return store.Manifest(
         kind=plan.kind,
         settings=settings,
@@ -230,18 +274,30 @@ def read_run(path: Path) -> StoredRun:
             raise StoreError(f"{path} holds counts of another run (image {record['id']}): take them out.")
     classes = settings["num_classes"]
 
-    def votes(stage: str) -> np.ndarray:
-        return np.array([dense(record[stage], classes) for record in records], dtype=np.int64).reshape(len(records), classes)
+    transform = transforms.from_dict(settings.get("transform", transforms.Identity().to_dict()))
+    shape = (len(records), classes) if transform.parts == 1 else (len(records), transform.parts, classes)
 
+    def votes(stage: str) -> np.ndarray:
+        rows = [
+            [dense(part, classes) for part in (record[stage] if isinstance(record[stage], list) else [record[stage]])]
+            for record in records
+        ]
+        return np.array(rows, dtype=np.int64).reshape(shape)
+
+    kind = noise.from_dict(settings["noise"])
+    depends = isinstance(kind, InputDependentGaussian)
     counts = VoteCounts(
         selection=votes("selection"),
         estimation=votes("estimation"),
         n0=settings.get("n0", 0),
         n=settings["n"],
         ids=np.array([record["id"] for record in records], dtype=np.int64),
-        noise=noise.from_dict(settings["noise"]),
+        noise=kind,
         seed=settings["seed"],
         dim=int(np.prod(settings["shape"])),
+        sigma=np.array([record["sigma"] for record in records] if depends else [], dtype=np.float64),
+        transform=transform,
+        part_dims=sampling.part_dims(transform, settings["shape"]),
         backend=", ".join(sorted({record["backend"] for record in records})),
         dtype=settings["dtype"],
         batch=settings["batch"],
@@ -253,7 +309,13 @@ def read_run(path: Path) -> StoredRun:
 
 
 def certificate(
-    stored: StoredRun, *, alpha: float | None = None, norm: float | None = None, bound: str | None = None
+    stored: StoredRun,
+    *,
+    alpha: float | None = None,
+    norm: float | None = None,
+    bound: str | None = None,
+    joint: str | None = None,
+    multiclass: bool | None = None,
 ) -> Certificate:
     """Certificates of a stored run, at the level it was planned for unless another is given."""
     settings = stored.manifest.settings
@@ -264,6 +326,8 @@ def certificate(
         alpha=settings["alpha"] if alpha is None else alpha,
         norm=float(settings["norm"]) if norm is None else norm,
         bound=settings["bound"] if bound is None else bound,
+        joint=settings.get("joint", "bonferroni") if joint is None else joint,
+        multiclass=settings.get("multiclass", False) if multiclass is None else multiclass,
     )
 
 
@@ -273,6 +337,8 @@ def result_table(
     alpha: float | None = None,
     norm: float | None = None,
     bound: str | None = None,
+    joint: str | None = None,
+    multiclass: bool | None = None,
     name: str | None = None,
 ) -> ResultTable:
     """A run as idx label predict radius correct time."""
@@ -284,13 +350,24 @@ def result_table(
         "noise": str(stored.counts.noise),
         "samples": f"n0 = {stored.counts.n0}, n = {stored.counts.n}, seed = {stored.counts.seed}",
     }
+    if stored.counts.parts > 1:
+        details["samples"] += f", of each of {stored.counts.parts} parts"
+        details["transform"] = str(stored.counts.transform)
+    if isinstance(stored.counts.noise, InputDependentGaussian) and len(stored.counts):
+        low, middle, high = np.quantile(stored.counts.sigma, [0.0, 0.5, 1.0])
+        details["levels"] = f"sigma(x) from {low:.4g} to {high:.4g}, median {middle:.4g}"
     radius = None
     if stored.manifest.kind == "certify":
-        cert = certificate(stored, alpha=alpha, norm=norm, bound=bound)
+        cert = certificate(stored, alpha=alpha, norm=norm, bound=bound, joint=joint, multiclass=multiclass)
         label, radius = cert.label, cert.radius
         details["certificate"] = f"l{cert.norm:g}, alpha = {cert.alpha:g} per image, {cert.bound} bound"
+        details["certificate"] += ", the other classes bounded too" if cert.multiclass else ""
+        if stored.counts.parts > 1:
+            details["certificate"] += f", {cert.joint} over {stored.counts.parts} parts"
+        for number, caveat in enumerate(cert.caveats, start=1):
+            details[f"caveat {number}"] = caveat
     else:
-        if norm is not None or bound is not None:
+        if any(option is not None for option in (norm, bound, joint, multiclass)):
             raise InvalidArgumentError(f"{path.name} holds predictions, which have neither norm nor bound: leave them out.")
         prediction = predict_counts(stored.counts, alpha=settings["alpha"] if alpha is None else alpha)
         label = prediction.label
@@ -315,7 +392,8 @@ def status(path: Path) -> dict[str, Any]:
     records = list(store.records(path).values())
     shards: Sequence[Path] = sorted(path.glob("counts-*.jsonl"))
     seconds = sum(record["seconds"] for record in records)
-    per_image = manifest.settings["n"] + manifest.settings.get("n0", 0)
+    transform = transforms.from_dict(manifest.settings.get("transform", transforms.Identity().to_dict()))
+    per_image = (manifest.settings["n"] + manifest.settings.get("n0", 0)) * transform.parts
     return {
         "kind": manifest.kind,
         "model": manifest.model["name"],

@@ -12,9 +12,11 @@ import torch
 from . import checks
 from .engine import Engine, Model
 from .errors import InvalidArgumentError, ModelError
-from .noise import STREAMS, Gaussian
+from .noise import STREAMS, Noise, levels
 from .noise import check as check_noise
 from .result import VoteCounts
+from .transforms import Identity, Transform
+from .transforms import check as check_transform
 from .version import VERSION
 
 Range = tuple[float, float] | None
@@ -87,7 +89,7 @@ def draw(
     engine: Engine,
     images: torch.Tensor,
     *,
-    noise: Gaussian,
+    noise: Noise,
     seed: int,
     ids: np.ndarray,
     stages: Sequence[tuple[str, int]],
@@ -98,23 +100,30 @@ def draw(
     Whatever stops it in the middle carries the finished images: `error.finished`, `error.counts`.
     """
     engine.check_channels(images.shape[1])
+    engine.check_size(*images.shape[2:])
+    parts = engine.transform.parts
+    sigma = levels(noise, images, parts)
     streams = [(STREAMS[name], n) for name, n in stages]
-    votes = np.zeros((len(images), len(stages), engine.num_classes), dtype=np.int64)
+    votes = np.zeros((len(images), len(stages), parts, engine.num_classes), dtype=np.int64)
 
     def collected(finished: int) -> VoteCounts:
         first = images[:1].to(engine.device)
+        found = votes[:finished] if parts > 1 else votes[:finished, :, 0]
         return VoteCounts(
-            selection=votes[:finished, 0] if len(stages) > 1 else np.zeros_like(votes[:finished, 0]),
-            estimation=votes[:finished, -1],
+            selection=found[:, 0] if len(stages) > 1 else np.zeros_like(found[:, 0]),
+            estimation=found[:, -1],
             n0=stages[0][1] if len(stages) > 1 else 0,
             n=stages[-1][1],
             ids=ids[:finished],
             noise=noise,
             seed=seed,
             dim=first.numel(),
+            sigma=sigma[:finished] if parts > 1 else sigma[:finished, 0],
+            transform=engine.transform,
+            part_dims=part_dims(engine.transform, images.shape[1:]),
             backend=engine.backend_for(first, noise).name,
             dtype=engine.dtype,
-            batch=engine.batch_for(first.numel(), sum(n for _, n in stages)),
+            batch=engine.batch_for(first.numel(), draws_of_a_model(engine, [n for _, n in stages])),
             device=engine.device.type,
             versions=versions(),
         )
@@ -122,7 +131,9 @@ def draw(
     for b, image in enumerate(images):
         report = None if progress is None else (lambda rows, done=b: progress(done, rows))
         try:
-            votes[b] = engine.votes(image, noise, seed=seed, image_id=int(ids[b]), stages=streams, progress=report)
+            votes[b] = engine.votes(
+                image, noise, sigma=sigma[b], seed=seed, image_id=int(ids[b]), stages=streams, progress=report
+            )
         except BaseException as error:
             if b > 0:
                 error.finished, error.counts = b, collected(b)  # type: ignore[attr-defined]
@@ -132,12 +143,27 @@ def draw(
     return collected(len(images))
 
 
+def part_dims(transform: Transform, shape: Sequence[int]) -> tuple[int, ...]:
+    """Pixels of each part of images of `shape` (C, H, W), channels counted."""
+    channels, height, width = shape
+    return tuple(channels * transform.pixels(part, height, width) for part in range(transform.parts))
+
+
+def draws_of_a_model(engine: Engine, stages: Sequence[int]) -> int:
+    """Forward passes of one model for one image whose stages draw so many copies of each part."""
+    return sum(stages) * (engine.transform.parts if len(engine.models) == 1 else 1)
+
+
+WHOLE = Identity()
+
+
 def sample_counts(
-    model: Model,
+    model: Model | Sequence[Model],
     x: object,
     *,
-    noise: Gaussian,
+    noise: Noise,
     num_classes: int,
+    transform: Transform = WHOLE,
     n0: int = 100,
     n: int = 100_000,
     seed: int | None = None,
@@ -156,16 +182,19 @@ def sample_counts(
 
     Parameters
     ----------
-    model : callable
-        Base classifier: [N, C, H, W] → logits [N, K].  A torch module is run in eval mode and left as it was.
+    model : callable, or a sequence of callables
+        Base classifier: [N, C, H, W] → logits [N, K].  A torch module is run in eval mode and left as it was.  With a transform
+        of k parts: one model for all parts or a list of k.
     x : tensor or array, float [B, C, H, W]
         Clean images, in the units of `noise.sigma`.
-    noise : Gaussian
-        What is added to each copy.
+    noise : Gaussian, InputDependentGaussian, or a sequence of Gaussians
+        What is added to each copy; a sequence gives each part its own noise level.
     num_classes : int
         K.
+    transform : Transform
+        What the model is shown: the whole image, or parts of it (`DiagonalSplit`, `Partition`).
     n0, n : int
-        Draws that choose the class, and draws that bound its probability.
+        Draws of each part that choose the class, and draws of each part that bound its probability.
     seed : int, optional
         0 … 2^64 - 1; None draws a fresh one.  The result records it.
     ids : iterable of int, optional
@@ -199,13 +228,13 @@ def sample_counts(
     Ties and NaN: a copy votes for its largest logit, among equal ones for the lowest class index; a copy whose logits hold
     a NaN votes for no class but counts as drawn, so bounds stay valid.
     """
-    noise = check_noise(noise)
+    noise = check_noise(noise, check_transform(transform).parts)
     images = check_images(x, value_range, "sample_counts")
     n0, n = checks.whole("n0", n0, 0, 2**32 - 1), checks.whole("n", n, 1, 2**32 - 1)
     image_ids = check_ids(ids, len(images))
     engine = Engine(
         model, num_classes=num_classes, batch=batch, dtype=dtype, device=device, channels_last=channels_last,
-        backend=backend, mean=mean, std=std,
+        backend=backend, mean=mean, std=std, transform=transform,
     )  # fmt: skip
     stages = [("selection", n0), ("estimation", n)]
     return draw(engine, images, noise=noise, seed=check_seed(seed), ids=image_ids, stages=stages, progress=progress)

@@ -119,7 +119,7 @@ def noise_path() -> list[dict[str, Any]]:
 
             def fused(x: torch.Tensor = x, buffer: torch.Tensor = buffer, copies: int = copies) -> torch.Tensor:
                 backend.perturb(
-                    x, Gaussian(SIGMA), Identity(), sigma=np.array([SIGMA]), mean=None, std=None, seed=0, stream=1,
+                    x, Gaussian(SIGMA), Identity(), part=0, sigma=np.array([SIGMA]), mean=None, std=None, seed=0, stream=1,
                     ids=np.array([0]), first=0, count=copies, out=buffer,
                 )  # fmt: skip
                 return buffer
@@ -132,7 +132,7 @@ def noise_path() -> list[dict[str, Any]]:
 
             cpu = torch.empty(buffer.shape, dtype=dtype).contiguous(memory_format=layout)
             backends.get("native").perturb(
-                x.cpu(), Gaussian(SIGMA), Identity(), sigma=np.array([SIGMA]), mean=None, std=None, seed=0, stream=1,
+                x.cpu(), Gaussian(SIGMA), Identity(), part=0, sigma=np.array([SIGMA]), mean=None, std=None, seed=0, stream=1,
                 ids=np.array([0]), first=0, count=copies, out=cpu,
             )  # fmt: skip
             equal = bool(torch.equal(fused().cpu(), cpu))

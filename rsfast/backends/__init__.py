@@ -9,8 +9,8 @@ import torch
 
 from .. import checks
 from ..errors import BackendUnavailableError
-from ..noise import Gaussian
-from ..transforms import Identity
+from ..noise import Gaussian, Noise
+from ..transforms import Identity, Transform
 from .base import Backend
 from .native import NativeBackend
 from .numba import NumbaBackend
@@ -27,7 +27,7 @@ def get(name: str) -> Backend:
     return BACKENDS[checks.choice("backend", name, BACKENDS)]
 
 
-def choose(name: str, x: torch.Tensor, noise: Gaussian, transform: Identity | None = None) -> Backend:
+def choose(name: str, x: torch.Tensor, noise: Noise, transform: Transform | None = None) -> Backend:
     """The named backend, or for "auto" the fastest one that can draw `noise` for images like x.
 
     Raises

@@ -5,13 +5,19 @@ All backends give the same bits.  A noisy pixel is, in float32 and in this order
     out = cast(pixel + scale[channel] * z),   pixel = (x - mean) / std,   scale = round_up(sigma / std)
 
 with z from `backends/reference.py`; without mean and std, pixel = x and scale = round_up(sigma).  Rounding the scale up
-keeps every radius that is stated for `sigma` on the safe side.
+keeps every radius that is stated for `sigma` on the safe side.  Of a part of the image the kept pixels are
+
+    v = x + round_up(sigma) * z,
+
+`transforms.View` says how they are shown, and the model sees cast(shown * gain[channel] + offset[channel]), gain = 1 / std and
+offset = -mean / std; z is that of the pixel's position among the kept ones.
 """
 
 from __future__ import annotations
 
 import concurrent.futures
 import dataclasses
+import functools
 import os
 from collections.abc import Callable, Sequence
 from typing import Protocol
@@ -21,8 +27,8 @@ import torch
 
 from .. import checks
 from ..errors import InvalidArgumentError
-from ..noise import Gaussian
-from ..transforms import Identity
+from ..noise import Noise, is_noise
+from ..transforms import TRANSFORMS, Transform, View
 
 WORD = 2**32  # ids and sample indices are counter words
 OUT_DTYPES = (torch.float32, torch.bfloat16, torch.float16)
@@ -33,15 +39,16 @@ class Backend(Protocol):
 
     name: str
 
-    def why_not(self, x: torch.Tensor, noise: Gaussian, transform: Identity) -> str | None:
+    def why_not(self, x: torch.Tensor, noise: Noise, transform: Transform) -> str | None:
         """None if this backend can draw `noise` for images like `x`; else the reason in one sentence."""
 
     def perturb(
         self,
         x: torch.Tensor,
-        noise: Gaussian,
-        transform: Identity,
+        noise: Noise,
+        transform: Transform,
         *,
+        part: int,
         sigma: np.ndarray,
         mean: Sequence[float] | None,
         std: Sequence[float] | None,
@@ -52,9 +59,9 @@ class Backend(Protocol):
         count: int,
         out: torch.Tensor,
     ) -> None:
-        """Write noisy copies `first … first + count - 1` of every image into `out`.
+        """Write noisy copies `first … first + count - 1` of part `part` of every image into `out`.
 
-        x [B, C, H, W]; sigma [B]; ids [B]; out [B * count, C, H, W], float32, bfloat16 or float16, contiguous or
+        x [B, C, H, W]; sigma [B] of that part; ids [B]; out [B * count, C, H, W], float32, bfloat16 or float16, contiguous or
         channels-last: its dtype and strides choose cast and layout.  Row b * count + s is sample first + s of image b.
         """
 
@@ -68,9 +75,9 @@ class Backend(Protocol):
 
 @dataclasses.dataclass(frozen=True)
 class Rows:
-    """One checked call of `perturb`, with normalisation folded into pixels and scale."""
+    """One checked call of `perturb`: of whole images with normalisation folded into pixels and scale, of parts beside them."""
 
-    pixels: torch.Tensor  # float32 [B, C, H * W], contiguous
+    pixels: torch.Tensor  # float32 [B, C, H * W] or, of a part, [B, C, kept], contiguous
     scale: np.ndarray  # float32 [B, C]
     ids: np.ndarray  # uint32 [B]
     seed: int
@@ -79,6 +86,9 @@ class Rows:
     count: int
     out: torch.Tensor  # [B * count, C, H, W]
     channels_last: bool
+    view: View | None
+    gain: np.ndarray  # float32 [C], for parts
+    offset: np.ndarray  # float32 [C], for parts
 
     @property
     def total(self) -> int:
@@ -99,7 +109,9 @@ def round_up_to_float32(value: np.ndarray) -> np.ndarray:
 
 def prepare(
     x: torch.Tensor,
+    transform: Transform,
     *,
+    part: int,
     sigma: np.ndarray,
     mean: Sequence[float] | None,
     std: Sequence[float] | None,
@@ -138,17 +150,24 @@ def prepare(
     channels_last = not out.is_contiguous()
     if channels_last and not out.is_contiguous(memory_format=torch.channels_last):
         raise InvalidArgumentError("out is neither contiguous nor channels-last; allocate it in one of these layouts.")
-    pixels = x.to(torch.float32)
+    if not 0 <= part < transform.parts:
+        raise InvalidArgumentError(f"part={part} is not one of the transform's: give 0 … {transform.parts - 1}.")
+    view = transform.view(part, height, width)
+    pixels = x.to(torch.float32).reshape(images, channels, height * width)
     scale = np.repeat(sigma[:, None], channels, axis=1)
-    if mean is not None or std is not None:
-        shift, divisor = normalisation(mean, std, channels)
+    shift, divisor = normalisation(mean, std, channels)
+    gain = (1.0 / divisor.double()).to(torch.float32).numpy()
+    offset = (0.0 - shift.double() / divisor.double()).to(torch.float32).numpy()
+    if view is not None:
+        pixels = pixels[:, :, on_device(view, "kept", x.device)]
+    elif mean is not None or std is not None:
         scale = scale / divisor.double().numpy()
-        pixels = (pixels - shift.to(x.device)[:, None, None]) / divisor.to(x.device)[:, None, None]
+        pixels = (pixels - shift.to(x.device)[:, None]) / divisor.to(x.device)[:, None]
     scale = round_up_to_float32(scale)
     if not ((scale > 0) & np.isfinite(scale)).all():
         raise InvalidArgumentError(f"sigma is {sigma.min():g} … {sigma.max():g}; give positive noise levels of ordinary size.")
     return Rows(
-        pixels=pixels.reshape(images, channels, height * width).contiguous(),
+        pixels=pixels.contiguous(),
         scale=scale,
         ids=ids.astype(np.uint32),
         seed=seed,
@@ -157,7 +176,26 @@ def prepare(
         count=count,
         out=out,
         channels_last=channels_last,
+        view=view,
+        gain=gain,
+        offset=offset,
     )
+
+
+@functools.lru_cache(maxsize=256)
+def on_device(view: View, field: str, device: torch.device) -> torch.Tensor:
+    """An array of a view as a tensor on a device; copied there once."""
+    return torch.from_numpy(getattr(view, field)).to(device)
+
+
+TAPS, NEAREST, BILINEAR, POOLED = range(4)
+
+
+def fill_of(view: View) -> int:
+    """Which loop shows a view: the general one over its indices and weights, or a short cut with the same result."""
+    if view.partner is not None:
+        return POOLED
+    return TAPS if not view.half_width else NEAREST if len(view.indices) == 1 else BILINEAR
 
 
 def normalisation(mean: Sequence[float] | None, std: Sequence[float] | None, channels: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -174,11 +212,12 @@ def normalisation(mean: Sequence[float] | None, std: Sequence[float] | None, cha
     return torch.tensor(shift, dtype=torch.float32), torch.tensor(divisor, dtype=torch.float32)
 
 
-def unsupported(noise: Gaussian, transform: Identity) -> str | None:
+def unsupported(noise: Noise, transform: Transform) -> str | None:
     """Why no backend draws this yet, or None."""
-    if type(noise) is not Gaussian:
+    if not is_noise(noise):
         return f"it draws Gaussian noise and this is {type(noise).__name__}"
-    return None if type(transform) is Identity else f"it shows whole images and the transform is {type(transform).__name__}"
+    known = tuple(TRANSFORMS.values())
+    return None if type(transform) in known else f"it does not know the transform {type(transform).__name__}"
 
 
 def check_votes(logits: torch.Tensor, votes: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

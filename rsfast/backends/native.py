@@ -10,8 +10,8 @@ from pathlib import Path
 import torch
 
 from ..errors import BackendUnavailableError
-from ..noise import Gaussian
-from ..transforms import Identity
+from ..noise import Noise
+from ..transforms import Transform
 from . import base
 
 try:
@@ -54,24 +54,31 @@ def why_missing() -> str | None:
 class NativeBackend:
     name = "native"
 
-    def why_not(self, x: torch.Tensor, noise: Gaussian, transform: Identity) -> str | None:
+    def why_not(self, x: torch.Tensor, noise: Noise, transform: Transform) -> str | None:
         if _C is None:
             return why_missing()
         if x.device.type != "cpu":
             return f"it draws on the CPU and x is on {x.device}"
         return base.unsupported(noise, transform)
 
-    def perturb(self, x: torch.Tensor, noise: Gaussian, transform: Identity, **call) -> None:  # type: ignore[no-untyped-def]
+    def perturb(self, x: torch.Tensor, noise: Noise, transform: Transform, **call) -> None:  # type: ignore[no-untyped-def]
         _require()
-        rows = base.prepare(x, **call)
+        rows = base.prepare(x, transform, **call)
         if rows.total == 0:
             return
         pixels, out, cast = rows.pixels.numpy(), base.numpy_words(rows.memory()), CASTS[rows.out.dtype]
 
+        common = (pixels, rows.scale, rows.ids, rows.seed, rows.stream, rows.first, rows.count, out, cast, rows.channels_last)
+        view = rows.view
+
         def job(begin: int, end: int) -> None:
-            _C.perturb(
-                pixels, rows.scale, rows.ids, rows.seed, rows.stream, rows.first, rows.count,
-                out, cast, rows.channels_last, begin, end,
+            if view is None:
+                _C.perturb(*common, begin, end)
+                return
+            partner = view.kept if view.partner is None else view.partner
+            _C.perturb_part(
+                *common, begin, end,
+                base.fill_of(view), x.shape[3], rows.gain, rows.offset, view.kept, view.indices, view.weights, partner,
             )  # fmt: skip
 
         base.over_threads(rows.total, out.shape[1], job)

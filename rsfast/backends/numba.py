@@ -10,9 +10,10 @@ from numba.extending import intrinsic
 
 from .. import numerics  # noqa: F401  chooses where compiled code is kept
 from ..kernels import coefficients as const
-from ..noise import Gaussian
-from ..transforms import Identity
+from ..noise import Noise
+from ..transforms import Transform
 from . import base
+from .base import BILINEAR, NEAREST, POOLED
 
 L0, L1, L2, L3, L4, L5, L6, L7, L8 = (np.float32(c) for c in const.LOG)
 S0, S1, S2, S3 = (np.float32(c) for c in const.SIN)
@@ -175,6 +176,64 @@ def _perturb(pixels, scale, ids, stream, first, count, k0, k1, out, channels_las
                 start = edge
 
 
+@njit(error_model="numpy")
+def _show(line, v, fill, width, kept, indices, weights, partner):
+    """The kept pixels v of one channel as a whole plane; the short cuts equal the sum over indices and weights."""
+    half = width // 2
+    if fill == NEAREST:
+        for e in range(len(v)):
+            line[2 * e] = v[e]
+            line[2 * e + 1] = v[e]
+    elif fill == BILINEAR:
+        for e in range(1, len(v) - 1):
+            line[2 * e] = float32(0.25) * v[e - 1] + float32(0.75) * v[e]
+            line[2 * e + 1] = float32(0.75) * v[e] + float32(0.25) * v[e + 1]
+        for e in range(0, len(v), half):  # the ends of a row have one neighbour
+            line[2 * e] = v[e]
+            last = e + half - 1
+            line[2 * last + 1] = float32(0.75) * v[last] + float32(0.25) * v[last]
+            if half > 1:
+                line[2 * e + 1] = float32(0.75) * v[e] + float32(0.25) * v[e + 1]
+                line[2 * last] = float32(0.25) * v[last - 1] + float32(0.75) * v[last]
+    elif fill == POOLED:
+        line[:] = float32(0)
+        for e in range(len(v)):
+            line[kept[e]] = v[e] + max(max(v[e], v[partner[e]]), float32(0))
+    else:
+        for p in range(len(line)):
+            line[p] = weights[0, p] * v[indices[0, p]]
+        for t in range(1, len(indices)):
+            for p in range(len(line)):
+                line[p] = line[p] + weights[t, p] * v[indices[t, p]]
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _perturb_part(
+    pixels, scale, ids, stream, first, count, k0, k1, out, channels_last, cast, begin, end,
+    fill, width, gain, offset, kept, indices, weights, partner,
+):  # fmt: skip
+    channels, m = pixels.shape[1], pixels.shape[2]
+    plane = out.shape[1] // channels
+    tiles = (channels * m + 63) // 64
+    v = np.empty(64 * tiles, dtype=np.float32)
+    line, shift = np.empty(plane, dtype=np.float32), np.empty(plane, dtype=np.float32)
+    for row in range(begin, end):
+        b = row // count
+        image, sample = ids[b], uint32(first + row % count)
+        for tile in range(tiles):
+            _draw_tile(v[64 * tile : 64 * tile + 64], 16 * tile, sample, image, stream, k0, k1)
+        for channel in range(channels):
+            noisy, x, s = v[channel * m : (channel + 1) * m], pixels[b, channel], scale[b, channel]
+            for e in range(m):
+                noisy[e] = x[e] + s * noisy[e]
+            _show(line, noisy, fill, width, kept, indices, weights, partner)
+            shift[:] = offset[channel]
+            if channels_last:
+                _write(out[row][channel::channels], shift, line, gain[channel], cast)
+            else:
+                _write(out[row][channel * plane : (channel + 1) * plane], shift, line, gain[channel], cast)
+
+
 @njit(nogil=True, cache=True, error_model="numpy")
 def _count(logits, votes):
     per_image = len(logits) // len(votes)
@@ -193,23 +252,42 @@ def _count(logits, votes):
 class NumbaBackend:
     name = "numba"
 
-    def why_not(self, x: torch.Tensor, noise: Gaussian, transform: Identity) -> str | None:
+    def why_not(self, x: torch.Tensor, noise: Noise, transform: Transform) -> str | None:
         if x.device.type != "cpu":
             return f"it draws on the CPU and x is on {x.device}"
         return base.unsupported(noise, transform)
 
-    def perturb(self, x: torch.Tensor, noise: Gaussian, transform: Identity, **call) -> None:  # type: ignore[no-untyped-def]
-        rows = base.prepare(x, **call)
+    def perturb(self, x: torch.Tensor, noise: Noise, transform: Transform, **call) -> None:  # type: ignore[no-untyped-def]
+        rows = base.prepare(x, transform, **call)
         if rows.total == 0:
             return
         k0, k1 = np.uint32(rows.seed & 0xFFFFFFFF), np.uint32(rows.seed >> 32)
         pixels, out = rows.pixels.numpy(), base.numpy_words(rows.memory())
         cast = CASTS[rows.out.dtype]
 
+        common = (
+            pixels,
+            rows.scale,
+            rows.ids,
+            np.uint32(rows.stream),
+            rows.first,
+            rows.count,
+            k0,
+            k1,
+            out,
+            rows.channels_last,
+            cast,
+        )
+        view = rows.view
+
         def job(begin: int, end: int) -> None:
-            _perturb(
-                pixels, rows.scale, rows.ids, np.uint32(rows.stream), rows.first, rows.count, k0, k1,
-                out, rows.channels_last, cast, begin, end,
+            if view is None:
+                _perturb(*common, begin, end)
+                return
+            partner = view.kept if view.partner is None else view.partner
+            _perturb_part(
+                *common, begin, end,
+                base.fill_of(view), x.shape[3], rows.gain, rows.offset, view.kept, view.indices, view.weights, partner,
             )  # fmt: skip
 
         base.over_threads(rows.total, out.shape[1], job)

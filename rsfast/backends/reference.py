@@ -12,8 +12,8 @@ import numpy as np
 import torch
 
 from ..kernels import coefficients as const
-from ..noise import Gaussian
-from ..transforms import Identity
+from ..noise import Noise
+from ..transforms import Transform, View
 from . import base
 
 f32, i32, u32, u64 = np.float32, np.int32, np.uint32, np.uint64
@@ -73,16 +73,28 @@ def standard_normal(size: int, *, seed: int, stream: int, image: int, sample: in
     return lanes.reshape(-1)[:size]
 
 
+def shown(view: View, noisy: np.ndarray, gain: np.ndarray, offset: np.ndarray) -> np.ndarray:
+    """What the model sees of noisy kept pixels [C, m]: float32 [C, H * W]."""
+    if view.partner is None:
+        image = view.weights[0] * noisy[:, view.indices[0]]
+        for indices, weights in zip(view.indices[1:], view.weights[1:], strict=True):
+            image = image + weights * noisy[:, indices]
+    else:
+        image = np.zeros((len(noisy), view.indices.shape[1]), dtype=f32)
+        image[:, view.kept] = noisy + np.maximum(np.maximum(noisy, noisy[:, view.partner]), f32(0))
+    return image * gain[:, None] + offset[:, None]
+
+
 class ReferenceBackend:
     name = "reference"
 
-    def why_not(self, x: torch.Tensor, noise: Gaussian, transform: Identity) -> str | None:
+    def why_not(self, x: torch.Tensor, noise: Noise, transform: Transform) -> str | None:
         if x.device.type != "cpu":
             return f"it draws on the CPU and x is on {x.device}"
         return base.unsupported(noise, transform)
 
-    def perturb(self, x: torch.Tensor, noise: Gaussian, transform: Identity, **call) -> None:  # type: ignore[no-untyped-def]
-        rows = base.prepare(x, **call)
+    def perturb(self, x: torch.Tensor, noise: Noise, transform: Transform, **call) -> None:  # type: ignore[no-untyped-def]
+        rows = base.prepare(x, transform, **call)
         _, channels, plane = rows.pixels.shape
         for row in range(rows.total):
             b, s = divmod(row, rows.count)
@@ -90,6 +102,8 @@ class ReferenceBackend:
                 channels * plane, seed=rows.seed, stream=rows.stream, image=int(rows.ids[b]), sample=rows.first + s
             )
             noisy = rows.pixels[b].numpy() + rows.scale[b][:, None] * z.reshape(channels, plane)
+            if rows.view is not None:
+                noisy = shown(rows.view, noisy, rows.gain, rows.offset)
             rows.out[row] = torch.from_numpy(noisy).reshape(x.shape[1:]).to(rows.out.dtype)
 
     def count(self, logits: torch.Tensor, votes: torch.Tensor) -> None:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import os
+from typing import Any
 
 import torch
 
 from ..errors import BackendUnavailableError
-from ..noise import Gaussian
-from ..transforms import Identity
+from ..noise import Noise
+from ..transforms import Transform, View
 from . import base
 
 
@@ -26,7 +27,7 @@ def _next_power_of_two(n: int) -> int:
 class TritonBackend:
     name = "triton"
 
-    def why_not(self, x: torch.Tensor, noise: Gaussian, transform: Identity) -> str | None:
+    def why_not(self, x: torch.Tensor, noise: Noise, transform: Transform) -> str | None:
         if importlib.util.find_spec("triton") is None:
             return "triton is not installed (pip install rsfast[triton]; CUDA builds of torch bring it)"
         if interpreting() and x.device.type != "cpu":
@@ -35,37 +36,16 @@ class TritonBackend:
             return f"it draws on a CUDA device and x is on {x.device}"
         return base.unsupported(noise, transform)
 
-    def perturb(self, x: torch.Tensor, noise: Gaussian, transform: Identity, **call) -> None:  # type: ignore[no-untyped-def]
+    def perturb(self, x: torch.Tensor, noise: Noise, transform: Transform, **call) -> None:  # type: ignore[no-untyped-def]
         _require(self.why_not(x, noise, transform))
-        from ..kernels.perturb import perturb_kernel
-
-        rows = base.prepare(x, **call)
-        _, channels, plane = rows.pixels.shape
-        size = channels * plane
-        if rows.total == 0 or size == 0:
+        rows = base.prepare(x, transform, **call)
+        if rows.total == 0 or rows.pixels.shape[1] * rows.pixels.shape[2] == 0:
             return
-        all_tiles = -(-size // 64)
-        tiles = min(_next_power_of_two(all_tiles), 1024 if interpreting() else max(8, _next_power_of_two(all_tiles // 65535)))
-        out = rows.memory()
         with _on(x.device):
-            perturb_kernel[(rows.total, -(-all_tiles // tiles))](
-                rows.pixels,
-                torch.from_numpy(rows.scale).to(x.device),
-                torch.from_numpy(rows.ids.astype("int64")).to(x.device),
-                out.view(torch.int16) if out.dtype == torch.bfloat16 else out,
-                size,
-                plane,
-                rows.first,
-                rows.count,
-                rows.stream,
-                rows.seed & 0xFFFFFFFF,
-                rows.seed >> 32,
-                C=channels,
-                CHANNELS_LAST=rows.channels_last,
-                BFLOAT16=out.dtype == torch.bfloat16,
-                TILES=tiles,
-                enable_fp_fusion=False,
-            )
+            if rows.view is None:
+                _whole(rows)
+            else:
+                _part(rows, rows.view, x.shape[3])
 
     def count(self, logits: torch.Tensor, votes: torch.Tensor) -> None:
         _require(None if interpreting() or logits.device.type == "cuda" else f"logits are on {logits.device}")
@@ -81,6 +61,71 @@ class TritonBackend:
             count_kernel[(-(-rows // height),)](
                 logits, table, rows, classes, rows // len(table), ROWS=height, CLASSES=width, enable_fp_fusion=False
             )
+
+
+def _arguments(rows: base.Rows) -> dict[str, Any]:
+    """What all perturbing kernels take, by name."""
+    device, out = rows.pixels.device, rows.memory()
+    return {
+        "pixels": rows.pixels,
+        "scale": torch.from_numpy(rows.scale).to(device),
+        "ids": torch.from_numpy(rows.ids.astype("int64")).to(device),
+        "out": out.view(torch.int16) if out.dtype == torch.bfloat16 else out,
+        "first": rows.first,
+        "count": rows.count,
+        "stream": rows.stream,
+        "k0": rows.seed & 0xFFFFFFFF,
+        "k1": rows.seed >> 32,
+        "C": rows.pixels.shape[1],
+        "CHANNELS_LAST": rows.channels_last,
+        "BFLOAT16": out.dtype == torch.bfloat16,
+        "enable_fp_fusion": False,
+    }
+
+
+def _tiles(all_tiles: int, least: int) -> int:
+    """Tiles of 64 pixels that a program draws."""
+    if interpreting():
+        return min(_next_power_of_two(all_tiles), 1024)
+    return max(least, _next_power_of_two(all_tiles // 65535))
+
+
+def _whole(rows: base.Rows) -> None:
+    from ..kernels.perturb import perturb_kernel
+
+    _, channels, plane = rows.pixels.shape
+    all_tiles = -(-channels * plane // 64)
+    tiles = _tiles(all_tiles, 8)
+    grid = (rows.total, -(-all_tiles // tiles))
+    perturb_kernel[grid](D=channels * plane, plane=plane, TILES=tiles, **_arguments(rows))
+
+
+def _part(rows: base.Rows, view: View, width: int) -> None:
+    from ..kernels import perturb_part as kernels
+
+    device, (_, channels, m) = rows.pixels.device, rows.pixels.shape
+    common = _arguments(rows) | {
+        "gain": torch.from_numpy(rows.gain).to(device),
+        "offset": torch.from_numpy(rows.offset).to(device),
+        "m": m,
+    }
+    fill = base.fill_of(view)
+    if fill == base.TAPS:
+        taps, plane = view.indices.shape
+        pixels = 65536 if interpreting() else 512
+        pixels = min(pixels, _next_power_of_two(channels * plane))
+        kernels.taps_kernel[(rows.total, -(-channels * plane // pixels))](
+            indices=base.on_device(view, "indices", device), weights=base.on_device(view, "weights", device),
+            plane=plane, T=taps, PIXELS=pixels, **common,
+        )  # fmt: skip
+        return
+    halo = kernels.halo_tiles(fill, width // 2)
+    all_tiles = -(-channels * m // 64)
+    tiles = _tiles(all_tiles + 2 * halo, max(16, _next_power_of_two(6 * halo)))
+    own = tiles - 2 * halo
+    kernels.half_width_kernel[(rows.total, -(-all_tiles // own))](
+        kept=base.on_device(view, "kept", device), half=width // 2, FILL=fill, TILES=tiles, HALO=halo, **common
+    )
 
 
 def _on(device: torch.device) -> contextlib.AbstractContextManager[object]:

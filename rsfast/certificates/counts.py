@@ -156,6 +156,11 @@ def _product_region(count_l, count_r, n, c):
     return bounds[:count].min()
 
 
+def dual_product_level(alpha: ArrayLike) -> Floats:
+    """e^-c of the region in `dual_certify_product`, (1 + c) e^-c = alpha, rounded down: each half's own level in it."""
+    return np.exp(-gammainccinv(2.0, checks.alpha(alpha)) * (1.0 + 1e-13)) * (1.0 - 1e-15)
+
+
 def dual_certify_product(
     count_left: ArrayLike, count_right: ArrayLike, n: ArrayLike, alpha: ArrayLike, *, sigma: ArrayLike
 ) -> Floats:

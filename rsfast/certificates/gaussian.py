@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .. import checks
 from ..checks import Floats
 from ..numerics.normal import ndtri
 from . import arguments
+from .norms import l2_to_lp
 
 EPS = 2.220446049250313e-16
 
@@ -102,6 +102,4 @@ def gaussian_lp(
     0.020986
     """
     radius = cohen_l2(p_lower, sigma=sigma, p_upper=p_upper, q_upper=q_upper)
-    radius, dim, order = checks.together(radius=radius, dim=arguments.dimension("dim", dim), order=arguments.order(order))
-    shrink = dim ** -np.maximum(0.0, 0.5 - 1.0 / order)
-    return np.where(shrink < 1.0, radius * shrink * (1.0 - 1e-14), radius)
+    return l2_to_lp(radius, dim=dim, order=order)

@@ -7,7 +7,7 @@ import functools
 import hashlib
 import importlib
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,11 +30,20 @@ PREFIXES = ("module.", "1.module.", "1.", "_orig_mod.")  # DataParallel, and a n
 
 @dataclasses.dataclass(frozen=True)
 class LoadedModel:
-    """A base classifier, a name to show, and its fingerprint."""
+    """A base classifier (or one for each part of an image), a name to show, and its fingerprint."""
 
-    model: Callable[[torch.Tensor], torch.Tensor]
+    model: Callable[[torch.Tensor], torch.Tensor] | list[Callable[[torch.Tensor], torch.Tensor]]
     name: str
     sha256: str
+
+
+def together(loaded: Sequence[LoadedModel]) -> LoadedModel:
+    """Models for the parts of an image as one."""
+    if len(loaded) == 1:
+        return loaded[0]
+    models = [model for one in loaded for model in (one.model if isinstance(one.model, list) else [one.model])]
+    digest = hashlib.sha256(" ".join(one.sha256 for one in loaded).encode()).hexdigest()
+    return LoadedModel(models, " + ".join(one.name for one in loaded), digest)
 
 
 def build(architecture: str, *, num_classes: int, channels: int) -> torch.nn.Module:

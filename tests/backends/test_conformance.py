@@ -11,23 +11,24 @@ from hypothesis import strategies as st
 from rsfast import backends
 from rsfast.backends.reference import standard_normal
 from rsfast.errors import InvalidArgumentError
-from rsfast.noise import NOISES, Gaussian
+from rsfast.noise import NOISES, Gaussian, InputDependentGaussian
 from rsfast.transforms import Identity
 
 GPU = "cuda" if os.environ.get("RSFAST_TEST_GPU") == "1" else "cpu"  # elsewhere kernels run in the interpreter
 FAST = [name for name in backends.BACKENDS if name != "reference"]
-NOISE = {"gaussian": Gaussian(0.37)}
+NOISE = {"gaussian": Gaussian(0.37), "input-dependent": InputDependentGaussian(lambda x: 0.37, rate=0.0)}
 DTYPES = [torch.float32, torch.bfloat16, torch.float16]
+WHOLE = Identity()
 LAYOUTS = [torch.contiguous_format, torch.channels_last]
 
 
-def perturbed(name, x, *, noise="gaussian", dtype=torch.float32, layout=torch.contiguous_format, **changes):
+def perturbed(name, x, *, noise="gaussian", transform=WHOLE, dtype=torch.float32, layout=torch.contiguous_format, **changes):
     """Rows of `backend.perturb` into memory poisoned with NaN."""
-    call = {"sigma": np.full(len(x), 0.37), "mean": None, "std": None, "seed": 1, "stream": 1, "first": 0, "count": 2}
+    call = {"part": 0, "sigma": np.full(len(x), 0.37), "mean": None, "std": None, "seed": 1, "stream": 1, "first": 0, "count": 2}
     call |= {"ids": np.arange(len(x))} | changes
     device = GPU if name == "triton" else "cpu"
     out = torch.full((len(x) * call["count"], *x.shape[1:]), torch.nan, dtype=dtype).contiguous(memory_format=layout).to(device)
-    backends.get(name).perturb(x.to(device), NOISE[noise], Identity(), out=out, **call)
+    backends.get(name).perturb(x.to(device), NOISE[noise], transform, out=out, **call)
     return out.cpu()
 
 
@@ -178,7 +179,7 @@ def test_bad_calls_are_refused(name, change, message, rng):
 
 def test_an_output_of_the_wrong_shape_or_layout_is_refused(rng):
     x = images(rng, 1, 3, 8, 8)
-    call = {"sigma": [1.0], "mean": None, "std": None, "seed": 1, "stream": 1, "ids": [0], "first": 0, "count": 2}
+    call = {"part": 0, "sigma": [1.0], "mean": None, "std": None, "seed": 1, "stream": 1, "ids": [0], "first": 0, "count": 2}
     for out in (
         torch.empty(1, 3, 8, 8),
         torch.empty(2, 3, 8, 8, dtype=torch.float64),

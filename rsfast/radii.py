@@ -1,0 +1,139 @@
+"""Votes to radii: which confidence bounds and which certificate a kind of noise and transform calls for."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from . import certificates, checks, confidence
+from .certificates.counts import dual_certify_product, dual_product_level
+from .checks import Floats
+from .errors import InvalidArgumentError
+from .noise import InputDependentGaussian
+from .result import ABSTAIN, VoteCounts
+
+JOINTS = ("bonferroni", "product")
+LEVEL_ROUNDING = 2.0**-23 * (1.0 + 1e-6)  # relative; the level drawn is sigma(x) rounded up to float32
+
+
+class Radii(NamedTuple):
+    """Radius [B], and the bounds p_lower and q_upper, [B] or [B, P], that it was made of."""
+
+    radius: Floats
+    p_lower: Floats
+    q_upper: Floats
+
+
+def check(counts: VoteCounts, *, order: float, bound: str, joint: str, multiclass: bool) -> None:
+    """Raise InvalidArgumentError where no certificate covers what is asked of such votes."""
+    check_kind(counts.noise, counts.parts, order=order, bound=bound, joint=joint, multiclass=multiclass)
+
+
+def check_kind(noise: object, parts: int, *, order: float, bound: str, joint: str, multiclass: bool) -> None:
+    """As `check`, before anything is drawn."""
+    checks.order(order)
+    checks.choice("bound", bound, confidence.BOUNDS)
+    checks.choice("joint", joint, JOINTS)
+    if multiclass and (parts > 2 or isinstance(noise, InputDependentGaussian)):
+        what = "input-dependent noise" if parts == 1 else f"{parts} parts"
+        raise InvalidArgumentError(
+            f"multiclass=True and {what}: the radius of that case is for two classes; give multiclass=False."
+        )
+    if joint == "product":
+        unequal = isinstance(noise, tuple) and len({one.sigma for one in noise}) > 1
+        if parts != 2 or multiclass or unequal or bound != "clopper-pearson":
+            raise InvalidArgumentError(
+                "joint='product' is for two parts of one noise level, two classes and the clopper-pearson bound: "
+                "give 'bonferroni'."
+            )
+
+
+def derive(counts: VoteCounts, *, alpha: float, order: float, bound: str, joint: str, multiclass: bool) -> Radii:
+    """Radii of the selected classes, each right with probability at least 1 - alpha."""
+    check(counts, order=order, bound=bound, joint=joint, multiclass=multiclass)
+    selected = counts.selected
+    rows = np.arange(len(counts))
+    estimation = counts.estimation if counts.parts > 1 else counts.estimation[:, None]  # [B, P, K]
+    votes = estimation[rows, :, np.maximum(selected, 0)]  # [B, P]
+    votes = np.where((selected == ABSTAIN)[:, None], 0, votes)
+    others = estimation.copy()
+    others[rows, :, np.maximum(selected, 0)] = 0
+    other = others.max(axis=2)  # the largest other count of the same draws: bounds every other class (FORMULAS: factor 2, not K)
+    if joint == "product":
+        return _product(counts, votes, alpha, order)
+    share = alpha / (counts.parts * (2 if multiclass else 1))
+    p_lower, q_upper = confidence.bound(bound, votes, counts.n, share)
+    p_upper = confidence.clopper_pearson_upper(other, counts.n, share) if multiclass else None
+    if counts.parts == 1:
+        p, q = p_lower[:, 0], q_upper[:, 0]
+        return Radii(_whole(counts, p, q, None if p_upper is None else p_upper[:, 0], order), p, q)
+    return Radii(_parts(counts, p_lower, q_upper, p_upper, order), p_lower, q_upper)
+
+
+def _whole(counts: VoteCounts, p: Floats, q: Floats, p_upper: Floats | None, order: float) -> Floats:
+    if isinstance(counts.noise, InputDependentGaussian):
+        return certificates.l2_to_lp(_input_dependent(counts, p, q), dim=counts.dim, order=order)
+    return certificates.gaussian_lp(p, sigma=counts.sigma, p_upper=p_upper, q_upper=q, dim=counts.dim, order=order)
+
+
+def _input_dependent(counts: VoteCounts, p: Floats, q: Floats) -> Floats:
+    """The radius for noise levels that are sigma(x) rounded up to float32.
+
+    Between two inputs the logarithms of the drawn levels differ by at most rate * distance + e, e = LEVEL_ROUNDING.  At distances
+    of at least g that is no more than (rate + e / g) * distance, and what is certified at one distance is at all smaller ones;
+    also it is rate * (distance + e / rate).  Both give a radius, and the larger is taken.
+    """
+    assert isinstance(counts.noise, InputDependentGaussian)
+    rate = counts.noise.rate
+    exact = certificates.input_dependent_l2(p, sigma=counts.sigma, dim=counts.dim, rate=rate, q_upper=q)
+    if rate == 0.0:
+        return exact
+    shorter = np.maximum(exact - LEVEL_ROUNDING / rate, 0.0)
+    guess = 0.9 * exact
+    with np.errstate(divide="ignore"):
+        steeper = np.where(guess > 0.0, np.minimum(rate + LEVEL_ROUNDING / guess, 10.0), rate)
+    slower = certificates.input_dependent_l2(p, sigma=counts.sigma, dim=counts.dim, rate=steeper, q_upper=q)
+    holds = (slower > guess) & (steeper < 10.0)
+    return np.where(p > 0.5, np.maximum(shorter, np.where(holds, slower, 0.0)), 0.0)
+
+
+def _parts(counts: VoteCounts, p: Floats, q: Floats, p_upper: Floats | None, order: float) -> Floats:
+    sigma = counts.sigma
+    if counts.parts > 2:
+        return certificates.l2_to_lp(certificates.partition_l2(p, sigma=sigma, q_upper=q), dim=counts.dim, order=order)
+    levels = {"sigma_left": sigma[:, 0], "sigma_right": sigma[:, 1]}
+    failures = {"q_left": q[:, 0], "q_right": q[:, 1]}
+    if p_upper is not None:
+        several = {"p_upper_left": p_upper[:, 0], "p_upper_right": p_upper[:, 1]}
+        radius = certificates.dual_multiclass_l2(p[:, 0], p[:, 1], **several, **levels, **failures)
+        return certificates.l2_to_lp(radius, dim=counts.dim, order=order)
+    dims = {"dim_left": counts.part_dims[0], "dim_right": counts.part_dims[1]}
+    if order == 2:
+        return certificates.dual_l2(p[:, 0], p[:, 1], **levels, **failures)
+    return certificates.dual_lp(p[:, 0], p[:, 1], **levels, **failures, **dims, order=order)
+
+
+def _product(counts: VoteCounts, votes: np.ndarray, alpha: float, order: float) -> Radii:
+    radius = dual_certify_product(votes[:, 0], votes[:, 1], counts.n, alpha, sigma=counts.sigma[:, 0])
+    p_lower, q_upper = confidence.bound("clopper-pearson", votes, counts.n, dual_product_level(alpha))
+    return Radii(certificates.l2_to_lp(radius, dim=counts.dim, order=order), p_lower, q_upper)
+
+
+def caveats(noise: object) -> tuple[str, ...]:
+    """What the guarantee rests on beyond the draws, a sentence each."""
+    if isinstance(noise, InputDependentGaussian) and not noise.proven:
+        return (
+            f"The semi-elasticity {noise.rate:g} of sigma(x) is taken on trust: if it is not proven, neither are these radii.",
+        )
+    return ()
+
+
+def least_draws(parts: int, alpha: float, *, joint: str, multiclass: bool) -> int:
+    """The fewest draws of each part with which anything can be certified: all votes must leave every bound above one half."""
+    if joint == "product" and parts == 2:
+        return int(-np.log2(dual_product_level(alpha)) / 2.0) + 1
+    return confidence.least_samples(alpha / (parts * (2 if multiclass else 1)))
+
+
+__all__ = ["JOINTS", "Radii", "caveats", "check", "check_kind", "derive", "least_draws"]
