@@ -1,4 +1,4 @@
-"""python -m bench [noise-path] [votes] [confidence] [overhead] [ncx2] [input-dependent] [certificates]: measure, print, and store rows.  All of them by default."""
+"""python -m bench [SUITE …]: measure, print, and store rows.  All of SUITES by default."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ timing.with_roomy_malloc()
 from bench import (  # noqa: E402
     bench_certificates,
     bench_confidence,
+    bench_dual,
     bench_input_dependent,
     bench_ncx2,
     bench_noise,
@@ -27,6 +28,7 @@ SUITES = {
     "ncx2": bench_ncx2.measure,
     "input-dependent": bench_input_dependent.measure,
     "certificates": bench_certificates.measure,
+    "dual": bench_dual.measure,
 }
 
 

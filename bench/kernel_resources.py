@@ -20,6 +20,7 @@ from triton.compiler import ASTSource
 from triton.compiler import compile as compile_kernel
 
 from rsfast.kernels.perturb import perturb_kernel
+from rsfast.kernels.perturb_part import half_width_kernel, halo_tiles, taps_kernel
 from rsfast.kernels.votes import count_kernel, rows_per_program
 
 TARGETS = (80, 90)
@@ -35,6 +36,27 @@ def perturb_variants() -> list[tuple[str, dict[str, str], dict[str, Any]]]:
          {"C": 3, "CHANNELS_LAST": last, "BFLOAT16": dtype == "bfloat16", "TILES": 8})
         for dtype, pointer in (("float32", "*fp32"), ("bfloat16", "*i16"), ("float16", "*fp16"))
         for last in (False, True)
+    ]  # fmt: skip
+
+
+def part_variants() -> list[tuple[str, dict[str, str], dict[str, Any]]]:
+    types = dict.fromkeys(("pixels", "scale", "gain", "offset"), "*fp32") | {"ids": "*i64", "kept": "*i32"}
+    types |= dict.fromkeys(("m", "half", "first", "count", "stream"), "i32") | {"k0": "i64", "k1": "i64"}
+    return [
+        (f"{name} {'bfloat16 channels-last' if last else 'float32 contiguous'}", types | {"out": "*i16" if last else "*fp32"},
+         {"C": 3, "FILL": fill, "CHANNELS_LAST": last, "BFLOAT16": last, "TILES": 16, "HALO": halo_tiles(fill, 16)})
+        for fill, name in ((1, "nearest"), (2, "bilinear"), (3, "pooled"))
+        for last in (False, True)
+    ]  # fmt: skip
+
+
+def taps_variants() -> list[tuple[str, dict[str, str], dict[str, Any]]]:
+    types = dict.fromkeys(("pixels", "scale", "gain", "offset", "weights"), "*fp32") | {"ids": "*i64", "indices": "*i32"}
+    types |= dict.fromkeys(("m", "plane", "first", "count", "stream"), "i32") | {"k0": "i64", "k1": "i64", "out": "*fp32"}
+    return [
+        (f"{taps} tap(s) float32 contiguous", types,
+         {"C": 3, "T": taps, "CHANNELS_LAST": False, "BFLOAT16": False, "PIXELS": 512})
+        for taps in (1, 4)
     ]  # fmt: skip
 
 
@@ -61,6 +83,8 @@ def rows() -> list[dict[str, Any]]:
     table = []
     for name, kernel, variants in (
         ("perturb", perturb_kernel, perturb_variants()),
+        ("part", half_width_kernel, part_variants()),
+        ("taps", taps_kernel, taps_variants()),
         ("count", count_kernel, count_variants()),
     ):
         for variant, types, constants in variants:
@@ -92,7 +116,7 @@ def main() -> None:
     from bench.results_file import write
 
     for row in figures["kernels"]:
-        print("{kernel:8} {variant:24} {target}  {registers:3} registers, {spill_bytes} spilled".format(**row))
+        print("{kernel:8} {variant:32} {target}  {registers:3} registers, {spill_bytes} spilled".format(**row))
     write("kernel-resources", figures)
 
 

@@ -117,13 +117,12 @@ def taps_kernel(
     position = p - channel * plane
     s = tl.load(scale + b * C + channel, mask=inside, other=0.0)
     value = tl.zeros((PIXELS,), tl.float32)
-    for t in tl.static_range(T):
+    for t in range(T):  # one after the other: unrolled, four draws at once take all registers
         e = channel * m + tl.load(indices + t * plane + position, mask=inside, other=0)
         block = (e // 64 * 16 + e % 16).to(tl.uint32)
         z0, z1, z2, z3 = four_normals(block, sample, image, stream.to(tl.uint32), k0.to(tl.uint32), k1.to(tl.uint32))
         j = e // 16 % 4
         z = tl.where(j == 0, z0, tl.where(j == 1, z1, tl.where(j == 2, z2, z3)))
         v = tl.load(pixels + b * (C * m) + e, mask=inside, other=0.0) + s * z
-        tap = tl.load(weights + t * plane + position, mask=inside, other=0.0) * v
-        value = tap if t == 0 else value + tap
+        value += tl.load(weights + t * plane + position, mask=inside, other=0.0) * v
     _store(out, row, channel, position, plane, value, inside, gain, offset, C, CHANNELS_LAST, BFLOAT16)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from .version import VERSION
 
 if TYPE_CHECKING:
-    from . import backends, certificates, confidence, noise, numerics, transforms
+    from . import backends, certificates, confidence, noise, numerics, sigma, transforms
     from .api import certify, certify_counts, predict, predict_counts, predict_details
     from .errors import (
         BackendUnavailableError,
@@ -65,6 +65,7 @@ _MODULES = {
     "ncx2": "numerics.ncx2",
     "noise": "noise",
     "numerics": "numerics",
+    "sigma": "sigma",
     "transforms": "transforms",
 }
 
@@ -97,6 +98,7 @@ __all__ = [
     "predict_counts",
     "predict_details",
     "sample_counts",
+    "sigma",
     "transforms",
 ]
 

@@ -238,7 +238,8 @@ def _models(model: Model | Sequence[Model], parts: int) -> list[Model]:
         if not callable(one):
             raise InvalidArgumentError(f"model is {type(one).__name__}; give a callable that maps [N, C, H, W] to [N, K].")
     if several and len(models) not in (1, parts):
-        raise InvalidArgumentError(f"{len(models)} models were given and the transform shows {parts} part(s): give 1 or {parts}.")
+        allowed = "one" if parts == 1 else f"one, or {parts}"
+        raise InvalidArgumentError(f"{len(models)} models were given and the transform shows {parts} part(s): give {allowed}.")
     return models
 
 

@@ -50,7 +50,9 @@ class View:
 class Transform(Protocol):
     """What every transform offers; a value that can be compared, hashed and stored."""
 
-    parts: int
+    @property
+    def parts(self) -> int:
+        """How many."""
 
     def view(self, part: int, height: int, width: int) -> View | None:
         """How part `part` is shown in images of height x width; None for the whole image.
@@ -81,6 +83,7 @@ class Identity:
 
 
 LAYOUTS = ("diagonal", "released")
+SMALL = 64  # rows up to which the released layout takes the authors' code for small images
 SPLIT_INTERPOLATIONS = ("nearest", "bilinear", "pooled")
 INTERPOLATIONS = ("nearest", "bilinear", "frame")
 
@@ -91,27 +94,33 @@ class DiagonalSplit:
 
     Parameters
     ----------
-    interpolation : str
+    interpolation : str, optional
         How a sub-image of H x W/2 pixels (its rows are the image's) is resized to H x W.  "nearest" and "bilinear" are those of
         torch's `interpolate` with align_corners=False.  "pooled" leaves the kept pixels v in their places and everything else 0,
-        and adds to each kept pixel the maximum of its 2 x 2 block, M (v + nearest_upsample(maxpool2(v))).
+        and adds to each kept pixel the maximum of its 2 x 2 block, M (v + nearest_upsample(maxpool2(v))).  Default: nearest, and
+        for the released layout what the authors' code does, pooled for images of at most 64 rows and bilinear for larger ones.
     layout : str
         "diagonal": part 0 keeps column 2c + row mod 2.  "released": the masks of the authors' code, in which the first pair of
-        columns has the opposite parity of all others; its models for small images were trained with "pooled", those for large
-        images with "bilinear".
+        columns has the opposite parity of all others.
 
     Notes
     -----
     H and W must be even; images of odd size are refused, because padding would add pixels that are not the image's.
     """
 
-    interpolation: str = "nearest"
+    interpolation: str | None = None
     layout: str = "diagonal"
     parts = 2
 
     def __post_init__(self) -> None:
-        choice("interpolation", self.interpolation, SPLIT_INTERPOLATIONS)
+        if self.interpolation is not None:
+            choice("interpolation", self.interpolation, SPLIT_INTERPOLATIONS)
         choice("layout", self.layout, LAYOUTS)
+
+    def fill(self, height: int) -> str:
+        """The interpolation of images of so many rows."""
+        default = "nearest" if self.layout == "diagonal" else "pooled" if height <= SMALL else "bilinear"
+        return self.interpolation or default
 
     def view(self, part: int, height: int, width: int) -> View:
         self._check(height, width)
@@ -212,12 +221,12 @@ def strided_masks(rows: int, columns: int, height: int, width: int) -> NDArray[n
 @functools.lru_cache(maxsize=64)
 def _diagonal_view(split: DiagonalSplit, part: int, height: int, width: int) -> View:
     kept = split.kept(part, height, width)
-    if split.interpolation == "pooled":
+    if split.fill(height) == "pooled":
         row, pair = np.divmod(np.arange(len(kept)), width // 2)
         partner = ((row ^ 1) * (width // 2) + pair).astype(np.int32)
         indices, weights = _frame(kept, height * width)
         return View(kept.astype(np.int32), indices, weights, partner, half_width=True)
-    indices, weights = _resized(split.interpolation, (height, width // 2), (height, width))
+    indices, weights = _resized(split.fill(height), (height, width // 2), (height, width))
     return View(kept.astype(np.int32), indices, weights, half_width=True)
 
 

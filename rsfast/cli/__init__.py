@@ -5,11 +5,12 @@ from __future__ import annotations
 import io
 import os
 import sys
+import warnings
 from typing import NoReturn
 
 import click
 
-from ..errors import RsfastError
+from ..errors import RsfastError, SoundnessWarning
 from ..version import VERSION
 from .demo import demo
 from .info import info
@@ -38,7 +39,9 @@ def main() -> None:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal without Unicode shows ? where a sign is missing
     try:
-        cli(standalone_mode=False)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", SoundnessWarning)  # tables and reports print it as a caveat
+            cli(standalone_mode=False)
     except click.exceptions.Abort:
         _fail("stopped. Finished images are kept; the same command continues.", 130)
     except click.ClickException as error:

@@ -3,32 +3,44 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
+if TYPE_CHECKING:
+    from ..models import LoadedModel
+    from ..noise import Noise
+    from ..transforms import Transform
+
 SIGMA, N0, N, ALPHA, IMAGES, EPOCHS = 0.25, 100, 10_000, 0.001, 200, 200
+RATE, NEIGHBORS = 0.01, 20  # of input-dependent smoothing, as in Súkeník et al. 2022, §4
+SMOOTHINGS = ("plain", "dual", "input-dependent")
 
 
 @click.command()
 @click.option("--out", type=click.Path(), default="runs/demo", show_default=True, help="Run directory.")
 @click.option("--images", type=click.IntRange(min=1), default=IMAGES, show_default=True, help="How many test images.")
-@click.option("--n", type=int, default=N, show_default=True, help="Draws per image.")
-def demo(out: str, images: int, n: int) -> None:
+@click.option("--n", type=int, default=N, show_default=True, help="Draws per image, over all its parts.")
+@click.option(
+    "--smoothing",
+    type=click.Choice(SMOOTHINGS),
+    default="plain",
+    show_default=True,
+    help="dual: two networks on "
+    "two diagonals of each 2 x 2 block; input-dependent: the noise level grows with the distance to the training images.",
+)
+def demo(out: str, images: int, n: int, smoothing: str) -> None:
     """Train a small network on handwritten digits with Gaussian noise, certify the test images, write a report.
 
     Writes model.safetensors, the counts, results.tsv, a plot (PNG, SVG) and report.html into the run directory; a second
     call continues.
     """
-    import torch
-    from safetensors.torch import save_file
-
-    from .. import models, sources
+    from .. import sources
     from ..engine import Engine
     from ..errors import StoreError
-    from ..noise import Gaussian
     from ..report import write_tsv
     from ..run import Part, Plan, execute, result_table
-    from ..training import train_with_noise
+    from ..transforms import DiagonalSplit, Identity
     from .memory import keep_freed_memory
     from .progress import Progress
     from .results import _print, _write_report
@@ -39,25 +51,63 @@ def demo(out: str, images: int, n: int) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise StoreError(f"{folder} cannot be written: {error.strerror or error}.") from None
-    weights = folder / "model.safetensors"
-    if not weights.exists():
-        train = sources.load("digits", split="train")
-        x = torch.stack([torch.from_numpy(train.image(i)) for i in range(len(train))])
-        y = torch.tensor([train.label(i) for i in range(len(train))])
-        torch.manual_seed(0)
-        network = models.build("small-cnn", num_classes=10, channels=1)
-        click.echo(f"training small-cnn on {len(train)} handwritten digits with sigma = {SIGMA} noise, {EPOCHS} epochs …")
-        train_with_noise(network, x, y, sigma=SIGMA, epochs=EPOCHS, learning_rate=4e-3)
-        scratch = weights.with_suffix(".partial")
-        save_file(network.state_dict(), scratch)
-        scratch.replace(weights)
-    loaded = models.load("small-cnn", checkpoint=weights, num_classes=10, channels=1)
+    transform = DiagonalSplit() if smoothing == "dual" else Identity()
+    draws = n // transform.parts
+    loaded = _trained(folder, transform)
     source = sources.load("digits", split="test")
-    click.echo(f"certifying the first {min(images, len(source))} test images, n0 = {N0}, n = {n:,}, alpha = {ALPHA} …")
-    plan = Plan("certify", Gaussian(SIGMA), num_classes=10, n=n, alpha=ALPHA, n0=N0, seed=0)
-    execute(plan, loaded, source, Engine(loaded.model, num_classes=10), folder, Part(count=images), Progress(N0 + n))
+    of_parts = f" for each of {transform.parts} parts" if transform.parts > 1 else ""
+    click.echo(
+        f"certifying the first {min(images, len(source))} test images, n0 = {N0}, n = {draws:,}{of_parts}, alpha = {ALPHA} …"
+    )
+    noise = _noise(smoothing, folder)
+    plan = Plan("certify", noise, num_classes=10, n=draws, alpha=ALPHA, n0=N0, seed=0)
+    engine = Engine(loaded.model, num_classes=10, transform=transform)
+    execute(plan, loaded, source, engine, folder, Part(count=images), Progress((N0 + draws) * transform.parts))
     table = result_table(folder)
     _print([table], [0.0, 0.1, 0.25, 0.4, 0.5, 0.6, 0.75])
     write_tsv(table, folder / "results.tsv")
     for file in [folder / "results.tsv", *_write_report([table], None, folder)]:
         click.echo(f"wrote {file}")
+
+
+def _trained(folder: Path, transform: Transform) -> LoadedModel:
+    """The networks, one for each part, from the run directory or trained now."""
+    import torch
+    from safetensors.torch import save_file
+
+    from .. import models, sources
+    from ..training import train_with_noise
+
+    loaded = []
+    for part in range(transform.parts):
+        weights = folder / ("model.safetensors" if transform.parts == 1 else f"model-{part}.safetensors")
+        if not weights.exists():
+            train = sources.load("digits", split="train")
+            x = torch.stack([torch.from_numpy(train.image(i)) for i in range(len(train))])
+            y = torch.tensor([train.label(i) for i in range(len(train))])
+            torch.manual_seed(part)
+            network = models.build("small-cnn", num_classes=10, channels=1)
+            shown = f", part {part}," if transform.parts > 1 else ""
+            click.echo(
+                f"training small-cnn on {len(train)} handwritten digits{shown} with sigma = {SIGMA} noise, {EPOCHS} epochs …"
+            )
+            where: dict[str, Any] = {} if transform.parts == 1 else {"transform": transform, "part": part}
+            train_with_noise(network, x, y, sigma=SIGMA, epochs=EPOCHS, learning_rate=4e-3, **where)
+            scratch = weights.with_suffix(".partial")
+            save_file(network.state_dict(), scratch)
+            scratch.replace(weights)
+        loaded.append(models.load("small-cnn", checkpoint=weights, num_classes=10, channels=1))
+    return models.together(loaded)
+
+
+def _noise(smoothing: str, folder: Path) -> Noise:
+    from .. import sources
+    from ..noise import Gaussian, InputDependentGaussian
+    from ..sigma import NearestNeighbors
+
+    if smoothing != "input-dependent":
+        return Gaussian(SIGMA)
+    training = sources.blocks(sources.load("digits", split="train"))
+    return InputDependentGaussian(
+        NearestNeighbors(training, base=SIGMA, rate=RATE, k=NEIGHBORS, m="average", cache=folder / "levels")
+    )

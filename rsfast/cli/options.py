@@ -64,9 +64,11 @@ class Seed(click.ParamType):
 
 
 what_to_run = combined(
-    click.option("--model", required=True, help="module:factory, a torch.export file (.pt2), or an architecture: small-cnn, "
-                 "cifar-resnet20, cifar-resnet110, torchvision:NAME, timm:NAME."),
-    click.option("--checkpoint", type=click.Path(), help="Weights of an architecture: .safetensors or a torch state dict."),
+    click.option("--model", "models", required=True, multiple=True, help="module:factory, a torch.export file (.pt2), or an "
+                 "architecture: small-cnn, "
+                 "cifar-resnet20, cifar-resnet110, torchvision:NAME, timm:NAME.  Of a split image: once, or once for each part."),
+    click.option("--checkpoint", "checkpoints", type=click.Path(), multiple=True,
+                 help="Weights of an architecture: .safetensors or a torch state dict; as often as --model."),
     click.option("--data", required=True, help="digits, FILE.npz, cifar10:PATH, mnist:FOLDER, or an image folder."),
     click.option("--split", type=click.Choice(["test", "train"]), help="Of digits, cifar10 and mnist.  [default: test]"),
     click.option("--resize", type=click.IntRange(min=1), help="Image folders: scale the shorter side to this many pixels."),
@@ -97,4 +99,6 @@ rederive = combined(
     click.option("--alpha", type=float, help="Another failure probability per image than the run's."),
     click.option("--norm", type=float, help="Another norm than the run's: 1, 2, inf, …"),
     click.option("--bound", help="Another confidence bound than the run's."),
+    click.option("--joint", help="Another way of making the parts' bounds jointly confident: bonferroni or product."),
+    click.option("--multiclass/--two-class", default=None, help="Whether the other classes are bounded, too."),
 )

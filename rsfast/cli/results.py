@@ -126,6 +126,10 @@ def _print(tables: list[ResultTable], radii: list[float] | None) -> None:
         click.echo(text_table(certified, radii or default_radii(certified)))
     if predicted:
         click.echo(text_table(predicted, []))
+    for table in tables:
+        for name, sentence in table.details.items():
+            if name.startswith("caveat"):
+                click.echo(f"{table.name}: {sentence}")
 
 
 def _write_report(tables: list[ResultTable], radii: list[float] | None, folder: Path) -> list[Path]:

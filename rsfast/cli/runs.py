@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from .options import how_to_run, what_to_run
+from .smoothing import which_noise, which_transform
 
 if TYPE_CHECKING:
+    from ..models import LoadedModel
+    from ..noise import Noise
     from ..run import Plan
 
 
 @click.command()
 @what_to_run
-@click.option("--sigma", type=float, required=True, help="Standard deviation of the Gaussian noise, images being in [0, 1].")
-@click.option("--n0", type=int, default=100, show_default=True, help="Draws that choose the class.")
-@click.option("--n", type=int, default=100_000, show_default=True, help="Draws that bound its probability.")
+@which_noise
+@which_transform
+@click.option("--n0", type=int, default=100, show_default=True, help="Draws (of each part) that choose the class.")
+@click.option("--n", type=int, default=100_000, show_default=True, help="Draws (of each part) that bound its probability.")
 @click.option("--alpha", type=float, default=0.001, show_default=True, help="Failure probability per image.")
 @click.option("--norm", type=float, default=2.0, show_default=True, help="Of the certified ball: 1, 2, inf, …")
 @how_to_run
-def certify(sigma: float, n0: int, n: int, alpha: float, norm: float, **options: Any) -> None:
+def certify(n0: int, n: int, alpha: float, norm: float, **options: Any) -> None:
     """Certify a data set, image by image, into a run directory.
 
     Killed at any moment, nothing finished is lost: the same command continues.  `rsfast report`, `rsfast export` and
@@ -30,57 +35,66 @@ def certify(sigma: float, n0: int, n: int, alpha: float, norm: float, **options:
     \b
     rsfast certify --model small-cnn --checkpoint runs/demo/model.safetensors --data digits \\
                    --sigma 0.25 --n 10000 --out runs/a
+
+    \b
+    rsfast certify --model small-cnn --checkpoint left.safetensors --model small-cnn --checkpoint right.safetensors \\
+                   --data digits --sigma 0.18 --transform diagonal --n 10000 --out runs/dual
+
+    \b
+    rsfast certify --model small-cnn --checkpoint runs/demo/model.safetensors --data digits \\
+                   --noise input-dependent --sigma 0.25 --rate 0.01 --n 10000 --out runs/input-dependent
     """
     from .. import checks
     from ..api import check_level
-    from ..noise import Gaussian
+    from ..radii import JOINTS
 
-    noise = Gaussian(sigma)
     n, n0 = checks.whole("n", n, 1, 2**32 - 1), checks.whole("n0", n0, 1, 2**32 - 1)
     check_level(alpha, n)
     checks.floats("norm", norm, 1e-300, float("inf"), "a norm's order: a positive number or inf")
+    checks.choice("joint", options["joint"], JOINTS)
 
-    def plan(classes: int) -> Plan:
+    def plan(noise: Noise, classes: int) -> Plan:
         from ..run import Plan
 
-        return Plan("certify", noise, classes, n=n, alpha=alpha, n0=n0, seed=options["seed"], norm=norm)
+        chosen = {name: options[name] for name in ("joint", "multiclass")}
+        return Plan("certify", noise, classes, n=n, alpha=alpha, n0=n0, seed=options["seed"], norm=norm, **chosen)
 
     _run(plan, n0 + n, options)
 
 
 @click.command()
 @what_to_run
-@click.option("--sigma", type=float, required=True, help="Standard deviation of the Gaussian noise, images being in [0, 1].")
+@which_noise
 @click.option("--n", type=int, default=1000, show_default=True, help="Draws per image.")
 @click.option("--alpha", type=float, default=0.001, show_default=True, help="Failure probability per image.")
 @how_to_run
-def predict(sigma: float, n: int, alpha: float, **options: Any) -> None:
+def predict(n: int, alpha: float, **options: Any) -> None:
     """The smoothed classifier's answers for a data set, into a run directory (cheaper than certifying)."""
     from .. import checks
-    from ..noise import Gaussian
 
-    noise = Gaussian(sigma)
     n = checks.whole("n", n, 1, 2**32 - 1)
     checks.alpha(alpha)
 
-    def plan(classes: int) -> Plan:
+    def plan(noise: Noise, classes: int) -> Plan:
         from ..run import Plan
 
         return Plan("predict", noise, classes, n=n, alpha=alpha, seed=options["seed"])
 
-    _run(plan, n, options)
+    _run(plan, n, {**options, "transform": "whole", "interpolation": None, "joint": "bonferroni"})
 
 
-def _run(make_plan: Any, samples_per_image: int, options: dict[str, Any]) -> None:
+def _run(make_plan: Callable[[Noise, int], Plan], samples_per_image: int, options: dict[str, Any]) -> None:
     import torch
 
-    from .. import models, sources
+    from .. import sources
     from ..engine import Engine
     from ..errors import InvalidArgumentError
     from ..run import Part, execute
     from .memory import keep_freed_memory
     from .progress import Progress
+    from .smoothing import make_noise, make_transform
 
+    transform = make_transform(options)
     keep_freed_memory()
     if options["threads"]:
         torch.set_num_threads(options["threads"])
@@ -92,8 +106,9 @@ def _run(make_plan: Any, samples_per_image: int, options: dict[str, Any]) -> Non
         raise InvalidArgumentError(f"{source.name} has no labels to count classes by: give --num-classes.")
     if source.num_classes is not None and classes < source.num_classes:
         raise InvalidArgumentError(f"--num-classes {classes} is less than the {source.num_classes} classes of {source.name}.")
-    loaded = models.load(options["model"], checkpoint=options["checkpoint"], num_classes=classes, channels=source.shape[0])
-    movable = torch.cuda.is_available() and isinstance(loaded.model, torch.nn.Module)
+    loaded = _models(options, classes, source.shape[0])
+    several = loaded.model if isinstance(loaded.model, list) else [loaded.model]
+    movable = torch.cuda.is_available() and all(isinstance(model, torch.nn.Module) for model in several)
     engine = Engine(
         loaded.model,
         num_classes=classes,
@@ -104,11 +119,14 @@ def _run(make_plan: Any, samples_per_image: int, options: dict[str, Any]) -> Non
         backend=options["backend"],
         mean=options["mean"],
         std=options["std"],
+        transform=transform,
     )
     index, shards = options["shard"]
     part = Part(options["start"], options["count"], options["every"], index, shards)
     out = Path(options["out"])
-    outcome = execute(make_plan(classes), loaded, source, engine, out, part, Progress(samples_per_image, quiet=options["quiet"]))
+    noise = make_noise(options, transform, source, out / "levels")
+    progress = Progress(samples_per_image * transform.parts, quiet=options["quiet"])
+    outcome = execute(make_plan(noise, classes), loaded, source, engine, out, part, progress)
     finished = outcome.before + outcome.now
     click.echo(f"{finished} images are stored in {out} ({outcome.now} of them now). Next: rsfast report {out}")
     if outcome.problems:
@@ -116,3 +134,18 @@ def _run(make_plan: Any, samples_per_image: int, options: dict[str, Any]) -> Non
             f"{len(outcome.problems)} image(s) could not be read and are not in the run; the first: {outcome.problems[0]} "
             "Repair them and run the same command again."
         )
+
+
+def _models(options: dict[str, Any], classes: int, channels: int) -> LoadedModel:
+    """The model, or one for each part; checkpoints belong to models in the order given."""
+    from .. import models
+    from ..errors import InvalidArgumentError
+
+    specs, checkpoints = options["models"], options["checkpoints"]
+    if checkpoints and len(checkpoints) != len(specs):
+        raise InvalidArgumentError(f"{len(specs)} --model and {len(checkpoints)} --checkpoint: give one for each, or none.")
+    loaded = [
+        models.load(spec, checkpoint=checkpoint, num_classes=classes, channels=channels)
+        for spec, checkpoint in zip(specs, checkpoints or [None] * len(specs), strict=True)
+    ]
+    return models.together(loaded)

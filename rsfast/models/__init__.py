@@ -2,7 +2,7 @@
 
 from .cifar_resnet import CifarResNet
 from .fingerprint import fingerprint
-from .loading import ARCHITECTURES, LoadedModel, build, load, together
+from .loading import ARCHITECTURES, LoadedModel, build, load, named, together
 from .small_cnn import SmallCNN
 
-__all__ = ["ARCHITECTURES", "CifarResNet", "LoadedModel", "SmallCNN", "build", "fingerprint", "load", "together"]
+__all__ = ["ARCHITECTURES", "CifarResNet", "LoadedModel", "SmallCNN", "build", "fingerprint", "load", "named", "together"]

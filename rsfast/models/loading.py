@@ -112,15 +112,24 @@ def load(
     return LoadedModel(model, name, fingerprint(model, origin="" if isinstance(model, torch.nn.Module) else spec))
 
 
-def _made(module: str, attribute: str, num_classes: int | None) -> object:
+def named(spec: str, what: str) -> Any:
+    """What `module:attribute` names; the current directory counts as on the path.  `what` is it, for messages."""
+    module, _, attribute = spec.rpartition(":")
+    if not module or not attribute:
+        raise InvalidArgumentError(f"{what} {spec!r} is not module:name.")
     if "" not in sys.path and str(Path.cwd()) not in sys.path:
         sys.path.insert(0, str(Path.cwd()))  # as `python -m` would
     try:
-        factory = importlib.import_module(module)
+        found = importlib.import_module(module)
         for part in attribute.split("."):
-            factory = getattr(factory, part)
+            found = getattr(found, part)
     except (Exception, SystemExit) as error:  # importing runs the user's code
-        raise ModelError(f"model {module}:{attribute} cannot be imported: {type(error).__name__}: {error}") from error
+        raise ModelError(f"{what} {spec} cannot be imported: {type(error).__name__}: {error}") from error
+    return found
+
+
+def _made(module: str, attribute: str, num_classes: int | None) -> object:
+    factory = named(f"{module}:{attribute}", "model")
     if not callable(factory):
         raise ModelError(f"model {module}:{attribute} is {type(factory).__name__}: name a function that returns the model.")
     import inspect

@@ -1,6 +1,6 @@
 """Where images come from.  A source gives float32 images [C, H, W] in [0, 1] with labels, and a fingerprint."""
 
-from .base import Source
+from .base import Source, blocks
 from .loading import KINDS, load
 
-__all__ = ["KINDS", "Source", "load"]
+__all__ = ["KINDS", "Source", "blocks", "load"]

@@ -44,6 +44,15 @@ def npz(path: Path) -> ArraySource:
     return ArraySource(path.name, images, labels)
 
 
+def npy(path: Path) -> ArraySource:
+    """A .npy file of images [N, H, W] or [N, C, H, W], as a memory map."""
+    try:
+        images = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise DataError(f"{path} is not a readable .npy file: {error}.") from None
+    return ArraySource(path.name, images, None)
+
+
 def cifar10(path: Path, split: str) -> ArraySource:
     """CIFAR-10 binary batches: a folder with test_batch.bin or data_batch_1…5.bin, or one such file."""
     names = ["test_batch.bin"] if split == "test" else [f"data_batch_{i}.bin" for i in range(1, 6)]

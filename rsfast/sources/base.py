@@ -85,6 +85,25 @@ class ArraySource:
         return hashlib.sha256(f"{self.images.dtype} {self.images.shape} {self.labels is None}".encode()).hexdigest()
 
 
+class _Blocks:
+    """A source as blocks of images [n, C, H, W], read when they are needed."""
+
+    def __init__(self, source: Source) -> None:
+        self.source = source
+        self.shape: tuple[int, ...] = source.shape
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    def block(self, start: int, stop: int) -> NDArray[np.float32]:
+        return np.stack([self.source.image(index) for index in range(start, min(stop, len(self)))])
+
+
+def blocks(source: Source) -> np.ndarray | _Blocks:
+    """The images of a source as an array where they are one already, else as something that reads them in blocks."""
+    return source.images if isinstance(source, ArraySource) else _Blocks(source)
+
+
 def read(path: Path) -> bytes:
     """A file's bytes, or a DataError that says why not."""
     try:

@@ -9,7 +9,7 @@ from . import arrays
 from .base import Source
 from .folder import FolderSource
 
-KINDS = ("digits", "FILE.npz", "cifar10:PATH", "mnist:FOLDER", "folder:FOLDER")
+KINDS = ("digits", "FILE.npz", "FILE.npy", "cifar10:PATH", "mnist:FOLDER", "folder:FOLDER")
 
 
 def load(
@@ -20,8 +20,9 @@ def load(
     Parameters
     ----------
     spec : str
-        `digits` (scikit-learn's), `FILE.npz` (arrays x and y), `cifar10:PATH` (binary batches), `mnist:FOLDER` (idx files),
-        `folder:FOLDER` or just a folder's path (one subfolder per class).
+        `digits` (scikit-learn's), `FILE.npz` (arrays x and y), `FILE.npy` (images without labels, left on disk),
+        `cifar10:PATH` (binary batches), `mnist:FOLDER` (idx files), `folder:FOLDER` or just a folder's path (one subfolder per
+        class).
     split : str
         "test" (default) or "train", for digits, cifar10 and mnist; other sources have no splits.
     resize, crop, gray
@@ -53,6 +54,8 @@ def load(
         return FolderSource(path, resize=resize, crop=crop, mode="L" if gray else "RGB")
     if path.suffix == ".npz":
         return arrays.npz(path)
+    if path.suffix == ".npy":
+        return arrays.npy(path)
     if path.exists():
-        raise DataError(f"{spec} is neither a folder nor an .npz file: give one of {', '.join(KINDS)}.")
+        raise DataError(f"{spec} is neither a folder nor an .npz or .npy file: give one of {', '.join(KINDS)}.")
     raise DataError(f"data source {spec!r} is not known and no such file exists: give one of {', '.join(KINDS)}.")

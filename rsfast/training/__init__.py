@@ -1,5 +1,5 @@
 """Training base classifiers for smoothing."""
 
-from .gaussian_augmentation import train_with_noise
+from .gaussian_augmentation import shown, train_with_noise
 
-__all__ = ["train_with_noise"]
+__all__ = ["shown", "train_with_noise"]

@@ -6,6 +6,23 @@ from collections.abc import Callable
 
 import torch
 
+from ..transforms import Transform, View
+
+
+def shown(view: View, images: torch.Tensor) -> torch.Tensor:
+    """Images [B, C, H, W] as a view shows them; only the kept pixels are looked at."""
+    v = images.flatten(2)[:, :, torch.from_numpy(view.kept)]
+    if view.partner is None:
+        out = sum(
+            torch.from_numpy(weights).to(v.dtype) * v[:, :, torch.from_numpy(indices)]
+            for weights, indices in zip(view.weights, view.indices, strict=True)
+        )
+        return torch.as_tensor(out).reshape(images.shape)
+    frame = torch.zeros_like(images).flatten(2)
+    other = v[:, :, torch.from_numpy(view.partner)]
+    frame[:, :, torch.from_numpy(view.kept)] = v + torch.maximum(v, other).clamp(min=0)
+    return frame.reshape(images.shape)
+
 
 def train_with_noise(
     model: torch.nn.Module,
@@ -17,9 +34,11 @@ def train_with_noise(
     batch: int = 128,
     learning_rate: float = 2e-3,
     seed: int = 0,
+    transform: Transform | None = None,
+    part: int = 0,
     progress: Callable[[int, float], None] | None = None,
 ) -> None:
-    """Train `model` in place on x + N(0, sigma²), with AdamW and a one-cycle learning rate.
+    """Train `model` in place on x + N(0, sigma²), or on one part of it, with AdamW and a one-cycle learning rate.
 
     Parameters
     ----------
@@ -27,6 +46,8 @@ def train_with_noise(
         Images in the units of sigma, and labels.
     seed : int
         Order and noise; two runs on one machine with one seed give the same weights.
+    transform, part
+        Show the model this part of each noisy image, as it will be shown when it is certified (Xia et al. 2024, §5.1).
     progress : callable, optional
         Called with (epochs done, mean loss of the epoch).
     """
@@ -34,11 +55,13 @@ def train_with_noise(
     steps = -(-len(x) // batch)
     optimizer = torch.optim.AdamW(model.parameters(), lr=learning_rate, weight_decay=1e-3)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, learning_rate, total_steps=epochs * steps)
+    view = None if transform is None else transform.view(part, x.shape[2], x.shape[3])
     model.train()
     for epoch in range(epochs):
         total = 0.0
         for rows in torch.split(torch.randperm(len(x), generator=generator), batch):
             noisy = x[rows] + sigma * torch.randn(x[rows].shape, generator=generator)
+            noisy = noisy if view is None else shown(view, noisy)
             loss = torch.nn.functional.cross_entropy(model(noisy), y[rows])
             optimizer.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]

@@ -52,3 +52,13 @@ def returns_nothing():
 
 def exits():
     raise SystemExit("no licence")
+
+
+def other_linear():
+    torch.manual_seed(8)
+    return torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 10))
+
+
+def level_by_brightness(x, base=0.25):
+    """Rises by less than 2 % per unit of distance: the mean of 64 pixels moves by at most distance / 8."""
+    return base * torch.exp(0.1 * x.flatten(1).mean(dim=1)).double().numpy()

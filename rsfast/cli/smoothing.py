@@ -1,0 +1,153 @@
+"""From the command line's options to a noise and a transform."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from .options import FloatList, combined
+
+if TYPE_CHECKING:
+    from ..noise import Noise
+    from ..sources.base import Source
+    from ..transforms import Transform
+
+WITH_SPLITS = ("digits", "cifar10", "mnist")
+PAPER_OFFSETS = {"cifar10": 5.0, "mnist": 1.5}  # m of Súkeník et al. 2022, §4
+
+
+class Offset(click.ParamType):
+    """average, minimum, or a number."""
+
+    name = "offset"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str | float:
+        if value in ("average", "minimum") or isinstance(value, float):
+            return value
+        try:
+            return float(value)
+        except ValueError:
+            self.fail(f"{value!r} is not average, minimum or a number.", param, ctx)
+
+
+which_noise = combined(
+    click.option("--sigma", type=FloatList(), required=True, help="Standard deviation of the Gaussian noise, images being in "
+                 "[0, 1]; sigma_b where it depends on the input; one for each part of a split image, or one for all."),
+    click.option("--noise", type=click.Choice(["gaussian", "input-dependent"]), default="gaussian", show_default=True),
+    click.option("--rate", type=float, help="Input-dependent: semi-elasticity of sigma(x).  [default: 0.01]"),
+    click.option("--neighbors", type=click.IntRange(min=1), help="Input-dependent: k.  [default: 20]"),
+    click.option("--offset", type=Offset(), help="Input-dependent: m, a number, average or minimum.  [default: 5 for cifar10, "
+                 "1.5 for mnist, else average]"),
+    click.option("--largest", type=float, help="Input-dependent: no level above this."),
+    click.option("--train", help="Input-dependent: training images, as --data takes them.  [default: the train split of --data]"),
+    click.option("--sigma-function", help="Input-dependent: module:function instead, images [B, C, H, W] to levels; "
+                 "give its --rate."),
+)  # fmt: skip
+
+which_transform = combined(
+    click.option("--transform", default="whole", show_default=True, help="whole, diagonal, released (the masks of the DRS "
+                 "authors' code), or FILE.npy with bool masks [k, H, W]."),
+    click.option("--interpolation", help="Of a split image: nearest, bilinear, pooled (diagonals) or frame (masks).  "
+                 "[default: nearest; for released what its authors' code does]"),
+    click.option("--joint", default="bonferroni", show_default=True, help="Of a split image: bonferroni or product."),
+    click.option("--multiclass", is_flag=True, help="Bound the other classes, too."),
+)  # fmt: skip
+
+ONLY_INPUT_DEPENDENT = ("rate", "neighbors", "offset", "largest", "train", "sigma_function")
+
+
+def make_transform(options: dict[str, Any]) -> Transform:
+    """The transform that the options name."""
+    import numpy as np
+
+    from ..errors import DataError, InvalidArgumentError
+    from ..transforms import DiagonalSplit, Identity, Partition
+
+    name, interpolation = options["transform"], options["interpolation"]
+    if name == "whole":
+        if interpolation is not None or options["joint"] != "bonferroni":
+            raise InvalidArgumentError("--interpolation and --joint are for split images: give --transform too.")
+        return Identity()
+    if name in ("diagonal", "released"):
+        return DiagonalSplit(interpolation, name)
+    if not name.endswith(".npy"):
+        raise InvalidArgumentError(f"--transform {name!r} is not known: give whole, diagonal, released, or FILE.npy with masks.")
+    try:
+        masks = np.load(name, allow_pickle=False)
+    except (OSError, ValueError) as error:
+        raise DataError(f"{name} cannot be read as an array: {error}.") from None
+    return Partition(masks, interpolation or "nearest")
+
+
+def make_noise(options: dict[str, Any], transform: Transform, source: Source, cache: Path | None) -> Noise:
+    """The noise that the options name; levels of input-dependent noise are kept in `cache`."""
+    from ..errors import InvalidArgumentError
+    from ..noise import Gaussian, InputDependentGaussian
+
+    sigma = options["sigma"]
+    if options["noise"] == "gaussian":
+        given = [f"--{name.replace('_', '-')}" for name in ONLY_INPUT_DEPENDENT if options[name] is not None]
+        if given:
+            raise InvalidArgumentError(f"{', '.join(given)}: only --noise input-dependent takes that; give it too.")
+        if len(sigma) > 1:
+            if len(sigma) != transform.parts:
+                raise InvalidArgumentError(
+                    f"--sigma has {len(sigma)} levels and the transform shows {transform.parts} part(s): give one, or one each."
+                )
+            return tuple(Gaussian(level) for level in sigma)
+        return Gaussian(sigma[0])
+    if len(sigma) != 1:
+        raise InvalidArgumentError(f"--sigma has {len(sigma)} levels: input-dependent noise takes one, sigma_b.")
+    if options["sigma_function"] is not None:
+        return _custom(options["sigma_function"], sigma[0], options)
+    from .. import sources
+    from ..sigma import NearestNeighbors
+
+    kind = options["data"].partition(":")[0]
+    if options["train"] is None and kind not in WITH_SPLITS:
+        raise InvalidArgumentError(f"{options['data']} has no train split: give the training images with --train.")
+    spec = options["train"] or options["data"]
+    split = "train" if spec.partition(":")[0] in WITH_SPLITS else None
+    image_options = {name: options[name] for name in ("resize", "crop", "gray")} if Path(spec).is_dir() else {}
+    training = sources.load(spec, split=split, **image_options)
+    if training.shape != source.shape:
+        raise InvalidArgumentError(
+            f"training images are {training.shape} and the data's {source.shape}: give images of one size."
+        )
+    offset = PAPER_OFFSETS.get(kind, "average") if options["offset"] is None else options["offset"]
+    function = NearestNeighbors(
+        sources.blocks(training),
+        base=sigma[0],
+        rate=0.01 if options["rate"] is None else options["rate"],
+        k=20 if options["neighbors"] is None else options["neighbors"],
+        m=offset,
+        largest=options["largest"],
+        device=options["device"],
+        cache=cache,
+    )
+    return InputDependentGaussian(function)
+
+
+def _custom(spec: str, base: float, options: dict[str, Any]) -> Noise:
+    """A function of the user's: called as function(images), or function(images, sigma_b) where it takes two."""
+    import functools
+    import inspect
+
+    from .. import models
+    from ..errors import InvalidArgumentError
+    from ..noise import InputDependentGaussian
+
+    others = [f"--{name}" for name in ("neighbors", "offset", "largest", "train") if options[name] is not None]
+    if others:
+        raise InvalidArgumentError(f"--sigma-function and {', '.join(others)}: these are for nearest neighbours; leave them out.")
+    if options["rate"] is None:
+        raise InvalidArgumentError(f"--sigma-function {spec}: give the --rate that it is semi-elastic with.")
+    function = models.named(spec, "sigma function")
+    if not callable(function):
+        raise InvalidArgumentError(f"--sigma-function {spec} is {type(function).__name__}: name a function of images.")
+    if len(inspect.signature(function).parameters) > 1:
+        function = functools.partial(function, base=base)
+    description = {"name": spec, "base": base, "sha256": models.fingerprint(function, origin=spec)}
+    return InputDependentGaussian(function, rate=options["rate"], description=description)
