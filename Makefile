@@ -52,16 +52,18 @@ MAIN_JOB := show-noise-path show-votes show-confidence show-overhead show-draws 
             show-kernel-resources show-fresh-clone
 NUMERICS := show-ncx2-accuracy show-input-dependent show-ncx2-speed show-input-dependent-speed
 CERTIFICATES := show-certificates show-certificates-speed
-.PHONY: show-main-job show-numerics show-all-certificates $(MAIN_JOB) $(NUMERICS) $(CERTIFICATES)
+DUAL := show-dual show-dual-speed show-neighbors show-smoothings show-idrs-toy
+.PHONY: show-main-job show-numerics show-all-certificates show-dual-and-input-dependent $(MAIN_JOB) $(NUMERICS) $(CERTIFICATES) $(DUAL)
 
 show-main-job: $(MAIN_JOB) ## what bench/README.md lists of noise, counting, runs
 show-numerics: $(NUMERICS) ## of special functions and input-dependent certificates
 show-all-certificates: $(CERTIFICATES) ## of the certificate library
+show-dual-and-input-dependent: $(DUAL) ## of dual and input-dependent smoothing
 
 show-noise-path show-votes show-confidence show-overhead: show-%: setup
 	$(BIN)/python -m bench $*
 
-show-ncx2-speed show-input-dependent-speed show-certificates-speed: show-%-speed: setup
+show-ncx2-speed show-input-dependent-speed show-certificates-speed show-dual-speed: show-%-speed: setup
 	$(BIN)/python -m bench $*
 
 show-ncx2-accuracy: setup
@@ -72,6 +74,18 @@ show-input-dependent: setup
 
 show-certificates: setup
 	$(BIN)/python -m bench.show_certificates
+
+show-dual: setup
+	$(BIN)/python -m bench.show_dual
+
+show-neighbors: setup
+	$(BIN)/python -m bench.show_neighbors
+
+show-smoothings: setup
+	$(BIN)/python -m bench.show_smoothings
+
+show-idrs-toy: setup
+	$(BIN)/python -m bench.show_toy
 
 show-draws: setup
 	$(BIN)/python -m bench.show_draws

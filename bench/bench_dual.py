@@ -26,10 +26,10 @@ SPLIT = DiagonalSplit(layout="released")
 
 
 def candidates(
-    size: str, dtype: str, device: str = "cpu", ours: tuple[str, ...] = ("native", "numba")
+    size: tuple[int, int, int], dtype: str, device: str = "cpu", ours: tuple[str, ...] = ("native", "numba")
 ) -> tuple[dict[str, Any], int]:
     """{name: one batch of noisy copies of the left half}, and how many pixels the model is shown."""
-    channels, side, copies = SIZES[size]
+    channels, side, copies = size
     x = torch.rand(1, channels, side, side, device=device)
     layout = torch.channels_last if dtype == "bfloat16" else torch.contiguous_format
     out = torch.empty((copies, channels, side, side), dtype=DTYPES[dtype], device=device, memory_format=layout)
@@ -90,8 +90,9 @@ def check(
     for kept in (True, False):
         at = (mask == 1) if kept else (mask == 0)
         one, two = ours.float()[..., at], theirs.float()[..., at]
-        assert abs(float(one.mean() - two.mean())) < 0.01
-        assert abs(float(one.std() - two.std())) < 0.01
+        chance = max(0.01, 6 / one.numel() ** 0.5)
+        assert abs(float(one.mean() - two.mean())) < chance
+        assert abs(float(one.std() - two.std())) < chance
 
 
 def measure() -> Iterator[dict[str, Any]]:
@@ -99,7 +100,7 @@ def measure() -> Iterator[dict[str, Any]]:
         torch.set_num_threads(threads)
         for size in SIZES:
             for dtype in DTYPES:
-                calls, pixels = candidates(size, dtype)
+                calls, pixels = candidates(SIZES[size], dtype)
                 seconds = timing.interleaved(calls, rounds=31)
                 layout = "channels-last" if dtype == "bfloat16" else "contiguous"
                 yield {

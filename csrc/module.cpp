@@ -64,7 +64,7 @@ void perturb_part_rows(const Array<float>& pixels, const Array<float>& scale, co
                        uint32_t stream, uint32_t first, int64_t count, py::array out, const std::string& cast,
                        bool channels_last, int64_t begin, int64_t end, int fill, int64_t width, const Array<float>& gain,
                        const Array<float>& offset, const Array<int32_t>& kept, const Array<int32_t>& indices,
-                       const Array<float>& weights, const Array<int32_t>& partner) {
+                       const Array<float>& weights) {
     require(pixels.ndim() == 3, "pixels must be [images, channels, kept]");
     const int64_t channels = pixels.shape(1), m = pixels.shape(2);
     require(indices.ndim() == 2 && weights.ndim() == 2 && indices.shape(0) == weights.shape(0) && indices.shape(0) > 0 &&
@@ -73,16 +73,15 @@ void perturb_part_rows(const Array<float>& pixels, const Array<float>& scale, co
     const int64_t plane = indices.shape(1);
     require(gain.ndim() == 1 && offset.ndim() == 1 && gain.shape(0) == channels && offset.shape(0) == channels,
             "gain and offset must be [channels]");
-    require(kept.ndim() == 1 && partner.ndim() == 1 && kept.shape(0) == m && partner.shape(0) == m,
-            "kept and partner must be [kept]");
+    require(kept.ndim() == 1 && kept.shape(0) == m, "kept must be [kept]");
     require(0 <= fill && fill <= 3, "fill must be 0 ... 3");
-    require(fill == 0 || (2 * m == plane && width > 0 && width % 2 == 0 && plane % width == 0),
-            "this fill keeps one pixel of every pair of columns");
-    require(all_below(indices, m) && (fill != 3 || all_below(partner, m)), "an index is outside the kept pixels");
+    require(fill == 0 || (2 * m == plane && width > 0 && width % 2 == 0 && plane % (2 * width) == 0),
+            "this fill keeps one pixel of every pair of columns of an even number of rows");
+    require(all_below(indices, m), "an index is outside the kept pixels");
     const Perturbation call =
         checked(pixels, scale, ids, seed, stream, first, count, out, cast, channels_last, begin, end, plane);
     const View view{Fill(fill), plane, width, gain.data(), offset.data(), kept.data(), indices.data(), weights.data(),
-                    partner.data(), indices.shape(0)};
+                    indices.shape(0)};
     py::gil_scoped_release unlocked;
     perturb_part(call, view, begin, end);
 }
@@ -125,8 +124,7 @@ PYBIND11_MODULE(_C, module) {
                py::arg("ids").noconvert(), py::arg("seed"), py::arg("stream"), py::arg("first"), py::arg("count"),
                py::arg("out").noconvert(), py::arg("cast"), py::arg("channels_last"), py::arg("begin"), py::arg("end"),
                py::arg("fill"), py::arg("width"), py::arg("gain").noconvert(), py::arg("offset").noconvert(),
-               py::arg("kept").noconvert(), py::arg("indices").noconvert(), py::arg("weights").noconvert(),
-               py::arg("partner").noconvert());
+               py::arg("kept").noconvert(), py::arg("indices").noconvert(), py::arg("weights").noconvert());
     module.def("count", &count, py::arg("logits").noconvert(), py::arg("votes").noconvert());
     module.def("philox", &philox, py::arg("block"), py::arg("n"), py::arg("sample"), py::arg("image"), py::arg("stream"),
                py::arg("seed"));

@@ -241,15 +241,18 @@ RSFAST_CLONES void show_bilinear(float* line, const float* v, int64_t n, int64_t
     }
 }
 
-// Kept pixels in their places, 0 elsewhere: of each pair of columns one is kept, and `partner` is the other of its 2 x 2 block.
-RSFAST_CLONES void show_pooled(float* line, const float* v, const int32_t* kept, const int32_t* partner, int64_t n) {
-    for (int64_t e = 0; e < n; ++e) {
-        const float other = v[partner[e]];
-        const float larger = v[e] > other ? v[e] : other;
-        const float sum = v[e] + (larger > 0.0f ? larger : 0.0f);
-        const bool second = (kept[e] & 1) != 0;
-        line[2 * e] = second ? 0.0f : sum;
-        line[2 * e + 1] = second ? sum : 0.0f;
+// Two rows of kept pixels in their places, 0 elsewhere; `second` says of each whether it is the second of its pair of columns.
+RSFAST_CLONES void show_pooled(float* line, const float* v, const int32_t* kept, int64_t half) {
+    for (int64_t e = 0; e < half; ++e) {
+        const float upper = v[e], lower = v[half + e];
+        const float larger = upper > lower ? upper : lower;
+        const float pooled = larger > 0.0f ? larger : 0.0f;
+        const int32_t upper_second = -(kept[e] & 1), lower_second = -(kept[half + e] & 1);  // all bits or none
+        const uint32_t a = as_bits(upper + pooled), b = as_bits(lower + pooled);
+        line[2 * e] = as_float(a & ~uint32_t(upper_second));
+        line[2 * e + 1] = as_float(a & uint32_t(upper_second));
+        line[2 * half + 2 * e] = as_float(b & ~uint32_t(lower_second));
+        line[2 * half + 2 * e + 1] = as_float(b & uint32_t(lower_second));
     }
 }
 
@@ -262,13 +265,15 @@ RSFAST_CLONES void show_taps(float* line, const float* v, const View& view) {
     }
 }
 
-void show(const Perturbation& call, const View& view, const float* v, float* line) {
+// Kept pixels first ... first + n - 1 of a channel; whole pairs of rows where each row keeps half of its pixels, else all.
+void show(const View& view, const float* v, int64_t first, int64_t n, float* line) {
+    const int64_t half = view.width / 2;
     if (view.fill == Fill::nearest) {
-        show_nearest(line, v, call.plane);
+        show_nearest(line, v, n);
     } else if (view.fill == Fill::bilinear) {
-        show_bilinear(line, v, call.plane, view.width / 2);
+        show_bilinear(line, v, n, half);
     } else if (view.fill == Fill::pooled) {
-        show_pooled(line, v, view.kept, view.partner, call.plane);
+        for (int64_t e = 0; e < n; e += 2 * half) show_pooled(line + 2 * e, v + e, view.kept + first + e, half);
     } else {
         show_taps(line, v, view);
     }
@@ -294,21 +299,36 @@ RSFAST_CLONES void store_float16(uint16_t* t, int64_t step, const float* line, f
     store<Float16Tag>(t, step, line, gain, offset, n);
 }
 
+constexpr int64_t SHOWN_TOGETHER = 4096;  // pixels: stays in the first-level cache
+
+// Kept pixels per step: pairs of rows where each row keeps half of its pixels, else all of a channel.
+int64_t step_of(const Perturbation& call, const View& view) {
+    if (view.fill == Fill::taps) return call.plane;
+    return std::min(call.plane, view.width * std::max<int64_t>(1, SHOWN_TOGETHER / (2 * view.width)));
+}
+
 // One row from its draws at z, which become the noisy kept pixels.
 void write_part(const Perturbation& call, const View& view, int64_t row, float* z, float* line) {
-    const int64_t b = row / call.count, step = call.channels_last ? call.channels : 1;
+    const int64_t b = row / call.count, stride = call.channels_last ? call.channels : 1, step = step_of(call, view);
     for (int64_t channel = 0; channel < call.channels; ++channel) {
-        float* v = z + channel * call.plane;
-        add_noise(v, call.pixels + (b * call.channels + channel) * call.plane, call.scale[b * call.channels + channel], call.plane);
-        show(call, view, v, line);
-        const float gain = view.gain[channel], offset = view.offset[channel];
-        const int64_t at = row * call.channels * view.plane + (call.channels_last ? channel : channel * view.plane);
-        if (call.cast == Cast::float32) {
-            store_float32(static_cast<float*>(call.out) + at, step, line, gain, offset, view.plane);
-        } else if (call.cast == Cast::bfloat16) {
-            store_bfloat16(static_cast<uint16_t*>(call.out) + at, step, line, gain, offset, view.plane);
-        } else {
-            store_float16(static_cast<uint16_t*>(call.out) + at, step, line, gain, offset, view.plane);
+        const float* pixels = call.pixels + (b * call.channels + channel) * call.plane;
+        const float scale = call.scale[b * call.channels + channel], gain = view.gain[channel], offset = view.offset[channel];
+        for (int64_t first = 0; first < call.plane; first += step) {
+            const int64_t n = std::min(step, call.plane - first);
+            float* v = z + channel * call.plane + first;
+            add_noise(v, pixels + first, scale, n);
+            show(view, v, first, n, line);
+            const int64_t position = view.fill == Fill::taps ? 0 : 2 * first;
+            const int64_t shown = view.fill == Fill::taps ? view.plane : 2 * n;
+            const int64_t at = row * call.channels * view.plane +
+                               (call.channels_last ? position * call.channels + channel : channel * view.plane + position);
+            if (call.cast == Cast::float32) {
+                store_float32(static_cast<float*>(call.out) + at, stride, line, gain, offset, shown);
+            } else if (call.cast == Cast::bfloat16) {
+                store_bfloat16(static_cast<uint16_t*>(call.out) + at, stride, line, gain, offset, shown);
+            } else {
+                store_float16(static_cast<uint16_t*>(call.out) + at, stride, line, gain, offset, shown);
+            }
         }
     }
 }

@@ -36,7 +36,6 @@ struct View {
     const int32_t* kept;     // [call.plane]
     const int32_t* indices;  // [taps, plane]
     const float* weights;    // [taps, plane]
-    const int32_t* partner;  // [call.plane]
     int64_t taps;
 };
 

@@ -4,7 +4,7 @@
     python -m bench.gpu.check FOLDER --rehearse   # tiny sizes in Triton's interpreter: does the script itself work?
 
 Builds the extension in place if it is missing, runs the backend tests on the device, measures, and writes JSON files into
-FOLDER: tests.json, noise-path.json, votes.json, end-to-end.json.  Needs torch, triton, numpy, scipy, numba, pybind11, pytest.
+FOLDER: tests.json, noise-path.json, dual.json, votes.json, end-to-end.json.  Needs torch, triton, numpy, scipy, numba, pybind11, pytest.
 """
 
 from __future__ import annotations
@@ -38,7 +38,13 @@ def main() -> None:
     out = Path(arguments[0])
     out.mkdir(parents=True, exist_ok=True)
     build()
-    for name, figures in (("tests", tests), ("noise-path", noise_path), ("votes", votes), ("end-to-end", end_to_end)):
+    for name, figures in (
+        ("tests", tests),
+        ("noise-path", noise_path),
+        ("dual", dual),
+        ("votes", votes),
+        ("end-to-end", end_to_end),
+    ):
         result = {**context(), "result": figures()}
         (out / f"{name}.json").write_text(json.dumps(result, indent=1) + "\n")
         print(name, json.dumps(result["result"])[:1500], flush=True)
@@ -75,14 +81,34 @@ def tests() -> dict[str, Any]:
         "pytest",
         "tests/backends",
         "tests/api/test_certify.py",
+        "tests/sigma",
         "-q",
         "-k",
-        "triton",
+        "triton or gpu",
         "-p",
         "no:cacheprovider",
     ]
     result = subprocess.run(command, cwd=ROOT, env={**os.environ, "RSFAST_TEST_GPU": "1"}, capture_output=True, text=True)
     return {"exit": result.returncode, "summary": result.stdout.splitlines()[-15:]}
+
+
+def dual() -> list[dict[str, Any]]:
+    """One half of dual smoothing into the model's buffer: Triton, against the authors' unfused sequence on the device."""
+    from bench import bench_dual
+
+    rows = []
+    sizes = ((3, 8, 2), (3, 66, 1)) if REHEARSE else ((3, 32, 4096), (3, 224, 256))
+    for channels, side, copies in sizes:
+        for dtype in bench_dual.DTYPES:
+            calls, pixels = bench_dual.candidates((channels, side, copies), dtype, DEVICE, ("triton",))
+            ms = median_ms(calls, rounds=30)
+            rows.append({
+                "size": f"{channels}x{side}x{side}", "copies": copies, "dtype": dtype,
+                "interpolation": bench_dual.SPLIT.fill(side), "ms": ms,
+                "gigabytes_written_per_second": pixels * (4 if dtype == "float32" else 2) / ms["triton"] / 1e6,
+                "times_faster_than_released": ms["released"] / ms["triton"],
+            })  # fmt: skip
+    return rows
 
 
 def median_ms(candidates: dict[str, Callable[[], Any]], rounds: int) -> dict[str, float]:

@@ -75,10 +75,9 @@ class NativeBackend:
             if view is None:
                 _C.perturb(*common, begin, end)
                 return
-            partner = view.kept if view.partner is None else view.partner
             _C.perturb_part(
                 *common, begin, end,
-                base.fill_of(view), x.shape[3], rows.gain, rows.offset, view.kept, view.indices, view.weights, partner,
+                base.fill_of(view), x.shape[3], rows.gain, rows.offset, view.kept, view.indices, view.weights,
             )  # fmt: skip
 
         base.over_threads(rows.total, out.shape[1], job)

@@ -200,3 +200,28 @@ def test_damaged_idx_files_are_refused(content, tmp_path):
         (tmp_path / f"t10k-{name}-ubyte").unlink()
     with pytest.raises(DataError):
         sources.load(f"mnist:{tmp_path}")
+
+
+def test_a_npy_file_is_left_on_disk_and_gives_its_images(tmp_path, rng):
+    images = rng.integers(0, 256, (5, 3, 4, 6), dtype=np.uint8)
+    np.save(tmp_path / "x.npy", images)
+    source = sources.load(str(tmp_path / "x.npy"))
+    assert source.shape == (3, 4, 6)
+    assert source.label(0) is None
+    assert isinstance(sources.blocks(source), np.memmap)
+    np.testing.assert_array_equal(source.image(3), images[3].astype(np.float32) / np.float32(255))
+    (tmp_path / "torn.npy").write_bytes((tmp_path / "x.npy").read_bytes()[:90])
+    with pytest.raises(DataError, match=r"not a readable \.npy file"):
+        sources.load(str(tmp_path / "torn.npy"))
+
+
+def test_a_folder_is_read_in_blocks(tmp_path, rng):
+    from PIL import Image
+
+    pixels = rng.integers(0, 256, (5, 8, 8, 3), dtype=np.uint8)
+    for i, image in enumerate(pixels):
+        Image.fromarray(image).save(tmp_path / f"{i}.png")
+    blocks = sources.blocks(sources.load(str(tmp_path)))
+    assert len(blocks) == 5
+    expected = pixels.transpose(0, 3, 1, 2).astype(np.float32) / np.float32(255)
+    np.testing.assert_array_equal(blocks.block(2, 9), expected[2:])

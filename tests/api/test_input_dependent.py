@@ -1,0 +1,149 @@
+"""Input-dependent noise, from sigma(x) to certificates."""
+
+import numpy as np
+import pytest
+import torch
+
+import rsfast as rs
+from rsfast import certificates, noise
+from rsfast.errors import InvalidArgumentError, SoundnessWarning
+from rsfast.radii import LEVEL_ROUNDING
+from tests.reference.linear import Halfspace
+
+
+def neighbours(rng, dim=16, rate=0.1, **more):
+    training = rng.random((60, 1, 4, dim // 4), dtype=np.float32)
+    return rs.sigma.NearestNeighbors(training, base=0.3, rate=rate, k=4, m=0.5, **more)
+
+
+def images(rng, count=3, dim=16):
+    return torch.from_numpy(rng.random((count, 1, 4, dim // 4), dtype=np.float32))
+
+
+def test_each_image_is_drawn_with_its_own_level(rng):
+    sigma, x = neighbours(rng), images(rng)
+    counts = rs.sample_counts(
+        lambda x: x.flatten(1)[:, :10],
+        x,
+        noise=rs.InputDependentGaussian(sigma),
+        num_classes=10,
+        n0=5,
+        n=40,
+        seed=3,
+        ids=[4, 0, 9],
+    )
+    np.testing.assert_array_equal(counts.sigma, sigma(x))
+    for b, image_id in enumerate((4, 0, 9)):
+        alone = rs.sample_counts(
+            lambda x: x.flatten(1)[:, :10], x[b : b + 1], noise=rs.Gaussian(float(counts.sigma[b])), num_classes=10, n0=5, n=40,
+            seed=3, ids=[image_id],
+        )  # fmt: skip
+        assert (alone.estimation[0] == counts.estimation[b]).all()
+
+
+def test_radii_are_those_of_the_exact_solver_less_the_rounding_of_levels(rng):
+    sigma = neighbours(rng)
+    model = Halfspace(np.ones(16) / 4, 1.5)
+    cert = rs.certify(model, images(rng, 20), noise=rs.InputDependentGaussian(sigma), num_classes=2, n=2000, alpha=0.01, seed=1)
+    exact = certificates.input_dependent_l2(
+        cert.p_lower, sigma=cert.counts.sigma, dim=16, rate=0.1, q_upper=cert.q_upper
+    )  # fmt: skip
+    certified = ~cert.abstained
+    assert certified.sum() > 5
+    assert (cert.radius[certified] < exact[certified]).all()
+    assert (cert.radius[certified] > exact[certified] * (1 - 1e-4) - 1e-5).all()
+    assert (cert.radius <= certificates.cohen_l2(cert.p_lower, sigma=cert.counts.sigma, q_upper=cert.q_upper)).all()
+
+
+@pytest.mark.parametrize("rate", [1e-7, 1e-5, 1e-3, 0.1, 3.0])
+@pytest.mark.parametrize("dim", [2, 3072, 150_528])
+def test_the_rounding_of_levels_is_within_the_certificate(rate, dim):
+    """At the radius the worst levels may differ from the rate's by LEVEL_ROUNDING: checked by a rate that allows for it there."""
+    p = np.array([0.6, 0.9, 0.999, 0.99999])
+    votes = np.round(p * 10_000).astype(int)
+    counts = _stored(votes, 10_000, rate=rate, dim=dim)
+    with pytest.warns(SoundnessWarning):
+        cert = rs.certify_counts(counts, alpha=0.001)
+    for b in range(len(p)):
+        radius = float(cert.radius[b])
+        if radius == 0:
+            continue
+        for distance in (radius, radius / 3):
+            steeper = min(rate + LEVEL_ROUNDING / distance, 10.0)
+            allowed = certificates.input_dependent_l2(cert.p_lower[b], sigma=0.25, dim=dim, rate=steeper, q_upper=cert.q_upper[b])
+            assert distance <= float(allowed) * (1 + 1e-12)
+    if 1e-5 <= rate <= 0.1 and dim < 10**5:
+        assert cert.radius[-1] > 0
+
+
+def _stored(votes, n, *, rate, dim, proven=False):
+    estimation = np.stack([votes, n - votes], axis=1)
+    return rs.VoteCounts(
+        selection=estimation, estimation=estimation, n0=n, n=n, ids=np.arange(len(votes)), seed=0, dim=dim,
+        noise=noise.InputDependentGaussian.stored(rate, proven, {"name": "f"}), sigma=np.full(len(votes), 0.25),
+    )  # fmt: skip
+
+
+def test_rate_0_is_constant_smoothing():
+    cert = rs.certify_counts(_stored(np.array([990]), 1000, rate=0.0, dim=784, proven=True), alpha=0.01)
+    assert cert.radius[0] == certificates.cohen_l2(cert.p_lower[0], sigma=0.25, q_upper=cert.q_upper[0])
+    assert cert.caveats == ()
+
+
+def test_a_rate_that_nobody_proved_is_a_warning_and_a_caveat(rng):
+    def level(x):
+        return 0.2 + 0.0 * x.flatten(1)[:, 0].numpy()
+
+    with pytest.warns(SoundnessWarning, match="taken on trust"):
+        cert = rs.certify(
+            lambda x: x.flatten(1)[:, :3], images(rng), noise=rs.InputDependentGaussian(level, rate=0.5), num_classes=3, n=100
+        )
+    assert "0.5" in cert.caveats[0]
+    sigma = neighbours(rng)
+    assert rs.InputDependentGaussian(sigma).proven
+    assert not rs.InputDependentGaussian(sigma, rate=0.01).proven  # another rate than the one that is a theorem
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: rs.InputDependentGaussian(0.25), "not callable"),
+        (lambda: rs.InputDependentGaussian(lambda x: 0.25), "rate=None"),
+        (lambda: rs.InputDependentGaussian(lambda x: 0.25, rate=-1), "rate=-1"),
+        (lambda: rs.InputDependentGaussian(lambda x: 0.25, rate=float("nan")), "rate=nan"),
+    ],
+)
+def test_what_is_no_noise_is_refused(make, message):
+    with pytest.raises(InvalidArgumentError, match=message):
+        make()
+
+
+@pytest.mark.parametrize(
+    "levels", [0.25, [0.25], [0.1, 0.2, -0.3], [0.1, 0.2, np.nan], [[0.1], [0.2], [0.3]], [0.1, 0.2, 1e9], []]
+)
+def test_levels_of_the_wrong_number_or_size_are_refused(levels, rng):
+    with pytest.raises(InvalidArgumentError, match="must return one for each of 3 images"):
+        rs.sample_counts(
+            lambda x: x.flatten(1)[:, :3], images(rng), noise=rs.InputDependentGaussian(lambda x: levels, rate=0.1),
+            num_classes=3, n=10,
+        )  # fmt: skip
+
+
+def test_several_classes_and_stored_noise_are_refused_where_nothing_covers_them(rng):
+    counts = _stored(np.array([990]), 1000, rate=0.1, dim=784, proven=True)
+    with pytest.raises(InvalidArgumentError, match="multiclass=True and input-dependent"):
+        rs.certify_counts(counts, multiclass=True)
+    with pytest.raises(InvalidArgumentError, match="read from a run"):
+        rs.sample_counts(lambda x: x.flatten(1)[:, :3], images(rng), noise=counts.noise, num_classes=3, n=10)
+
+
+def test_linear_classifiers_are_never_certified_beyond_their_distance(rng):
+    """A half-space's answer under any noise level is the side the image lies on: its exact radius is the distance."""
+    sigma = neighbours(rng, rate=0.3)
+    model = Halfspace(np.ones(16) / 4, 2.0)
+    x = images(rng, 300)
+    cert = rs.certify(model, x, noise=rs.InputDependentGaussian(sigma), num_classes=2, n0=50, n=400, alpha=0.001, seed=7)
+    distance = model.distance(x).numpy()
+    right = (cert.label == (distance <= 0)) | cert.abstained
+    assert (~right | (cert.radius > np.abs(distance))).mean() < 0.01
+    assert (cert.radius > 0).mean() > 0.5
