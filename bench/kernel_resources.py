@@ -27,35 +27,37 @@ TARGETS = (80, 90)
 
 
 def perturb_variants() -> list[tuple[str, dict[str, str], dict[str, Any]]]:
-    types = {"pixels": "*fp32", "scale": "*fp32", "ids": "*i64"} | dict.fromkeys(
+    types = {"pixels": "*fp32", "scale": "*fp32", "ids": "*i64", "table": "*fp32"} | dict.fromkeys(
         ("D", "plane", "first", "count", "stream"), "i32"
     )
     types |= {"k0": "i64", "k1": "i64"}
     return [
-        (f"{dtype} {'channels-last' if last else 'contiguous'}", types | {"out": pointer},
-         {"C": 3, "CHANNELS_LAST": last, "BFLOAT16": dtype == "bfloat16", "TILES": 8})
+        (f"{draw} {dtype} {'channels-last' if last else 'contiguous'}", types | {"out": pointer},
+         {"C": 3, "KIND": kind, "CHANNELS_LAST": last, "BFLOAT16": dtype == "bfloat16", "TILES": 8})
+        for kind, draw in ((0, "normal"), (1, "quantile"), (2, "uniform"))
         for dtype, pointer in (("float32", "*fp32"), ("bfloat16", "*i16"), ("float16", "*fp16"))
         for last in (False, True)
+        if kind == 0 or (dtype == "bfloat16") == last
     ]  # fmt: skip
 
 
 def part_variants() -> list[tuple[str, dict[str, str], dict[str, Any]]]:
-    types = dict.fromkeys(("pixels", "scale", "gain", "offset"), "*fp32") | {"ids": "*i64", "kept": "*i32"}
+    types = dict.fromkeys(("pixels", "scale", "gain", "offset", "table"), "*fp32") | {"ids": "*i64", "kept": "*i32"}
     types |= dict.fromkeys(("m", "half", "first", "count", "stream"), "i32") | {"k0": "i64", "k1": "i64"}
     return [
         (f"{name} {'bfloat16 channels-last' if last else 'float32 contiguous'}", types | {"out": "*i16" if last else "*fp32"},
-         {"C": 3, "FILL": fill, "CHANNELS_LAST": last, "BFLOAT16": last, "TILES": 16, "HALO": halo_tiles(fill, 16)})
+         {"C": 3, "KIND": 0, "FILL": fill, "CHANNELS_LAST": last, "BFLOAT16": last, "TILES": 16, "HALO": halo_tiles(fill, 16)})
         for fill, name in ((1, "nearest"), (2, "bilinear"), (3, "pooled"))
         for last in (False, True)
     ]  # fmt: skip
 
 
 def taps_variants() -> list[tuple[str, dict[str, str], dict[str, Any]]]:
-    types = dict.fromkeys(("pixels", "scale", "gain", "offset", "weights"), "*fp32") | {"ids": "*i64", "indices": "*i32"}
+    types = dict.fromkeys(("pixels", "scale", "gain", "offset", "weights", "table"), "*fp32") | {"ids": "*i64", "indices": "*i32"}
     types |= dict.fromkeys(("m", "plane", "first", "count", "stream"), "i32") | {"k0": "i64", "k1": "i64", "out": "*fp32"}
     return [
         (f"{taps} tap(s) float32 contiguous", types,
-         {"C": 3, "T": taps, "CHANNELS_LAST": False, "BFLOAT16": False, "PIXELS": 512})
+         {"C": 3, "KIND": 0, "T": taps, "CHANNELS_LAST": False, "BFLOAT16": False, "PIXELS": 512})
         for taps in (1, 4)
     ]  # fmt: skip
 

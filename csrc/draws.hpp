@@ -61,4 +61,45 @@ RSFAST_INLINE float refined_radius(int32_t k, uint32_t extra) {
     return k < REFINE_BELOW ? float(fine) * 0x1p-32f : plain_radius(k);
 }
 
+// How words become variates: rsfast/backends/base.py Draw.
+enum class Kind : int { normal = 0, quantile = 1, uniform = 2 };
+
+struct Draw {
+    Kind kind;
+    const float* table;  // [8, ROWS] for quantiles: rsfast/backends/tables.py
+};
+
+constexpr int ROWS = 128, INNER_ROW = 32, TAIL_ROW = 64, DEGREE = 7;
+
+RSFAST_INLINE float polynomial(const float* table, int row, float t) {
+    float value = table[DEGREE * ROWS + row];
+    for (int i = DEGREE - 1; i >= 0; --i) value = value * t + table[i * ROWS + row];
+    return value;
+}
+
+RSFAST_INLINE float mantissa_from_middle(uint32_t bits) { return as_float((bits & 0x7fffffu) | 0x3f800000u) - 1.5f; }
+
+// The variate whose tail probability is (m + 1/2) 2^-32, m the lower 31 bits of the word; the top bit is its sign.
+RSFAST_INLINE float quantile(uint32_t word, const float* table) {
+    const int32_t m = int32_t(word & 0x7fffffffu);
+    const bool inner = m >= 0x40000000;
+    const float x = float(inner ? 0x7fffffff - m : m) + 0.5f;
+    const uint32_t bits = as_bits(x < 1073741760.0f ? x : 1073741760.0f);
+    const float size = polynomial(table, int(bits >> 23) - 126 + (inner ? INNER_ROW : 0), mantissa_from_middle(bits));
+    return as_float(as_bits(size) ^ (word & 0x80000000u));
+}
+
+// The same with 32 more bits where m is below REFINE_BELOW.
+RSFAST_INLINE float refined_quantile(uint32_t word, uint32_t extra, const float* table) {
+    const int32_t m = int32_t(word & 0x7fffffffu);
+    if (m >= REFINE_BELOW) return quantile(word, table);
+    const int64_t fine = (int64_t(m) << 32) | int64_t(extra) | 1;
+    const uint32_t bits = as_bits(float(fine) * 0x1p-32f);
+    const float size = polynomial(table, int(bits >> 23) - 95 + TAIL_ROW, mantissa_from_middle(bits));
+    return as_float(as_bits(size) ^ (word & 0x80000000u));
+}
+
+// Uniform on [-1, 1].
+RSFAST_INLINE float symmetric_uniform(uint32_t word) { return float(int32_t(word | 1u)) * 0x1p-31f; }
+
 }  // namespace rsfast

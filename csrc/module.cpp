@@ -32,26 +32,29 @@ Cast cast_named(const std::string& cast) {
 // A checked call; `plane` is that of the image shown.
 Perturbation checked(const Array<float>& pixels, const Array<float>& scale, const Array<uint32_t>& ids, uint64_t seed,
                      uint32_t stream, uint32_t first, int64_t count, py::array& out, const std::string& cast,
-                     bool channels_last, int64_t begin, int64_t end, int64_t plane) {
+                     bool channels_last, int kind, const Array<float>& table, int64_t begin, int64_t end, int64_t plane) {
     const int64_t images = pixels.shape(0), channels = pixels.shape(1);
     require(scale.ndim() == 2 && scale.shape(0) == images && scale.shape(1) == channels, "scale must be [images, channels]");
     require(ids.ndim() == 1 && ids.shape(0) == images, "ids must be [images]");
-    const Cast kind = cast_named(cast);
+    const Cast type = cast_named(cast);
     require(out.ndim() == 2 && out.shape(0) == images * count && out.shape(1) == channels * plane,
             "out must be [images * count, channels * plane]");
-    require((out.flags() & py::array::c_style) && out.writeable() && out.itemsize() == (kind == Cast::float32 ? 4 : 2),
+    require((out.flags() & py::array::c_style) && out.writeable() && out.itemsize() == (type == Cast::float32 ? 4 : 2),
             "out must be writeable, C-contiguous and of the cast's size");
     require(0 <= begin && begin <= end && end <= images * count, "rows begin ... end are outside out");
+    require(0 <= kind && kind <= 2, "kind must be 0 ... 2");
+    require(table.ndim() == 2 && table.shape(0) == DEGREE + 1 && table.shape(1) == ROWS, "table must be [8, 128]");
     return {pixels.data(), scale.data(), ids.data(), images, channels, pixels.shape(2), split(seed), stream, first,
-            count, out.mutable_data(), kind, channels_last};
+            count, out.mutable_data(), type, channels_last, {Kind(kind), table.data()}};
 }
 
 void perturb_rows(const Array<float>& pixels, const Array<float>& scale, const Array<uint32_t>& ids, uint64_t seed,
                   uint32_t stream, uint32_t first, int64_t count, py::array out, const std::string& cast,
-                  bool channels_last, int64_t begin, int64_t end) {
+                  bool channels_last, int kind, const Array<float>& table, int64_t begin, int64_t end) {
     require(pixels.ndim() == 3, "pixels must be [images, channels, plane]");
     const Perturbation call =
-        checked(pixels, scale, ids, seed, stream, first, count, out, cast, channels_last, begin, end, pixels.shape(2));
+        checked(pixels, scale, ids, seed, stream, first, count, out, cast, channels_last, kind, table, begin, end,
+                pixels.shape(2));
     py::gil_scoped_release unlocked;
     perturb(call, begin, end);
 }
@@ -62,7 +65,7 @@ bool all_below(const Array<int32_t>& values, int64_t limit) {
 
 void perturb_part_rows(const Array<float>& pixels, const Array<float>& scale, const Array<uint32_t>& ids, uint64_t seed,
                        uint32_t stream, uint32_t first, int64_t count, py::array out, const std::string& cast,
-                       bool channels_last, int64_t begin, int64_t end, int fill, int64_t width, const Array<float>& gain,
+                       bool channels_last, int kind, const Array<float>& table, int64_t begin, int64_t end, int fill, int64_t width, const Array<float>& gain,
                        const Array<float>& offset, const Array<int32_t>& kept, const Array<int32_t>& indices,
                        const Array<float>& weights) {
     require(pixels.ndim() == 3, "pixels must be [images, channels, kept]");
@@ -79,7 +82,7 @@ void perturb_part_rows(const Array<float>& pixels, const Array<float>& scale, co
             "this fill keeps one pixel of every pair of columns of an even number of rows");
     require(all_below(indices, m), "an index is outside the kept pixels");
     const Perturbation call =
-        checked(pixels, scale, ids, seed, stream, first, count, out, cast, channels_last, begin, end, plane);
+        checked(pixels, scale, ids, seed, stream, first, count, out, cast, channels_last, kind, table, begin, end, plane);
     const View view{Fill(fill), plane, width, gain.data(), offset.data(), kept.data(), indices.data(), weights.data(),
                     indices.shape(0)};
     py::gil_scoped_release unlocked;
@@ -119,10 +122,10 @@ PYBIND11_MODULE(_C, module) {
     module.doc() = "Compiled noise and counting on the CPU; the arithmetic is that of rsfast.backends.reference.";
     module.def("perturb", &perturb_rows, py::arg("pixels").noconvert(), py::arg("scale").noconvert(),
                py::arg("ids").noconvert(), py::arg("seed"), py::arg("stream"), py::arg("first"), py::arg("count"),
-               py::arg("out").noconvert(), py::arg("cast"), py::arg("channels_last"), py::arg("begin"), py::arg("end"));
+               py::arg("out").noconvert(), py::arg("cast"), py::arg("channels_last"), py::arg("kind"), py::arg("table").noconvert(), py::arg("begin"), py::arg("end"));
     module.def("perturb_part", &perturb_part_rows, py::arg("pixels").noconvert(), py::arg("scale").noconvert(),
                py::arg("ids").noconvert(), py::arg("seed"), py::arg("stream"), py::arg("first"), py::arg("count"),
-               py::arg("out").noconvert(), py::arg("cast"), py::arg("channels_last"), py::arg("begin"), py::arg("end"),
+               py::arg("out").noconvert(), py::arg("cast"), py::arg("channels_last"), py::arg("kind"), py::arg("table").noconvert(), py::arg("begin"), py::arg("end"),
                py::arg("fill"), py::arg("width"), py::arg("gain").noconvert(), py::arg("offset").noconvert(),
                py::arg("kept").noconvert(), py::arg("indices").noconvert(), py::arg("weights").noconvert());
     module.def("count", &count, py::arg("logits").noconvert(), py::arg("votes").noconvert());

@@ -2,6 +2,9 @@
 
 #include <algorithm>
 #include <vector>
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
 
 #include "draws.hpp"
 
@@ -30,53 +33,154 @@ struct ManySamples {
     uint32_t sample(int lane) const { return samples[lane]; }
 };
 
-// Draws tiles with 31 radius bits; returns the least radius word, so that the caller sees whether any lane is due for
-// more bits.  No branches and no references in the loops: they become vector code.
+// The four words of every counter: words[j] holds word j of all lanes, and word j of lane l of a tile becomes its pixel 16 j + l.
+struct Block {
+    alignas(64) uint32_t words[4][MOST_LANES];
+};
+
+// No branches and no references in the loops: they become vector code.
 template <class Counters>
-RSFAST_INLINE uint32_t draw(float* z, int tiles, const Counters& counters, Stream at) {
-    uint32_t words[4][MOST_LANES];
-    for (int lane = 0; lane < tiles * LANES; ++lane) {
+RSFAST_INLINE void fill(Block& block, int lanes, const Counters& counters, Stream at) {
+    for (int lane = 0; lane < lanes; ++lane) {
         const Words w = philox4x32_10(counters.block(lane), counters.sample(lane), at.image, at.stream, at.key);
-        words[0][lane] = w.w0;
-        words[1][lane] = w.w1;
-        words[2][lane] = w.w2;
-        words[3][lane] = w.w3;
+        block.words[0][lane] = w.w0;
+        block.words[1][lane] = w.w1;
+        block.words[2][lane] = w.w2;
+        block.words[3][lane] = w.w3;
     }
+}
+
+RSFAST_CLONES void fill_one_sample(Block& block, int lanes, OneSample counters, Stream at) { fill(block, lanes, counters, at); }
+RSFAST_CLONES void fill_many_samples(Block& block, int lanes, const ManySamples& counters, Stream at) {
+    fill(block, lanes, counters, at);
+}
+
+// Variates with 31 bits of radius or tail; returns whether any lane is due for more bits (see refine).
+RSFAST_CLONES bool normals(float* z, const Block& block, int tiles) {
     uint32_t least = 0xffffffffu;
     for (int lane = 0; lane < tiles * LANES; ++lane) {
-        const uint32_t smaller = words[0][lane] < words[2][lane] ? words[0][lane] : words[2][lane];
+        const uint32_t a = block.words[0][lane], b = block.words[2][lane];
+        const uint32_t smaller = a < b ? a : b;
         least = smaller < least ? smaller : least;
     }
     for (int tile = 0; tile < tiles; ++tile) {
         for (int half = 0; half < 2; ++half) {
             float* target = z + tile * TILE + half * 2 * LANES;
             for (int lane = 0; lane < LANES; ++lane) {
-                const int32_t k = int32_t(words[2 * half][tile * LANES + lane] >> 1);
-                const Pair pair = box_muller(k, plain_radius(k), words[2 * half + 1][tile * LANES + lane]);
+                const int32_t k = int32_t(block.words[2 * half][tile * LANES + lane] >> 1);
+                const Pair pair = box_muller(k, plain_radius(k), block.words[2 * half + 1][tile * LANES + lane]);
                 target[lane] = pair.first;
                 target[lane + LANES] = pair.second;
             }
         }
     }
-    return least;
+    return least < 2u * REFINE_BELOW;
 }
 
-RSFAST_CLONES uint32_t draw_one_sample(float* z, int tiles, OneSample counters, Stream at) { return draw(z, tiles, counters, at); }
-RSFAST_CLONES uint32_t draw_many_samples(float* z, int tiles, const ManySamples& counters, Stream at) {
-    return draw(z, tiles, counters, at);
+RSFAST_CLONES void uniforms(float* z, const Block& block, int tiles) {
+    for (int tile = 0; tile < tiles; ++tile) {
+        for (int j = 0; j < 4; ++j) {
+            float* target = z + tile * TILE + j * LANES;
+            for (int lane = 0; lane < LANES; ++lane) target[lane] = symmetric_uniform(block.words[j][tile * LANES + lane]);
+        }
+    }
 }
 
-// Draws the same tiles again with the extra radius bits where they are due (once in 260,000 tiles).
+RSFAST_CLONES bool any_rare_tail(const Block& block, int lanes) {
+    uint32_t least = 0xffffffffu;
+    for (int j = 0; j < 4; ++j) {
+        for (int lane = 0; lane < lanes; ++lane) {
+            const uint32_t m = block.words[j][lane] & 0x7fffffffu;
+            least = m < least ? m : least;
+        }
+    }
+    return least < uint32_t(REFINE_BELOW);
+}
+
+RSFAST_CLONES void quantiles_by_gathers(float* z, const Block& block, int tiles, const float* table) {
+    for (int tile = 0; tile < tiles; ++tile) {
+        for (int j = 0; j < 4; ++j) {
+            float* target = z + tile * TILE + j * LANES;
+            for (int lane = 0; lane < LANES; ++lane) target[lane] = quantile(block.words[j][tile * LANES + lane], table);
+        }
+    }
+}
+
+#if RSFAST_HAS_CLONES
+// The same operations with the table in registers: 64 coefficients of each power are two permutations and a choice.
+__attribute__((target("arch=x86-64-v4"))) void quantiles_in_registers(float* z, const Block& block, int tiles, const float* table) {
+    for (int tile = 0; tile < tiles; ++tile) {
+        __m512 t[4], value[4];
+        __m512i row[4], sign[4];
+        for (int j = 0; j < 4; ++j) {
+            const __m512i word = _mm512_load_si512(block.words[j] + tile * LANES);
+            const __m512i m = _mm512_and_si512(word, _mm512_set1_epi32(0x7fffffff));
+            const __mmask16 inner = _mm512_cmpge_epi32_mask(m, _mm512_set1_epi32(0x40000000));
+            const __m512i k = _mm512_mask_sub_epi32(m, inner, _mm512_set1_epi32(0x7fffffff), m);
+            const __m512 x = _mm512_add_ps(_mm512_cvtepi32_ps(k), _mm512_set1_ps(0.5f));
+            const __m512i bits = _mm512_castps_si512(_mm512_min_ps(x, _mm512_set1_ps(1073741760.0f)));
+            const __m512i exponent = _mm512_sub_epi32(_mm512_srli_epi32(bits, 23), _mm512_set1_epi32(126));
+            row[j] = _mm512_mask_add_epi32(exponent, inner, exponent, _mm512_set1_epi32(INNER_ROW));
+            const __m512i mantissa = _mm512_or_si512(_mm512_and_si512(bits, _mm512_set1_epi32(0x7fffff)), _mm512_set1_epi32(0x3f800000));
+            t[j] = _mm512_sub_ps(_mm512_castsi512_ps(mantissa), _mm512_set1_ps(1.5f));
+            sign[j] = _mm512_andnot_si512(_mm512_set1_epi32(0x7fffffff), word);
+            value[j] = _mm512_setzero_ps();
+        }
+        for (int i = DEGREE; i >= 0; --i) {
+            const __m512 a = _mm512_loadu_ps(table + i * ROWS), b = _mm512_loadu_ps(table + i * ROWS + 16);
+            const __m512 c = _mm512_loadu_ps(table + i * ROWS + 32), d = _mm512_loadu_ps(table + i * ROWS + 48);
+            for (int j = 0; j < 4; ++j) {
+                const __mmask16 inner = _mm512_cmpge_epi32_mask(row[j], _mm512_set1_epi32(INNER_ROW));
+                const __m512 outer = _mm512_permutex2var_ps(a, row[j], b);
+                const __m512 coefficient = _mm512_mask_blend_ps(inner, outer, _mm512_permutex2var_ps(c, row[j], d));
+                value[j] = i == DEGREE ? coefficient : _mm512_add_ps(_mm512_mul_ps(value[j], t[j]), coefficient);
+            }
+        }
+        for (int j = 0; j < 4; ++j) {
+            const __m512i signed_value = _mm512_xor_si512(_mm512_castps_si512(value[j]), sign[j]);
+            _mm512_storeu_ps(z + tile * TILE + j * LANES, _mm512_castsi512_ps(signed_value));
+        }
+    }
+}
+#endif
+
+void quantiles(float* z, const Block& block, int tiles, const float* table) {
+#if RSFAST_HAS_CLONES
+    static const bool wide = __builtin_cpu_supports("x86-64-v4");
+    if (wide) return quantiles_in_registers(z, block, tiles, table);
+#endif
+    quantiles_by_gathers(z, block, tiles, table);
+}
+
+// The variates of filled counters; whether any lane is due for more bits.
+bool variates(float* z, const Block& block, int tiles, Draw draw) {
+    if (draw.kind == Kind::normal) return normals(z, block, tiles);
+    if (draw.kind == Kind::uniform) {
+        uniforms(z, block, tiles);
+        return false;
+    }
+    quantiles(z, block, tiles, draw.table);
+    return any_rare_tail(block, tiles * LANES);
+}
+
+// Draws the same tiles again with the extra bits where they are due (once in 130,000 tiles or more).
 template <class Counters>
-void refine(float* z, int tiles, const Counters& counters, Stream at) {
+void refine(float* z, int tiles, const Counters& counters, Stream at, Draw draw) {
     for (int lane = 0; lane < tiles * LANES; ++lane) {
         const uint32_t c0 = counters.block(lane), c1 = counters.sample(lane);
         const Words w = philox4x32_10(c0, c1, at.image, at.stream, at.key);
         const Words extra = philox4x32_10(c0, c1, at.image, at.stream ^ REFINE_STREAM, at.key);
+        float* target = z + lane / LANES * TILE + lane % LANES;
+        if (draw.kind == Kind::quantile) {
+            target[0] = refined_quantile(w.w0, extra.w0, draw.table);
+            target[LANES] = refined_quantile(w.w1, extra.w1, draw.table);
+            target[2 * LANES] = refined_quantile(w.w2, extra.w2, draw.table);
+            target[3 * LANES] = refined_quantile(w.w3, extra.w3, draw.table);
+            continue;
+        }
         const int32_t k0 = int32_t(w.w0 >> 1), k1 = int32_t(w.w2 >> 1);
         const Pair a = box_muller(k0, refined_radius(k0, extra.w0), w.w1);
         const Pair b = box_muller(k1, refined_radius(k1, extra.w2), w.w3);
-        float* target = z + lane / LANES * TILE + lane % LANES;
         target[0] = a.first;
         target[LANES] = a.second;
         target[2 * LANES] = b.first;
@@ -172,7 +276,9 @@ Stream stream_of(const Perturbation& call, int64_t row) { return {call.ids[row /
 void draw_tiles(const Perturbation& call, int64_t row, int64_t first, int some, float* z) {
     const OneSample counters{uint32_t(first * LANES), call.first + uint32_t(row % call.count)};
     const Stream at = stream_of(call, row);
-    if (draw_one_sample(z, some, counters, at) < 2u * REFINE_BELOW) refine(z, some, counters, at);
+    Block block;
+    fill_one_sample(block, some * LANES, counters, at);
+    if (variates(z, block, some, call.draw)) refine(z, some, counters, at, call.draw);
 }
 
 // All tiles of several rows, at most MOST_TILES together.
@@ -187,7 +293,9 @@ void draw_rows(const Perturbation& call, int64_t row, int64_t rows, int64_t tile
     }
     const int all = int(rows * tiles);
     const Stream at = stream_of(call, row);
-    if (draw_many_samples(z, all, counters, at) < 2u * REFINE_BELOW) refine(z, all, counters, at);
+    Block block;
+    fill_many_samples(block, all * LANES, counters, at);
+    if (variates(z, block, all, call.draw)) refine(z, all, counters, at, call.draw);
 }
 
 }  // namespace

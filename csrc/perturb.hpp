@@ -2,7 +2,7 @@
 #pragma once
 #include <cstdint>
 
-#include "philox.hpp"
+#include "draws.hpp"
 
 namespace rsfast {
 
@@ -20,6 +20,7 @@ struct Perturbation {
     void* out;  // [images * count, channels * plane] of the cast's type
     Cast cast;
     bool channels_last;
+    Draw draw;
 };
 
 // Writes rows begin ... end - 1.

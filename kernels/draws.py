@@ -1,4 +1,4 @@
-"""Standard normals from Philox words; the arithmetic of rsfast.backends.reference, operation for operation.
+"""Variates from Philox words; the arithmetic of rsfast.backends.reference, operation for operation.
 
 Launch with enable_fp_fusion=False: a fused multiply-add would give other bits.
 """
@@ -17,6 +17,8 @@ TWO_M31, TWO_M32 = tl.constexpr(const.TWO_M31), tl.constexpr(const.TWO_M32)
 MINUS_TWO_M31 = tl.constexpr(-const.TWO_M31)
 REFINE_BELOW, REFINE_WORDS_BELOW = tl.constexpr(const.REFINE_BELOW), tl.constexpr(2 * const.REFINE_BELOW)
 REFINE_STREAM = tl.constexpr(const.REFINE_STREAM)
+QUANTILE, UNIFORM = tl.constexpr(1), tl.constexpr(2)  # rsfast/backends/base.py
+DEGREE, ROWS, INNER_ROW, TAIL_ROW = tl.constexpr(7), tl.constexpr(128), tl.constexpr(32), tl.constexpr(64)  # tables.py
 
 
 @triton.jit
@@ -53,13 +55,67 @@ def _box_muller(radius_word, scaled, angle_word):
 
 
 @triton.jit
-def four_normals(block, sample, image, stream, k0, k1):
-    """The normals of pixels 64 t + l, + 16, + 32, + 48, where block = 16 t + l."""
+def _polynomial(table, row, t):
+    value = tl.load(table + DEGREE * ROWS + row)
+    for i in tl.static_range(DEGREE):
+        value = value * t + tl.load(table + (DEGREE - 1 - i) * ROWS + row)
+    return value
+
+
+@triton.jit
+def _signed(size, word):
+    return (size.to(tl.uint32, bitcast=True) ^ (word & 0x80000000)).to(tl.float32, bitcast=True)
+
+
+@triton.jit
+def _quantile(word, table):
+    m = (word & 0x7FFFFFFF).to(tl.int32, bitcast=True)
+    inner = m >= 0x40000000
+    x = tl.minimum(tl.where(inner, 0x7FFFFFFF - m, m).to(tl.float32) + 0.5, 1073741760.0)
+    bits = x.to(tl.int32, bitcast=True)
+    row = (bits >> 23) - 126 + tl.where(inner, INNER_ROW, 0)
+    t = ((bits & 0x7FFFFF) | 0x3F800000).to(tl.float32, bitcast=True) - 1.5
+    return _signed(_polynomial(table, row, t), word)
+
+
+@triton.jit
+def _refined_quantile(word, extra, plain, table):
+    """`plain`, or where the 31 tail bits are rare the variate of 32 more."""
+    m = word & 0x7FFFFFFF
+    fine = ((m.to(tl.uint64) << 32) | extra.to(tl.uint64) | 1).to(tl.int64)
+    rare = m < REFINE_BELOW
+    bits = tl.where(rare, fine.to(tl.float32) * TWO_M32, 1.0).to(tl.int32, bitcast=True)
+    t = ((bits & 0x7FFFFF) | 0x3F800000).to(tl.float32, bitcast=True) - 1.5
+    return tl.where(rare, _signed(_polynomial(table, (bits >> 23) - 95 + TAIL_ROW, t), word), plain)
+
+
+@triton.jit
+def _rarest(w0, w1, w2, w3):
+    return tl.min(tl.minimum(tl.minimum(w0 & 0x7FFFFFFF, w1 & 0x7FFFFFFF), tl.minimum(w2 & 0x7FFFFFFF, w3 & 0x7FFFFFFF)))
+
+
+@triton.jit
+def _uniform(word):
+    return (word | 1).to(tl.int32, bitcast=True).to(tl.float32) * TWO_M31
+
+
+@triton.jit
+def four_variates(block, sample, image, stream, k0, k1, table, KIND: tl.constexpr):
+    """The variates of pixels 64 t + l, + 16, + 32, + 48, where block = 16 t + l; `table` only for KIND QUANTILE."""
     w0, w1, w2, w3 = philox4x32_10(block, sample, image, stream, k0, k1)
-    a, b = _plain(w0), _plain(w2)
-    if tl.min(tl.minimum(w0, w2)) < REFINE_WORDS_BELOW:
-        e0, _e1, e2, _e3 = philox4x32_10(block, sample, image, stream ^ REFINE_STREAM, k0, k1)
-        a, b = _refined(w0, e0), _refined(w2, e2)
-    z0, z1 = _box_muller(w0, a, w1)
-    z2, z3 = _box_muller(w2, b, w3)
+    if KIND == UNIFORM:
+        z0, z1, z2, z3 = _uniform(w0), _uniform(w1), _uniform(w2), _uniform(w3)
+    elif KIND == QUANTILE:
+        z0, z1, z2, z3 = _quantile(w0, table), _quantile(w1, table), _quantile(w2, table), _quantile(w3, table)
+        if _rarest(w0, w1, w2, w3) < REFINE_BELOW:
+            e0, e1, e2, e3 = philox4x32_10(block, sample, image, stream ^ REFINE_STREAM, k0, k1)
+            z0, z1 = _refined_quantile(w0, e0, z0, table), _refined_quantile(w1, e1, z1, table)
+            z2, z3 = _refined_quantile(w2, e2, z2, table), _refined_quantile(w3, e3, z3, table)
+    else:
+        a, b = _plain(w0), _plain(w2)
+        if tl.min(tl.minimum(w0, w2)) < REFINE_WORDS_BELOW:
+            e0, _e1, e2, _e3 = philox4x32_10(block, sample, image, stream ^ REFINE_STREAM, k0, k1)
+            a, b = _refined(w0, e0), _refined(w2, e2)
+        z0, z1 = _box_muller(w0, a, w1)
+        z2, z3 = _box_muller(w2, b, w3)
     return z0, z1, z2, z3

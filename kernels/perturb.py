@@ -3,7 +3,7 @@
 import triton
 import triton.language as tl
 
-from .draws import four_normals
+from .draws import four_variates
 
 
 @triton.jit
@@ -21,6 +21,7 @@ def perturb_kernel(
     pixels,  # float32 [images, D]
     scale,  # float32 [images, C]
     ids,  # int64 [images]
+    table,  # float32 [8, 128]
     out,  # [images * count, D]
     D,
     plane,
@@ -30,6 +31,7 @@ def perturb_kernel(
     k0,
     k1,
     C: tl.constexpr,
+    KIND: tl.constexpr,
     CHANNELS_LAST: tl.constexpr,
     BFLOAT16: tl.constexpr,
     TILES: tl.constexpr,
@@ -42,7 +44,7 @@ def perturb_kernel(
     tile = tl.program_id(1) * TILES + tl.arange(0, TILES)
     lane = tl.arange(0, 16)
     block = (tile[:, None] * 16 + lane[None, :]).to(tl.uint32)
-    z0, z1, z2, z3 = four_normals(block, sample, image, stream.to(tl.uint32), k0.to(tl.uint32), k1.to(tl.uint32))
+    z0, z1, z2, z3 = four_variates(block, sample, image, stream.to(tl.uint32), k0.to(tl.uint32), k1.to(tl.uint32), table, KIND)
     source = pixels + b * D
     target = out + row * D
     start = tile.to(tl.int64)[:, None] * 64 + lane[None, :]

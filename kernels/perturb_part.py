@@ -3,7 +3,7 @@
 import triton
 import triton.language as tl
 
-from .draws import four_normals
+from .draws import four_variates
 from .perturb import _cast
 
 TAPS, NEAREST, BILINEAR, POOLED = (tl.constexpr(fill) for fill in range(4))
@@ -28,6 +28,7 @@ def half_width_kernel(
     pixels,  # float32 [images, C * m]
     scale,  # float32 [images, C]
     ids,  # int64 [images]
+    table,  # float32 [8, 128]
     gain,  # float32 [C]
     offset,  # float32 [C]
     kept,  # int32 [m]
@@ -40,6 +41,7 @@ def half_width_kernel(
     k0,
     k1,
     C: tl.constexpr,
+    KIND: tl.constexpr,
     FILL: tl.constexpr,
     CHANNELS_LAST: tl.constexpr,
     BFLOAT16: tl.constexpr,
@@ -54,7 +56,7 @@ def half_width_kernel(
     begin = tl.program_id(1) * (TILES - 2 * HALO) - HALO
     tile = begin + tl.arange(0, TILES)
     block = (tile[:, None] * 16 + tl.arange(0, 16)[None, :]).to(tl.uint32)
-    z0, z1, z2, z3 = four_normals(block, sample, image, stream.to(tl.uint32), k0.to(tl.uint32), k1.to(tl.uint32))
+    z0, z1, z2, z3 = four_variates(block, sample, image, stream.to(tl.uint32), k0.to(tl.uint32), k1.to(tl.uint32), table, KIND)
     z = tl.reshape(tl.join(tl.join(z0, z2), tl.join(z1, z3)), (TILES, 16, 4))
     z = tl.reshape(tl.permute(z, (0, 2, 1)), (TILES * 64,))
     q = tl.arange(0, TILES * 64)
@@ -88,6 +90,7 @@ def taps_kernel(
     pixels,  # float32 [images, C * m]
     scale,  # float32 [images, C]
     ids,  # int64 [images]
+    table,  # float32 [8, 128]
     gain,  # float32 [C]
     offset,  # float32 [C]
     indices,  # int32 [T, plane]
@@ -101,6 +104,7 @@ def taps_kernel(
     k0,
     k1,
     C: tl.constexpr,
+    KIND: tl.constexpr,
     T: tl.constexpr,
     CHANNELS_LAST: tl.constexpr,
     BFLOAT16: tl.constexpr,
@@ -120,7 +124,9 @@ def taps_kernel(
     for t in range(T):  # one after the other: unrolled, four draws at once take all registers
         e = channel * m + tl.load(indices + t * plane + position, mask=inside, other=0)
         block = (e // 64 * 16 + e % 16).to(tl.uint32)
-        z0, z1, z2, z3 = four_normals(block, sample, image, stream.to(tl.uint32), k0.to(tl.uint32), k1.to(tl.uint32))
+        z0, z1, z2, z3 = four_variates(
+            block, sample, image, stream.to(tl.uint32), k0.to(tl.uint32), k1.to(tl.uint32), table, KIND
+        )
         j = e // 16 % 4
         z = tl.where(j == 0, z0, tl.where(j == 1, z1, tl.where(j == 2, z2, z3)))
         v = tl.load(pixels + b * (C * m) + e, mask=inside, other=0.0) + s * z

@@ -13,6 +13,8 @@ def perturb(
     out: np.ndarray,
     cast: str,
     channels_last: bool,
+    kind: int,
+    table: np.ndarray,
     begin: int,
     end: int,
 ) -> None: ...
@@ -27,6 +29,8 @@ def perturb_part(
     out: np.ndarray,
     cast: str,
     channels_last: bool,
+    kind: int,
+    table: np.ndarray,
     begin: int,
     end: int,
     fill: int,

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
         SoundnessWarning,
         StoreError,
     )
-    from .noise import Gaussian, InputDependentGaussian
+    from .noise import Gaussian, GeneralizedGaussian, InputDependentGaussian, Laplace, Uniform
     from .numerics import ncx2
     from .result import ABSTAIN, Certificate, Prediction, VoteCounts
     from .sampling import sample_counts
@@ -42,6 +42,9 @@ _HOME = {
     "predict_details": "api",
     "sample_counts": "sampling",
     "Gaussian": "noise",
+    "GeneralizedGaussian": "noise",
+    "Laplace": "noise",
+    "Uniform": "noise",
     "InputDependentGaussian": "noise",
     "DiagonalSplit": "transforms",
     "Partition": "transforms",
@@ -76,8 +79,10 @@ __all__ = [
     "DataError",
     "DiagonalSplit",
     "Gaussian",
+    "GeneralizedGaussian",
     "InputDependentGaussian",
     "InvalidArgumentError",
+    "Laplace",
     "ModelError",
     "NumericalError",
     "Partition",
@@ -85,6 +90,7 @@ __all__ = [
     "RsfastError",
     "SoundnessWarning",
     "StoreError",
+    "Uniform",
     "VoteCounts",
     "backends",
     "certificates",

@@ -101,7 +101,7 @@ def certify_counts(
     )
     caveats = radii.caveats(counts.noise)
     for caveat in caveats:
-        warnings.warn(caveat, SoundnessWarning, stacklevel=2)
+        warnings.warn(caveat, SoundnessWarning, stacklevel=3)
     abstained = ~(radius > 0.0)
     return Certificate(
         label=np.where(abstained, ABSTAIN, counts.selected),
@@ -162,6 +162,9 @@ def certify(
     radii.check_kind(check_noise(noise, parts), parts, order=norm, bound=bound, **choices)  # type: ignore[arg-type]
     check_level(alpha, checks.whole("n", n, 1, 2**32 - 1), parts, **choices)  # type: ignore[arg-type]
     checks.whole("n0", n0, 1, 2**32 - 1)
+    images = sampling.check_images(x, value_range, "certify")
+    dims = sampling.part_dims(transform, images.shape[1:])
+    radii.rehearse(noise, transform, dims, alpha=alpha, order=checks.order(norm), bound=bound, **choices)  # type: ignore[arg-type]
     counts = sampling.sample_counts(
         model, x, noise=noise, num_classes=num_classes, transform=transform, n0=n0, n=n, seed=seed, ids=ids, batch=batch,
         dtype=dtype, device=device, channels_last=channels_last, backend=backend, mean=mean, std=std, value_range=value_range,
@@ -183,6 +186,8 @@ def predict_counts(counts: VoteCounts, *, alpha: float = 1e-3) -> Prediction:
     PREDICT of Cohen, Rosenfeld & Kolter 2019 (§3.2.1).
     """
     level = float(checks.alpha(alpha))
+    if counts.parts > 1:
+        raise InvalidArgumentError("these are votes of parts of images: certify_counts gives their labels.")
     votes = counts.estimation
     if votes.shape[1] > 1:
         runner_up, leader = np.moveaxis(np.partition(votes, -2, axis=1)[:, -2:], 1, 0)

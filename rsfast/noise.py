@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import InvalidArgumentError
+from .errors import InvalidArgumentError, RsfastError
 
 STREAMS = {
     "selection": 0,  # n0 draws that choose the class
@@ -26,6 +26,20 @@ All streams are below 2^31; the top bit marks the extra radius bits of rare larg
 PART_STREAMS = 256
 
 SIGMA_RANGE = (1e-6, 1e6)
+
+
+def _level(name: str, value: object) -> float:
+    """A noise level, or InvalidArgumentError."""
+    try:
+        level = float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        level = math.nan
+    if not SIGMA_RANGE[0] <= level <= SIGMA_RANGE[1]:
+        raise InvalidArgumentError(
+            f"{name}={value!r} is not a noise level: give a positive number, from {SIGMA_RANGE[0]:g} to "
+            f"{SIGMA_RANGE[1]:g}, in the units of the image (0.25 is customary for images in [0, 1])."
+        )
+    return level
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,19 +61,112 @@ class Gaussian:
     sigma: float
 
     def __post_init__(self) -> None:
-        try:
-            sigma = float(self.sigma)
-        except (TypeError, ValueError):
-            sigma = math.nan
-        if not SIGMA_RANGE[0] <= sigma <= SIGMA_RANGE[1]:
-            raise InvalidArgumentError(
-                f"sigma={self.sigma!r} is not a noise level: give a positive number, from {SIGMA_RANGE[0]:g} to "
-                f"{SIGMA_RANGE[1]:g}, in the units of the image (0.25 is customary for images in [0, 1])."
-            )
-        object.__setattr__(self, "sigma", sigma)
+        object.__setattr__(self, "sigma", _level("sigma", self.sigma))
+
+    @property
+    def level(self) -> float:
+        return self.sigma
 
     def to_dict(self) -> dict[str, Any]:
         return {"name": "gaussian", "sigma": self.sigma}
+
+
+@dataclasses.dataclass(frozen=True)
+class Laplace:
+    """Independent Laplace noise, density proportional to exp(-|z| / scale) per pixel; certifies in l1 (Teng et al. 2020).
+
+    Parameters
+    ----------
+    scale : float
+        b of each pixel's noise, in the units of the image; its standard deviation is sqrt(2) b.
+
+    Raises
+    ------
+    InvalidArgumentError
+        If scale is not a finite number from 1e-6 to 1e6.
+    """
+
+    scale: float
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "scale", _level("scale", self.scale))
+
+    @property
+    def level(self) -> float:
+        return self.scale
+
+    @property
+    def shape(self) -> float:
+        return 1.0
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"name": "laplace", "scale": self.scale}
+
+
+@dataclasses.dataclass(frozen=True)
+class GeneralizedGaussian:
+    """Independent noise of density proportional to exp(-|z / scale|^shape) per pixel (Hayes 2020, §5; Kumar et al. 2020, §4).
+
+    Parameters
+    ----------
+    scale : float
+        In the units of the image; shape 2 is a Gaussian of standard deviation scale / sqrt(2).
+    shape : float
+        s, from 1 (Laplace) to 100.
+
+    Raises
+    ------
+    InvalidArgumentError
+        If scale is not a finite number from 1e-6 to 1e6, or shape not one from 1 to 100.
+    """
+
+    scale: float
+    shape: float
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "scale", _level("scale", self.scale))
+        try:
+            shape = float(self.shape)
+        except (TypeError, ValueError):
+            shape = math.nan
+        if not 1.0 <= shape <= 100.0:
+            raise InvalidArgumentError(f"shape={self.shape!r} is not a shape: give a number from 1 (Laplace) to 100.")
+        object.__setattr__(self, "shape", shape)
+
+    @property
+    def level(self) -> float:
+        return self.scale
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"name": "generalized-gaussian", "scale": self.scale, "shape": self.shape}
+
+
+@dataclasses.dataclass(frozen=True)
+class Uniform:
+    """Independent uniform noise on [-half_width, half_width] per pixel (Lee et al. 2019); certifies in l1.
+
+    Parameters
+    ----------
+    half_width : float
+        In the units of the image; the standard deviation is half_width / sqrt(3).
+
+    Raises
+    ------
+    InvalidArgumentError
+        If half_width is not a finite number from 1e-6 to 1e6.
+    """
+
+    half_width: float
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "half_width", _level("half_width", self.half_width))
+
+    @property
+    def level(self) -> float:
+        return self.half_width
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"name": "uniform", "half_width": self.half_width}
 
 
 class LevelFunction(Protocol):
@@ -81,7 +188,8 @@ class InputDependentGaussian:
         sigma(x): images [B, C, H, W] to float64 [B], for instance `rsfast.sigma.NearestNeighbors`.
     rate : float, optional
         Its semi-elasticity r, per unit of distance: abs(log sigma(x) - log sigma(y)) <= r ||x - y||_2 for all x and y, also
-        outside [0, 1].  Default: `function.rate`.  Where `function.proven` is not True, results carry a SoundnessWarning.
+        outside [0, 1], and for the values that are computed (to 1e-11).  Default: `function.rate`.  Where `function.proven` is
+        not True, results carry a SoundnessWarning.
     description : dict, optional
         What a stored run says of the function; default `function.describe()` or its name.
 
@@ -110,7 +218,7 @@ class InputDependentGaussian:
             describe = getattr(function, "describe", None)
             named = getattr(function, "__qualname__", type(function).__qualname__)
             description = describe() if callable(describe) else {"name": f"{function.__module__}.{named}"}
-        proven = getattr(function, "proven", False) is True and (rate is None or rate == own)
+        proven = getattr(function, "proven", False) is True and (rate is None or (isinstance(own, (int, float)) and rate >= own))
         self._fill(own if rate is None else rate, proven, description, function)
 
     def _fill(self, rate: object, proven: bool, description: dict[str, Any], function: LevelFunction | None) -> None:
@@ -125,7 +233,12 @@ class InputDependentGaussian:
             )
         object.__setattr__(self, "rate", number)
         object.__setattr__(self, "proven", bool(proven))
-        object.__setattr__(self, "description", json.dumps(description, sort_keys=True))
+        try:
+            object.__setattr__(self, "description", json.dumps(description, sort_keys=True))
+        except (TypeError, ValueError) as error:
+            raise InvalidArgumentError(
+                f"description cannot be stored ({error}): give a dict of plain numbers and text."
+            ) from None
         object.__setattr__(self, "function", function)
 
     def __str__(self) -> str:
@@ -143,24 +256,30 @@ class InputDependentGaussian:
         return {"name": "input-dependent", "rate": self.rate, "proven": self.proven, "function": function}
 
 
-Noise = Gaussian | InputDependentGaussian | tuple[Gaussian, ...]
+Noise = Gaussian | Laplace | GeneralizedGaussian | Uniform | InputDependentGaussian | tuple[Gaussian, ...]
 """What is drawn: one noise, or for parts of different noise levels one Gaussian each."""
 
-NOISES = {"gaussian": Gaussian, "input-dependent": InputDependentGaussian}
+NOISES: dict[str, Any] = {
+    "gaussian": Gaussian,
+    "laplace": Laplace,
+    "generalized-gaussian": GeneralizedGaussian,
+    "uniform": Uniform,
+    "input-dependent": InputDependentGaussian,
+}
 
 
 def is_noise(value: object) -> bool:
     """Whether this is a noise that is known here; a subclass may draw something else."""
     if isinstance(value, tuple):
         return len(value) > 0 and all(type(item) is Gaussian for item in value)
-    return type(value) in (Gaussian, InputDependentGaussian)
+    return type(value) in NOISES.values()
 
 
 def check(noise: object, parts: int = 1) -> Noise:
     """`noise` if it is one for an image in so many parts, else InvalidArgumentError."""
     if isinstance(noise, list):
         noise = tuple(noise)
-    if not (isinstance(noise, (Gaussian, InputDependentGaussian)) or is_noise(noise)):
+    if not (isinstance(noise, tuple(NOISES.values())) or is_noise(noise)):
         raise InvalidArgumentError(
             f"noise={noise!r} is not a noise: give rsfast.Gaussian(sigma=0.25), for instance, or for parts one each in a list."
         )
@@ -185,11 +304,19 @@ def levels(noise: Noise, images: Any, parts: int = 1) -> NDArray[np.float64]:
     """
     if isinstance(noise, tuple):
         return np.tile([one.sigma for one in noise], (len(images), 1))
-    if isinstance(noise, Gaussian):
-        return np.full((len(images), parts), noise.sigma)
+    if not isinstance(noise, InputDependentGaussian):
+        return np.full((len(images), parts), noise.level)
     if noise.function is None:
         raise InvalidArgumentError("this noise was read from a run and cannot be drawn: give InputDependentGaussian(function).")
-    found = np.asarray(noise.function(images), dtype=np.float64)
+    given = images.clone() if hasattr(images, "clone") else np.array(images)  # a function that works in place gets a copy
+    try:
+        found = np.asarray(noise.function(given), dtype=np.float64)
+    except RsfastError:
+        raise
+    except Exception as error:
+        raise InvalidArgumentError(
+            f"sigma(x) raised {type(error).__name__}: {error}. It must take images [B, C, H, W] and return one level for each."
+        ) from error
     if found.shape != (len(images),) or not ((found >= SIGMA_RANGE[0]) & (found <= SIGMA_RANGE[1])).all():
         shown = f"reach from {found.min():g} to {found.max():g}" if found.size else "are none"
         raise InvalidArgumentError(
@@ -212,4 +339,6 @@ def from_dict(fields: dict[str, Any]) -> Noise:
         raise InvalidArgumentError(f"noise {name!r} is not known: give one of {', '.join(NOISES)}.")
     if name == "input-dependent":
         return InputDependentGaussian.stored(**fields)
-    return tuple(Gaussian(sigma) for sigma in fields["sigma"]) if isinstance(fields["sigma"], list) else Gaussian(**fields)
+    if isinstance(fields.get("sigma"), list):
+        return tuple(Gaussian(sigma) for sigma in fields["sigma"])
+    return NOISES[name](**fields)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -10,11 +10,12 @@ from . import certificates, checks, confidence
 from .certificates.counts import dual_certify_product, dual_product_level
 from .checks import Floats
 from .errors import InvalidArgumentError
-from .noise import InputDependentGaussian
+from .noise import Gaussian, GeneralizedGaussian, InputDependentGaussian, Laplace, Noise, Uniform
 from .result import ABSTAIN, VoteCounts
+from .transforms import Transform
 
 JOINTS = ("bonferroni", "product")
-LEVEL_ROUNDING = 2.0**-23 * (1.0 + 1e-6)  # relative; the level drawn is sigma(x) rounded up to float32
+LEVEL_ROUNDING = 2.0**-23 + 2e-11  # relative: the level drawn is sigma(x), right to 1e-11, rounded up to float32
 
 
 class Radii(NamedTuple):
@@ -35,16 +36,22 @@ def check_kind(noise: object, parts: int, *, order: float, bound: str, joint: st
     checks.order(order)
     checks.choice("bound", bound, confidence.BOUNDS)
     checks.choice("joint", joint, JOINTS)
-    if multiclass and (parts > 2 or isinstance(noise, InputDependentGaussian)):
-        what = "input-dependent noise" if parts == 1 else f"{parts} parts"
+    log_concave, depends = isinstance(noise, (Laplace, GeneralizedGaussian)), isinstance(noise, InputDependentGaussian)
+    shown = f"{getattr(type(noise), '__name__', 'noise')} noise in {parts} part(s)"
+    if multiclass and (parts > 2 or depends or (parts == 2 and log_concave)):
         raise InvalidArgumentError(
-            f"multiclass=True and {what}: the radius of that case is for two classes; give multiclass=False."
+            f"multiclass=True and {shown}: the radius of that case is for two classes; give multiclass=False."
+        )
+    if parts > 1 and (isinstance(noise, Uniform) or (log_concave and parts > 2)):
+        raise InvalidArgumentError(
+            f"{shown}: no certificate covers that; give Gaussian noise, or Laplace or generalised Gaussian noise in two parts."
         )
     if joint == "product":
         unequal = isinstance(noise, tuple) and len({one.sigma for one in noise}) > 1
-        if parts != 2 or multiclass or unequal or bound != "clopper-pearson":
+        gaussian = isinstance(noise, (Gaussian, tuple))
+        if parts != 2 or multiclass or unequal or not gaussian or bound != "clopper-pearson":
             raise InvalidArgumentError(
-                "joint='product' is for two parts of one noise level, two classes and the clopper-pearson bound: "
+                "joint='product' is for two parts of one Gaussian noise level, two classes and the clopper-pearson bound: "
                 "give 'bonferroni'."
             )
 
@@ -74,7 +81,28 @@ def derive(counts: VoteCounts, *, alpha: float, order: float, bound: str, joint:
 def _whole(counts: VoteCounts, p: Floats, q: Floats, p_upper: Floats | None, order: float) -> Floats:
     if isinstance(counts.noise, InputDependentGaussian):
         return certificates.l2_to_lp(_input_dependent(counts, p, q), dim=counts.dim, order=order)
+    if isinstance(counts.noise, Uniform):
+        width = counts.noise.half_width
+        return certificates.uniform_lp(p, half_width=width, dim=counts.dim, order=order, p_upper=p_upper, q_upper=q)
+    if isinstance(counts.noise, (Laplace, GeneralizedGaussian)):
+        return _log_concave(counts.noise, counts.dim, p, q, p_upper, order)
     return certificates.gaussian_lp(p, sigma=counts.sigma, p_upper=p_upper, q_upper=q, dim=counts.dim, order=order)
+
+
+def _log_concave(
+    noise: Laplace | GeneralizedGaussian, dim: int, p: Floats, q: Floats, p_upper: Floats | None, order: float
+) -> Floats:
+    """The largest of the radii that hold for this shape and norm: each is a function of the same bounds."""
+    several: dict[str, Any] = {"p_upper": p_upper, "q_upper": q}
+    tight_l1 = certificates.generalized_gaussian_l1(p, scale=noise.scale, shape=noise.shape, **several)
+    radius = certificates.l1_to_lp(tight_l1, dim=dim, order=order)
+    if order > 1 and noise.shape == 2:
+        sigma = noise.scale / np.sqrt(2.0) * (1.0 - 4e-16)
+        return np.maximum(radius, certificates.gaussian_lp(p, sigma=sigma, dim=dim, order=order, **several))
+    if order > 1 and noise.shape in range(1, 61):  # the KL divergence is known for whole shapes
+        more: dict[str, Any] = {"scale": noise.scale, "shape": noise.shape, "order": order, "dim": dim}
+        return np.maximum(radius, certificates.generalized_gaussian_kl_lp(p, **more, **several))
+    return radius
 
 
 def _input_dependent(counts: VoteCounts, p: Floats, q: Floats) -> Floats:
@@ -100,6 +128,10 @@ def _input_dependent(counts: VoteCounts, p: Floats, q: Floats) -> Floats:
 
 def _parts(counts: VoteCounts, p: Floats, q: Floats, p_upper: Floats | None, order: float) -> Floats:
     sigma = counts.sigma
+    if isinstance(counts.noise, (Laplace, GeneralizedGaussian)):
+        scales: dict[str, Any] = {"scale_left": sigma[:, 0], "scale_right": sigma[:, 1], "shape": counts.noise.shape}
+        radius = certificates.dual_log_concave_l1(p[:, 0], p[:, 1], **scales, q_left=q[:, 0], q_right=q[:, 1])
+        return certificates.l1_to_lp(radius, dim=counts.dim, order=order)
     if counts.parts > 2:
         return certificates.l2_to_lp(certificates.partition_l2(p, sigma=sigma, q_upper=q), dim=counts.dim, order=order)
     levels = {"sigma_left": sigma[:, 0], "sigma_right": sigma[:, 1]}
@@ -118,6 +150,27 @@ def _product(counts: VoteCounts, votes: np.ndarray, alpha: float, order: float) 
     radius = dual_certify_product(votes[:, 0], votes[:, 1], counts.n, alpha, sigma=counts.sigma[:, 0])
     p_lower, q_upper = confidence.bound("clopper-pearson", votes, counts.n, dual_product_level(alpha))
     return Radii(certificates.l2_to_lp(radius, dim=counts.dim, order=order), p_lower, q_upper)
+
+
+def rehearse(
+    noise: Noise,
+    transform: Transform,
+    dims: tuple[int, ...],
+    *,
+    alpha: float,
+    order: float,
+    bound: str,
+    joint: str,
+    multiclass: bool,
+) -> None:
+    """Raise, before anything is drawn, what `derive` would raise for images whose parts have so many pixels."""
+    votes = np.zeros((1, 1) if transform.parts == 1 else (1, transform.parts, 1), dtype=np.int64)
+    depends = isinstance(noise, InputDependentGaussian)
+    counts = VoteCounts(
+        selection=votes, estimation=votes, n0=1, n=1, ids=np.zeros(1, dtype=np.int64), noise=noise, seed=0, dim=sum(dims),
+        sigma=np.ones(1) if depends else np.empty(0), transform=transform, part_dims=dims,
+    )  # fmt: skip
+    derive(counts, alpha=alpha, order=order, bound=bound, joint=joint, multiclass=multiclass)
 
 
 def caveats(noise: object) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from .errors import InvalidArgumentError
 from .noise import InputDependentGaussian, Noise, levels
+from .noise import check as check_noise
 from .transforms import Identity, Transform
 
 ABSTAIN = -1
@@ -67,6 +68,8 @@ class VoteCounts:
     def __post_init__(self) -> None:
         for name in ("selection", "estimation", "ids"):
             object.__setattr__(self, name, np.asarray(getattr(self, name), dtype=np.int64))
+        noise = check_noise(self.noise, self.parts)
+        object.__setattr__(self, "noise", noise)
         axes = 2 if self.parts == 1 else 3
         shown = "[B, K]" if self.parts == 1 else f"[B, {self.parts}, K]"
         for name, most in (("selection", self.n0), ("estimation", self.n)):
@@ -80,14 +83,19 @@ class VoteCounts:
                 )
         if self.selection.shape != self.estimation.shape:
             raise InvalidArgumentError("selection and estimation have different shapes: give votes of the same classes.")
-        if self.sigma.size == 0 and not isinstance(self.noise, InputDependentGaussian):
-            object.__setattr__(self, "sigma", levels(self.noise, self.ids, self.parts).reshape(self.selection.shape[:-1]))
         sigma = np.asarray(self.sigma, dtype=np.float64)
+        if not isinstance(noise, InputDependentGaussian):
+            stated = levels(noise, self.ids, self.parts).reshape(self.selection.shape[:-1])
+            if sigma.size and not np.array_equal(sigma, stated):
+                raise InvalidArgumentError(f"sigma is not the level of {noise}: leave it out where the noise has one level.")
+            sigma = stated
         if sigma.shape != self.selection.shape[:-1] or not (sigma > 0).all():
-            raise InvalidArgumentError(f"sigma has shape {sigma.shape}: give a positive noise level for each image (and part).")
+            raise InvalidArgumentError(f"sigma has shape {sigma.shape}: give a positive noise level for each image.")
         object.__setattr__(self, "sigma", sigma)
-        if self.parts > 1 and len(self.part_dims) != self.parts:
-            raise InvalidArgumentError(f"part_dims={self.part_dims}: give the number of pixels of each of {self.parts} parts.")
+        if self.parts > 1 and (len(self.part_dims) != self.parts or sum(self.part_dims) != self.dim or min(self.part_dims) < 1):
+            raise InvalidArgumentError(
+                f"part_dims={self.part_dims}: give the number of pixels of each of {self.parts} parts, {self.dim} together."
+            )
 
     @property
     def parts(self) -> int:

@@ -14,10 +14,11 @@ import torch
 
 from . import checks, noise, radii, sampling, store, transforms
 from .api import certify_counts, check_level, predict_counts
+from .backends.tables import table_hash
 from .engine import Engine
 from .errors import DataError, InvalidArgumentError, ModelError, StoreError
 from .models.loading import LoadedModel
-from .noise import STREAMS, InputDependentGaussian, Noise
+from .noise import STREAMS, GeneralizedGaussian, InputDependentGaussian, Laplace, Noise
 from .report.table import ResultTable
 from .result import ABSTAIN, Certificate, VoteCounts, dense, sparse
 from .sources.base import Source
@@ -92,7 +93,7 @@ def execute(
     ModelError
         The model failed; the finished images are stored.
     """
-    level = _check_plan(plan, engine)
+    level = _check_plan(plan, engine, source.shape)
     positions = part.positions(len(source))
     if not positions and part.shard == 0:
         raise InvalidArgumentError(
@@ -155,7 +156,7 @@ def execute(
     return Outcome(before=len(positions) - len(todo), now=now, problems=problems)
 
 
-def _check_plan(plan: Plan, engine: Engine) -> float:
+def _check_plan(plan: Plan, engine: Engine, shape: tuple[int, int, int]) -> float:
     """The plan's level, if it fits noise and transform."""
     parts = engine.transform.parts
     noise.check(plan.noise, parts)
@@ -165,7 +166,10 @@ def _check_plan(plan: Plan, engine: Engine) -> float:
         return float(checks.alpha(plan.alpha))
     choices: dict[str, Any] = {"joint": plan.joint, "multiclass": plan.multiclass}
     radii.check_kind(plan.noise, parts, order=plan.norm, bound=plan.bound, **choices)
-    return check_level(plan.alpha, plan.n, parts, **choices)
+    level = check_level(plan.alpha, plan.n, parts, **choices)
+    dims = sampling.part_dims(engine.transform, shape)
+    radii.rehearse(plan.noise, engine.transform, dims, alpha=level, order=plan.norm, bound=plan.bound, **choices)
+    return level
 
 
 def _prepared(
@@ -245,6 +249,8 @@ def _manifest(plan: Plan, level: float, loaded: LoadedModel, source: Source, eng
             settings["multiclass"] = True
     if engine.transform != transforms.Identity():
         settings |= {"transform": engine.transform.to_dict(), "joint": plan.joint}
+    if isinstance(plan.noise, (Laplace, GeneralizedGaussian)):
+        settings["quantile_table"] = table_hash(plan.noise.shape)
     return store.Manifest(
         kind=plan.kind,
         settings=settings,

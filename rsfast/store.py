@@ -193,7 +193,8 @@ def _refuse_difference(path: Path, there: Manifest, here: Manifest) -> None:
 
 
 def _shown(value: Any) -> str:
-    return value if isinstance(value, str) else canonical(value)
+    text = value if isinstance(value, str) else canonical(value)
+    return text if len(text) <= 160 else text[:157] + "…"
 
 
 def _write_atomically(file: Path, text: str) -> None:

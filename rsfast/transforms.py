@@ -113,14 +113,15 @@ class DiagonalSplit:
     parts = 2
 
     def __post_init__(self) -> None:
+        choice("layout", self.layout, LAYOUTS)
+        if self.interpolation is None and self.layout == "diagonal":
+            object.__setattr__(self, "interpolation", "nearest")
         if self.interpolation is not None:
             choice("interpolation", self.interpolation, SPLIT_INTERPOLATIONS)
-        choice("layout", self.layout, LAYOUTS)
 
     def fill(self, height: int) -> str:
         """The interpolation of images of so many rows."""
-        default = "nearest" if self.layout == "diagonal" else "pooled" if height <= SMALL else "bilinear"
-        return self.interpolation or default
+        return self.interpolation or ("pooled" if height <= SMALL else "bilinear")
 
     def view(self, part: int, height: int, width: int) -> View:
         self._check(height, width)
@@ -156,7 +157,8 @@ class Partition:
         Each pixel is true in exactly one mask, and every mask has at least one pixel.
     interpolation : str
         "nearest" or "bilinear": each part's pixels form a rectangle, row by row (all rows that keep any pixel keep equally many),
-        and are resized to H x W as torch's `interpolate` does with align_corners=False.  "frame": they stay in their places and
+        and are resized to H x W as torch's `interpolate` does with align_corners=False ("nearest": position floor(i h / H), which
+        torch's rounding misses for a few sizes that are no multiples).  "frame": they stay in their places and
         all other pixels are 0; this takes any masks.
 
     Raises
@@ -173,7 +175,10 @@ class Partition:
 
     def __post_init__(self, masks: ArrayLike) -> None:
         choice("interpolation", self.interpolation, INTERPOLATIONS)
-        table = np.asarray(masks)
+        try:
+            table = np.asarray(masks)
+        except ValueError:
+            raise InvalidArgumentError("masks are rows of different lengths: give bool [k, H, W], k from 1 to 255.") from None
         if table.ndim != 3 or table.dtype != np.bool_ or not 1 <= len(table) <= 255 or table[0].size == 0:
             raise InvalidArgumentError(f"masks are {table.shape} {table.dtype}: give bool [k, H, W], k from 1 to 255.")
         if (table.sum(axis=0) != 1).any() or not table.any(axis=(1, 2)).all():
@@ -218,7 +223,7 @@ def strided_masks(rows: int, columns: int, height: int, width: int) -> NDArray[n
     return part[None] == np.arange(rows * columns)[:, None, None]
 
 
-@functools.lru_cache(maxsize=64)
+@functools.lru_cache(maxsize=1024)
 def _diagonal_view(split: DiagonalSplit, part: int, height: int, width: int) -> View:
     kept = split.kept(part, height, width)
     if split.fill(height) == "pooled":
@@ -230,7 +235,7 @@ def _diagonal_view(split: DiagonalSplit, part: int, height: int, width: int) -> 
     return View(kept.astype(np.int32), indices, weights, half_width=True)
 
 
-@functools.lru_cache(maxsize=64)
+@functools.lru_cache(maxsize=1024)
 def _partition_view(partition: Partition, part: int) -> View:
     mask = partition._mask(part)
     kept = np.flatnonzero(mask)

@@ -27,8 +27,9 @@ import torch
 
 from .. import checks
 from ..errors import InvalidArgumentError
-from ..noise import Noise, is_noise
+from ..noise import GeneralizedGaussian, Laplace, Noise, Uniform, is_noise
 from ..transforms import TRANSFORMS, Transform, View
+from . import tables
 
 WORD = 2**32  # ids and sample indices are counter words
 OUT_DTYPES = (torch.float32, torch.bfloat16, torch.float16)
@@ -73,6 +74,27 @@ class Backend(Protocol):
         """
 
 
+NORMAL, QUANTILE, UNIFORM = range(3)
+
+
+@dataclasses.dataclass(frozen=True)
+class Draw:
+    """How words become variates z of unit level: Box-Muller, a quantile table (backends/tables.py), or uniform on [-1, 1]."""
+
+    kind: int
+    table: np.ndarray  # float32 [8, 128]; zeros where it is not needed
+
+
+_NO_TABLE = np.zeros((tables.DEGREE + 1, tables.ROWS), dtype=np.float32)
+
+
+def draw_of(noise: Noise) -> Draw:
+    """What a backend needs to know of a noise beside its level."""
+    if isinstance(noise, (Laplace, GeneralizedGaussian)):
+        return Draw(QUANTILE, tables.quantile_table(noise.shape))
+    return Draw(UNIFORM if isinstance(noise, Uniform) else NORMAL, _NO_TABLE)
+
+
 @dataclasses.dataclass(frozen=True)
 class Rows:
     """One checked call of `perturb`: of whole images with normalisation folded into pixels and scale, of parts beside them."""
@@ -89,6 +111,7 @@ class Rows:
     view: View | None
     gain: np.ndarray  # float32 [C], for parts
     offset: np.ndarray  # float32 [C], for parts
+    draw: Draw
 
     @property
     def total(self) -> int:
@@ -109,6 +132,7 @@ def round_up_to_float32(value: np.ndarray) -> np.ndarray:
 
 def prepare(
     x: torch.Tensor,
+    noise: Noise,
     transform: Transform,
     *,
     part: int,
@@ -179,10 +203,11 @@ def prepare(
         view=view,
         gain=gain,
         offset=offset,
+        draw=draw_of(noise),
     )
 
 
-@functools.lru_cache(maxsize=256)
+@functools.lru_cache(maxsize=4096)
 def on_device(view: View, field: str, device: torch.device) -> torch.Tensor:
     """An array of a view as a tensor on a device; copied there once."""
     return torch.from_numpy(getattr(view, field)).to(device)
@@ -215,7 +240,7 @@ def normalisation(mean: Sequence[float] | None, std: Sequence[float] | None, cha
 def unsupported(noise: Noise, transform: Transform) -> str | None:
     """Why no backend draws this yet, or None."""
     if not is_noise(noise):
-        return f"it draws Gaussian noise and this is {type(noise).__name__}"
+        return f"it does not know the noise {type(noise).__name__}"
     known = tuple(TRANSFORMS.values())
     return None if type(transform) in known else f"it does not know the transform {type(transform).__name__}"
 

@@ -63,12 +63,15 @@ class NativeBackend:
 
     def perturb(self, x: torch.Tensor, noise: Noise, transform: Transform, **call) -> None:  # type: ignore[no-untyped-def]
         _require()
-        rows = base.prepare(x, transform, **call)
+        rows = base.prepare(x, noise, transform, **call)
         if rows.total == 0:
             return
         pixels, out, cast = rows.pixels.numpy(), base.numpy_words(rows.memory()), CASTS[rows.out.dtype]
 
-        common = (pixels, rows.scale, rows.ids, rows.seed, rows.stream, rows.first, rows.count, out, cast, rows.channels_last)
+        common = (
+            pixels, rows.scale, rows.ids, rows.seed, rows.stream, rows.first, rows.count, out, cast, rows.channels_last,
+            rows.draw.kind, rows.draw.table,
+        )  # fmt: skip
         view = rows.view
 
         def job(begin: int, end: int) -> None:

@@ -13,7 +13,8 @@ from ..kernels import coefficients as const
 from ..noise import Noise
 from ..transforms import Transform
 from . import base
-from .base import BILINEAR, NEAREST, POOLED
+from .base import BILINEAR, NEAREST, POOLED, QUANTILE, UNIFORM
+from .tables import INNER, TAIL
 
 L0, L1, L2, L3, L4, L5, L6, L7, L8 = (np.float32(c) for c in const.LOG)
 S0, S1, S2, S3 = (np.float32(c) for c in const.SIN)
@@ -86,6 +87,69 @@ def _refined(k, extra):
     return float32((numba.int64(k) << 32) | numba.int64(extra) | 1) * TWO_M32
 
 
+@njit(inline="always")
+def _polynomial(table, row, t):
+    p = ((table[7, row] * t + table[6, row]) * t + table[5, row]) * t + table[4, row]
+    return (((p * t + table[3, row]) * t + table[2, row]) * t + table[1, row]) * t + table[0, row]
+
+
+@njit(inline="always")
+def _from_middle(bits):
+    return _as_float(uint32((bits & uint32(0x7FFFFF)) | uint32(0x3F800000))) - float32(1.5)
+
+
+@njit(inline="always")
+def _quantile(word, table):
+    m = int32(word & uint32(0x7FFFFFFF))
+    inner = m >= int32(0x40000000)
+    x = min(float32(int32(int32(0x7FFFFFFF) - m) if inner else m) + float32(0.5), float32(1073741760.0))
+    bits = _as_bits(x)
+    row = int32(bits >> uint32(23)) - int32(126) + (int32(INNER) if inner else int32(0))
+    value = _polynomial(table, row, _from_middle(bits))
+    return _as_float(uint32(_as_bits(value) ^ uint32(word & uint32(0x80000000))))
+
+
+@njit
+def _refined_quantile(word, extra, table):
+    m = int32(word & uint32(0x7FFFFFFF))
+    if m >= REFINE_BELOW:
+        return _quantile(word, table)
+    bits = _as_bits(float32((numba.int64(m) << 32) | numba.int64(extra) | 1) * TWO_M32)
+    value = _polynomial(table, int32(bits >> uint32(23)) - int32(95) + int32(TAIL), _from_middle(bits))
+    return _as_float(uint32(_as_bits(value) ^ uint32(word & uint32(0x80000000))))
+
+
+@njit(error_model="numpy")
+def _quantile_tile(z, block, sample, image, stream, k0, k1, table):
+    least = int32(0x7FFFFFFF)
+    for lane in range(16):
+        w0, w1, w2, w3 = _philox(uint32(block + lane), sample, image, stream, k0, k1)
+        m0, m1 = int32(w0 & uint32(0x7FFFFFFF)), int32(w1 & uint32(0x7FFFFFFF))
+        m2, m3 = int32(w2 & uint32(0x7FFFFFFF)), int32(w3 & uint32(0x7FFFFFFF))
+        least = min(least, min(min(m0, m1), min(m2, m3)))
+        z[lane], z[lane + 16] = _quantile(w0, table), _quantile(w1, table)
+        z[lane + 32], z[lane + 48] = _quantile(w2, table), _quantile(w3, table)
+    if least < REFINE_BELOW:  # draw the tile again (once in 130,000 tiles)
+        for lane in range(16):
+            w0, w1, w2, w3 = _philox(uint32(block + lane), sample, image, stream, k0, k1)
+            e0, e1, e2, e3 = _philox(uint32(block + lane), sample, image, uint32(stream ^ REFINE_STREAM), k0, k1)
+            z[lane], z[lane + 16] = _refined_quantile(w0, e0, table), _refined_quantile(w1, e1, table)
+            z[lane + 32], z[lane + 48] = _refined_quantile(w2, e2, table), _refined_quantile(w3, e3, table)
+
+
+@njit(inline="always")
+def _symmetric_uniform(word):
+    return float32(int32(word | uint32(1))) * TWO_M31
+
+
+@njit(error_model="numpy")
+def _uniform_tile(z, block, sample, image, stream, k0, k1):
+    for lane in range(16):
+        w0, w1, w2, w3 = _philox(uint32(block + lane), sample, image, stream, k0, k1)
+        z[lane], z[lane + 16] = _symmetric_uniform(w0), _symmetric_uniform(w1)
+        z[lane + 32], z[lane + 48] = _symmetric_uniform(w2), _symmetric_uniform(w3)
+
+
 @njit
 def _refine_tile(z, block, sample, image, stream, k0, k1):
     """Draw a tile again, with the extra radius bits where they are due (once in 260,000 tiles)."""
@@ -99,7 +163,17 @@ def _refine_tile(z, block, sample, image, stream, k0, k1):
 
 
 @njit(error_model="numpy")
-def _draw_tile(z, block, sample, image, stream, k0, k1):
+def _draw_tile(z, block, sample, image, stream, k0, k1, kind, table):
+    if kind == QUANTILE:
+        _quantile_tile(z, block, sample, image, stream, k0, k1, table)
+    elif kind == UNIFORM:
+        _uniform_tile(z, block, sample, image, stream, k0, k1)
+    else:
+        _normal_tile(z, block, sample, image, stream, k0, k1)
+
+
+@njit(error_model="numpy")
+def _normal_tile(z, block, sample, image, stream, k0, k1):
     least = int32(0x7FFFFFFF)
     for lane in range(16):  # becomes one pass of vector instructions, as long as block is an int64
         w0, w1, w2, w3 = _philox(uint32(block + lane), sample, image, stream, k0, k1)
@@ -152,7 +226,7 @@ def _write(target, source, z, scale, cast):
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def _perturb(pixels, scale, ids, stream, first, count, k0, k1, out, channels_last, cast, begin, end):
+def _perturb(pixels, scale, ids, stream, first, count, k0, k1, out, channels_last, cast, kind, table, begin, end):
     channels, plane = pixels.shape[1], pixels.shape[2]
     size = channels * plane
     z = np.empty(64, dtype=np.float32)
@@ -162,7 +236,7 @@ def _perturb(pixels, scale, ids, stream, first, count, k0, k1, out, channels_las
         source = pixels[b].reshape(size)
         target = out[row]
         for tile in range((size + 63) // 64):
-            _draw_tile(z, 16 * tile, sample, image, stream, k0, k1)
+            _draw_tile(z, 16 * tile, sample, image, stream, k0, k1, kind, table)
             start, stop = 64 * tile, min(64 * tile + 64, size)
             while start < stop:  # one turn per channel that the tile touches
                 channel = start // plane
@@ -209,7 +283,7 @@ def _show(line, v, fill, width, kept, indices, weights, partner):
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def _perturb_part(
-    pixels, scale, ids, stream, first, count, k0, k1, out, channels_last, cast, begin, end,
+    pixels, scale, ids, stream, first, count, k0, k1, out, channels_last, cast, kind, table, begin, end,
     fill, width, gain, offset, kept, indices, weights, partner,
 ):  # fmt: skip
     channels, m = pixels.shape[1], pixels.shape[2]
@@ -221,7 +295,7 @@ def _perturb_part(
         b = row // count
         image, sample = ids[b], uint32(first + row % count)
         for tile in range(tiles):
-            _draw_tile(v[64 * tile : 64 * tile + 64], 16 * tile, sample, image, stream, k0, k1)
+            _draw_tile(v[64 * tile : 64 * tile + 64], 16 * tile, sample, image, stream, k0, k1, kind, table)
         for channel in range(channels):
             noisy, x, s = v[channel * m : (channel + 1) * m], pixels[b, channel], scale[b, channel]
             for e in range(m):
@@ -258,7 +332,7 @@ class NumbaBackend:
         return base.unsupported(noise, transform)
 
     def perturb(self, x: torch.Tensor, noise: Noise, transform: Transform, **call) -> None:  # type: ignore[no-untyped-def]
-        rows = base.prepare(x, transform, **call)
+        rows = base.prepare(x, noise, transform, **call)
         if rows.total == 0:
             return
         k0, k1 = np.uint32(rows.seed & 0xFFFFFFFF), np.uint32(rows.seed >> 32)
@@ -266,18 +340,9 @@ class NumbaBackend:
         cast = CASTS[rows.out.dtype]
 
         common = (
-            pixels,
-            rows.scale,
-            rows.ids,
-            np.uint32(rows.stream),
-            rows.first,
-            rows.count,
-            k0,
-            k1,
-            out,
-            rows.channels_last,
-            cast,
-        )
+            pixels, rows.scale, rows.ids, np.uint32(rows.stream), rows.first, rows.count, k0, k1, out, rows.channels_last, cast,
+            rows.draw.kind, rows.draw.table,
+        )  # fmt: skip
         view = rows.view
 
         def job(begin: int, end: int) -> None:

@@ -12,9 +12,9 @@ import numpy as np
 import torch
 
 from ..kernels import coefficients as const
-from ..noise import Noise
+from ..noise import Gaussian, Noise
 from ..transforms import Transform, View
-from . import base
+from . import base, tables
 
 f32, i32, u32, u64 = np.float32, np.int32, np.uint32, np.uint64
 
@@ -62,15 +62,47 @@ def box_muller(radius_word: np.ndarray, angle_word: np.ndarray, extra: np.ndarra
     return radius * np.where(swap, sine, cosine), radius * np.where(swap, cosine, sine)
 
 
-def standard_normal(size: int, *, seed: int, stream: int, image: int, sample: int) -> np.ndarray:
-    """The `size` standard normals of one noisy sample, float32 [size]; pixel e is the e-th in C, H, W order."""
+def quantile(word: np.ndarray, extra: np.ndarray, table: np.ndarray) -> np.ndarray:
+    """A variate from a word (sign and 31 bits of tail) and 32 extra tail bits, which only rare large draws use; see tables.py."""
+    m = (word & u32(0x7FFFFFFF)).astype(i32)
+    inner, rare = m >= i32(0x40000000), m < const.REFINE_BELOW
+    x = np.minimum(np.where(inner, i32(0x7FFFFFFF) - m, m).astype(f32) + f32(0.5), f32(1073741760.0))
+    fine = (m.astype(np.int64) << 32) | extra.astype(np.int64) | 1
+    x = np.where(rare, fine.astype(f32) * f32(const.TWO_M32), x)
+    bits = x.view(i32)
+    first = np.where(rare, i32(tables.TAIL - 95), np.where(inner, i32(tables.INNER - 126), i32(-126)))
+    row = (bits >> i32(23)) + first
+    t = ((bits & i32(0x7FFFFF)) | i32(0x3F800000)).view(f32) - f32(1.5)
+    value = table[-1][row]
+    for coefficients in table[-2::-1]:
+        value = value * t + coefficients[row]
+    return np.where(word >> u32(31), -value, value)
+
+
+def symmetric_uniform(word: np.ndarray) -> np.ndarray:
+    """Uniform on [-1, 1]."""
+    return (word | u32(1)).view(i32).astype(f32) * f32(const.TWO_M31)
+
+
+def variates(size: int, draw: base.Draw, *, seed: int, stream: int, image: int, sample: int) -> np.ndarray:
+    """The `size` variates of one noisy sample, float32 [size]; pixel e is the e-th in C, H, W order."""
     tiles = -(-size // const.TILE)
     block = np.arange(tiles * const.LANES, dtype=u64)
     words = philox4x32_10((block, sample, image, stream), seed)
     extra = philox4x32_10((block, sample, image, stream ^ const.REFINE_STREAM), seed)
-    normals = [*box_muller(words[0], words[1], extra[0]), *box_muller(words[2], words[3], extra[2])]
-    lanes = np.stack([z.reshape(tiles, const.LANES) for z in normals], axis=1)  # [tiles, 4, 16]: pixel 64 t + 16 j + l
+    if draw.kind == base.NORMAL:
+        found = [*box_muller(words[0], words[1], extra[0]), *box_muller(words[2], words[3], extra[2])]
+    elif draw.kind == base.QUANTILE:
+        found = [quantile(word, more, draw.table) for word, more in zip(words, extra, strict=True)]
+    else:
+        found = [symmetric_uniform(word) for word in words]
+    lanes = np.stack([z.reshape(tiles, const.LANES) for z in found], axis=1)  # [tiles, 4, 16]: pixel 64 t + 16 j + l
     return lanes.reshape(-1)[:size]
+
+
+def standard_normal(size: int, *, seed: int, stream: int, image: int, sample: int) -> np.ndarray:
+    """The standard normals of one noisy sample, float32 [size]."""
+    return variates(size, base.draw_of(Gaussian(1.0)), seed=seed, stream=stream, image=image, sample=sample)
 
 
 def shown(view: View, noisy: np.ndarray, gain: np.ndarray, offset: np.ndarray) -> np.ndarray:
@@ -94,12 +126,12 @@ class ReferenceBackend:
         return base.unsupported(noise, transform)
 
     def perturb(self, x: torch.Tensor, noise: Noise, transform: Transform, **call) -> None:  # type: ignore[no-untyped-def]
-        rows = base.prepare(x, transform, **call)
+        rows = base.prepare(x, noise, transform, **call)
         _, channels, plane = rows.pixels.shape
         for row in range(rows.total):
             b, s = divmod(row, rows.count)
-            z = standard_normal(
-                channels * plane, seed=rows.seed, stream=rows.stream, image=int(rows.ids[b]), sample=rows.first + s
+            z = variates(
+                channels * plane, rows.draw, seed=rows.seed, stream=rows.stream, image=int(rows.ids[b]), sample=rows.first + s
             )
             noisy = rows.pixels[b].numpy() + rows.scale[b][:, None] * z.reshape(channels, plane)
             if rows.view is not None:

@@ -38,7 +38,7 @@ class TritonBackend:
 
     def perturb(self, x: torch.Tensor, noise: Noise, transform: Transform, **call) -> None:  # type: ignore[no-untyped-def]
         _require(self.why_not(x, noise, transform))
-        rows = base.prepare(x, transform, **call)
+        rows = base.prepare(x, noise, transform, **call)
         if rows.total == 0 or rows.pixels.shape[1] * rows.pixels.shape[2] == 0:
             return
         with _on(x.device):
@@ -70,6 +70,7 @@ def _arguments(rows: base.Rows) -> dict[str, Any]:
         "pixels": rows.pixels,
         "scale": torch.from_numpy(rows.scale).to(device),
         "ids": torch.from_numpy(rows.ids.astype("int64")).to(device),
+        "table": torch.from_numpy(rows.draw.table).to(device),
         "out": out.view(torch.int16) if out.dtype == torch.bfloat16 else out,
         "first": rows.first,
         "count": rows.count,
@@ -77,6 +78,7 @@ def _arguments(rows: base.Rows) -> dict[str, Any]:
         "k0": rows.seed & 0xFFFFFFFF,
         "k1": rows.seed >> 32,
         "C": rows.pixels.shape[1],
+        "KIND": rows.draw.kind,
         "CHANNELS_LAST": rows.channels_last,
         "BFLOAT16": out.dtype == torch.bfloat16,
         "enable_fp_fusion": False,

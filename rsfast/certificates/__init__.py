@@ -50,7 +50,7 @@ from .limits import (
     unimodal_iid,
     wu_l2,
 )
-from .norms import l2_to_lp
+from .norms import l1_to_lp, l2_to_lp
 from .partitions import partition_l2
 from .registry import CERTIFICATES, get
 from .renyi_input_dependent import input_dependent_renyi_fixed, input_dependent_renyi_l2, renyi_gaussian_divergence
@@ -87,6 +87,7 @@ __all__ = [
     "kumar_iid",
     "kumar_uniform_cube",
     "kumar_uniform_l1_ball",
+    "l1_to_lp",
     "l2_to_lp",
     "laplace_l1",
     "lecuyer_l1",

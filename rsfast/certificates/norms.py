@@ -1,4 +1,4 @@
-"""From an l2 ball to the largest lp ball inside it."""
+"""From an l2 or l1 ball to the largest lp ball inside it."""
 
 from __future__ import annotations
 
@@ -31,10 +31,19 @@ def l2_to_lp(radius: ArrayLike, *, dim: ArrayLike, order: ArrayLike) -> Floats:
     InvalidArgumentError
         A negative radius, dim below 1 or order not positive.
     """
+    return _inside(radius, dim, order, 0.5)
+
+
+def l1_to_lp(radius: ArrayLike, *, dim: ArrayLike, order: ArrayLike) -> Floats:
+    """Radius of the largest lp ball inside an l1 ball: radius * dim^-max(0, 1 - 1/order); arguments as `l2_to_lp`."""
+    return _inside(radius, dim, order, 1.0)
+
+
+def _inside(radius: ArrayLike, dim: ArrayLike, order: ArrayLike, inverse_order: float) -> Floats:
     radius, dim, order = checks.together(
         radius=checks.floats("radius", radius, 0.0, np.inf, "radii from 0 on"),
         dim=arguments.dimension("dim", dim),
         order=arguments.order(order),
     )
-    shrink = dim ** -np.maximum(0.0, 0.5 - 1.0 / order)
+    shrink = dim ** -np.maximum(0.0, inverse_order - 1.0 / order)
     return np.where(shrink < 1.0, radius * shrink * (1.0 - 1e-14), radius)

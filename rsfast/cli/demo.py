@@ -18,7 +18,7 @@ SMOOTHINGS = ("plain", "dual", "input-dependent")
 
 
 @click.command()
-@click.option("--out", type=click.Path(), default="runs/demo", show_default=True, help="Run directory.")
+@click.option("--out", type=click.Path(), help="Run directory.  [default: runs/demo, runs/demo-dual, runs/demo-input-dependent]")
 @click.option("--images", type=click.IntRange(min=1), default=IMAGES, show_default=True, help="How many test images.")
 @click.option("--n", type=int, default=N, show_default=True, help="Draws per image, over all its parts.")
 @click.option(
@@ -29,13 +29,14 @@ SMOOTHINGS = ("plain", "dual", "input-dependent")
     help="dual: two networks on "
     "two diagonals of each 2 x 2 block; input-dependent: the noise level grows with the distance to the training images.",
 )
-def demo(out: str, images: int, n: int, smoothing: str) -> None:
+def demo(out: str | None, images: int, n: int, smoothing: str) -> None:
     """Train a small network on handwritten digits with Gaussian noise, certify the test images, write a report.
 
     Writes model.safetensors, the counts, results.tsv, a plot (PNG, SVG) and report.html into the run directory; a second
     call continues.
     """
     from .. import sources
+    from ..api import check_level
     from ..engine import Engine
     from ..errors import StoreError
     from ..report import write_tsv
@@ -46,13 +47,14 @@ def demo(out: str, images: int, n: int, smoothing: str) -> None:
     from .results import _print, _write_report
 
     keep_freed_memory()
-    folder = Path(out)
+    folder = Path(out or ("runs/demo" if smoothing == "plain" else f"runs/demo-{smoothing}"))
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise StoreError(f"{folder} cannot be written: {error.strerror or error}.") from None
     transform = DiagonalSplit() if smoothing == "dual" else Identity()
     draws = n // transform.parts
+    check_level(ALPHA, draws, transform.parts)
     loaded = _trained(folder, transform)
     source = sources.load("digits", split="test")
     of_parts = f" for each of {transform.parts} parts" if transform.parts > 1 else ""

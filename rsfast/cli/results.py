@@ -34,7 +34,12 @@ def status(run: str) -> None:
     if state["finished"] and state["finished"] < state["images"]:
         left = state["seconds"] / state["finished"] * (state["images"] - state["finished"])
         click.echo(f"  all images would take {duration(left)} more of one process")
-    click.echo("  settings   " + ", ".join(f"{key}={value}" for key, value in sorted(settings.items())))
+    click.echo("  settings   " + ", ".join(f"{key}={_short(value)}" for key, value in sorted(settings.items())))
+
+
+def _short(value: object) -> str:
+    text = str(value)
+    return text if len(text) <= 160 else text[:157] + "…"
 
 
 @click.command()
@@ -83,7 +88,9 @@ def export(run: str, file: str, **options: Any) -> None:
     """
     from ..run import result_table
 
-    _export(result_table(Path(run), **options), Path(file))
+    table = result_table(Path(run), **options)
+    _export(table, Path(file))
+    _print_caveats([table])
 
 
 def _export(table: ResultTable, file: Path) -> None:
@@ -126,6 +133,10 @@ def _print(tables: list[ResultTable], radii: list[float] | None) -> None:
         click.echo(text_table(certified, radii or default_radii(certified)))
     if predicted:
         click.echo(text_table(predicted, []))
+    _print_caveats(tables)
+
+
+def _print_caveats(tables: list[ResultTable]) -> None:
     for table in tables:
         for name, sentence in table.details.items():
             if name.startswith("caveat"):

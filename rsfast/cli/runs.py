@@ -45,11 +45,10 @@ def certify(n0: int, n: int, alpha: float, norm: float, **options: Any) -> None:
                    --noise input-dependent --sigma 0.25 --rate 0.01 --n 10000 --out runs/input-dependent
     """
     from .. import checks
-    from ..api import check_level
     from ..radii import JOINTS
 
     n, n0 = checks.whole("n", n, 1, 2**32 - 1), checks.whole("n0", n0, 1, 2**32 - 1)
-    check_level(alpha, n)
+    checks.alpha(alpha)
     checks.floats("norm", norm, 1e-300, float("inf"), "a norm's order: a positive number or inf")
     checks.choice("joint", options["joint"], JOINTS)
 
@@ -80,7 +79,7 @@ def predict(n: int, alpha: float, **options: Any) -> None:
 
         return Plan("predict", noise, classes, n=n, alpha=alpha, seed=options["seed"])
 
-    _run(plan, n, {**options, "transform": "whole", "interpolation": None, "joint": "bonferroni"})
+    _run(plan, n, {**options, "transform": "whole", "interpolation": None, "joint": "bonferroni", "multiclass": False})
 
 
 def _run(make_plan: Callable[[Noise, int], Plan], samples_per_image: int, options: dict[str, Any]) -> None:
@@ -89,6 +88,7 @@ def _run(make_plan: Callable[[Noise, int], Plan], samples_per_image: int, option
     from .. import sources
     from ..engine import Engine
     from ..errors import InvalidArgumentError
+    from ..radii import caveats
     from ..run import Part, execute
     from .memory import keep_freed_memory
     from .progress import Progress
@@ -129,6 +129,8 @@ def _run(make_plan: Callable[[Noise, int], Plan], samples_per_image: int, option
     outcome = execute(make_plan(noise, classes), loaded, source, engine, out, part, progress)
     finished = outcome.before + outcome.now
     click.echo(f"{finished} images are stored in {out} ({outcome.now} of them now). Next: rsfast report {out}")
+    for caveat in caveats(noise):
+        click.echo(caveat)
     if outcome.problems:
         raise click.ClickException(
             f"{len(outcome.problems)} image(s) could not be read and are not in the run; the first: {outcome.problems[0]} "

@@ -14,6 +14,13 @@ if TYPE_CHECKING:
     from ..sources.base import Source
     from ..transforms import Transform
 
+LEVELS = {  # what says how much noise
+    "gaussian": ("sigma",),
+    "input-dependent": ("sigma",),
+    "laplace": ("scale",),
+    "generalized-gaussian": ("scale", "shape"),
+    "uniform": ("scale",),
+}
 WITH_SPLITS = ("digits", "cifar10", "mnist")
 PAPER_OFFSETS = {"cifar10": 5.0, "mnist": 1.5}  # m of Súkeník et al. 2022, §4
 
@@ -33,9 +40,12 @@ class Offset(click.ParamType):
 
 
 which_noise = combined(
-    click.option("--sigma", type=FloatList(), required=True, help="Standard deviation of the Gaussian noise, images being in "
-                 "[0, 1]; sigma_b where it depends on the input; one for each part of a split image, or one for all."),
-    click.option("--noise", type=click.Choice(["gaussian", "input-dependent"]), default="gaussian", show_default=True),
+    click.option("--sigma", type=FloatList(), help="Standard deviation of the Gaussian noise, images being in [0, 1]; sigma_b "
+                 "where it depends on the input; one for each part of a split image, or one for all."),
+    click.option("--noise", type=click.Choice(["gaussian", "input-dependent", "laplace", "generalized-gaussian", "uniform"]),
+                 default="gaussian", show_default=True),
+    click.option("--scale", type=float, help="Of Laplace and generalised Gaussian noise; the half width of uniform noise."),
+    click.option("--shape", type=float, help="Of generalised Gaussian noise, from 1 to 100."),
     click.option("--rate", type=float, help="Input-dependent: semi-elasticity of sigma(x).  [default: 0.01]"),
     click.option("--neighbors", type=click.IntRange(min=1), help="Input-dependent: k.  [default: 20]"),
     click.option("--offset", type=Offset(), help="Input-dependent: m, a number, average or minimum.  [default: 5 for cifar10, "
@@ -84,13 +94,26 @@ def make_transform(options: dict[str, Any]) -> Transform:
 def make_noise(options: dict[str, Any], transform: Transform, source: Source, cache: Path | None) -> Noise:
     """The noise that the options name; levels of input-dependent noise are kept in `cache`."""
     from ..errors import InvalidArgumentError
-    from ..noise import Gaussian, InputDependentGaussian
+    from ..noise import Gaussian, GeneralizedGaussian, InputDependentGaussian, Laplace, Uniform
 
-    sigma = options["sigma"]
-    if options["noise"] == "gaussian":
+    kind, sigma = options["noise"], options["sigma"]
+    taken = () if options["sigma_function"] is not None else LEVELS[kind]
+    for name in ("sigma", "scale", "shape"):
+        if (options[name] is not None) != (name in taken):
+            what = f"--{name} is missing" if name in taken else f"--{name} was given"
+            wanted = " and ".join(f"--{option}" for option in taken) or "no level"
+            raise InvalidArgumentError(f"{what}: --noise {kind} takes {wanted}.")
+    if kind != "input-dependent":
         given = [f"--{name.replace('_', '-')}" for name in ONLY_INPUT_DEPENDENT if options[name] is not None]
         if given:
             raise InvalidArgumentError(f"{', '.join(given)}: only --noise input-dependent takes that; give it too.")
+    if kind == "laplace":
+        return Laplace(options["scale"])
+    if kind == "generalized-gaussian":
+        return GeneralizedGaussian(options["scale"], options["shape"])
+    if kind == "uniform":
+        return Uniform(options["scale"])
+    if kind == "gaussian":
         if len(sigma) > 1:
             if len(sigma) != transform.parts:
                 raise InvalidArgumentError(
@@ -98,25 +121,29 @@ def make_noise(options: dict[str, Any], transform: Transform, source: Source, ca
                 )
             return tuple(Gaussian(level) for level in sigma)
         return Gaussian(sigma[0])
+    if transform.parts > 1 or options["multiclass"]:
+        raise InvalidArgumentError(
+            "input-dependent noise is certified for whole images and two classes: leave --transform and --multiclass out."
+        )
+    if options["sigma_function"] is not None:
+        return _custom(options["sigma_function"], options)
     if len(sigma) != 1:
         raise InvalidArgumentError(f"--sigma has {len(sigma)} levels: input-dependent noise takes one, sigma_b.")
-    if options["sigma_function"] is not None:
-        return _custom(options["sigma_function"], sigma[0], options)
     from .. import sources
     from ..sigma import NearestNeighbors
 
-    kind = options["data"].partition(":")[0]
-    if options["train"] is None and kind not in WITH_SPLITS:
+    data, _, place = options["data"].partition(":")
+    if options["train"] is None and (data not in WITH_SPLITS or Path(place).is_file()):
         raise InvalidArgumentError(f"{options['data']} has no train split: give the training images with --train.")
     spec = options["train"] or options["data"]
     split = "train" if spec.partition(":")[0] in WITH_SPLITS else None
-    image_options = {name: options[name] for name in ("resize", "crop", "gray")} if Path(spec).is_dir() else {}
+    image_options = {name: options[name] for name in ("resize", "crop", "gray")} if sources.is_folder(spec) else {}
     training = sources.load(spec, split=split, **image_options)
     if training.shape != source.shape:
         raise InvalidArgumentError(
             f"training images are {training.shape} and the data's {source.shape}: give images of one size."
         )
-    offset = PAPER_OFFSETS.get(kind, "average") if options["offset"] is None else options["offset"]
+    offset = PAPER_OFFSETS.get(spec.partition(":")[0], "average") if options["offset"] is None else options["offset"]
     function = NearestNeighbors(
         sources.blocks(training),
         base=sigma[0],
@@ -130,16 +157,13 @@ def make_noise(options: dict[str, Any], transform: Transform, source: Source, ca
     return InputDependentGaussian(function)
 
 
-def _custom(spec: str, base: float, options: dict[str, Any]) -> Noise:
-    """A function of the user's: called as function(images), or function(images, sigma_b) where it takes two."""
-    import functools
-    import inspect
-
+def _custom(spec: str, options: dict[str, Any]) -> Noise:
+    """A function of the user's, called with images [B, C, H, W]."""
     from .. import models
     from ..errors import InvalidArgumentError
     from ..noise import InputDependentGaussian
 
-    others = [f"--{name}" for name in ("neighbors", "offset", "largest", "train") if options[name] is not None]
+    others = [f"--{name}" for name in ("sigma", "neighbors", "offset", "largest", "train") if options[name] is not None]
     if others:
         raise InvalidArgumentError(f"--sigma-function and {', '.join(others)}: these are for nearest neighbours; leave them out.")
     if options["rate"] is None:
@@ -147,7 +171,5 @@ def _custom(spec: str, base: float, options: dict[str, Any]) -> Noise:
     function = models.named(spec, "sigma function")
     if not callable(function):
         raise InvalidArgumentError(f"--sigma-function {spec} is {type(function).__name__}: name a function of images.")
-    if len(inspect.signature(function).parameters) > 1:
-        function = functools.partial(function, base=base)
-    description = {"name": spec, "base": base, "sha256": models.fingerprint(function, origin=spec)}
+    description = {"name": spec, "sha256": models.fingerprint(function, origin=spec)}
     return InputDependentGaussian(function, rate=options["rate"], description=description)

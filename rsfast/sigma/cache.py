@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import math
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from ..errors import StoreError
 class LevelCache:
     """`sigma.jsonl`: one line per query (or rule for m), `image`, `mean_distance`, `training`, `k`; and one per file hashed.
 
-    Lines are only ever added.  One that a kill cut short is not JSON and is passed over.
+    Lines are only ever added.  One that a kill cut short, or whose checksum does not fit, is passed over.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -30,6 +31,8 @@ class LevelCache:
         for line in content.split(b"\n"):
             with contextlib.suppress(ValueError, KeyError, TypeError):
                 record = json.loads(line)
+                if record.pop("crc") != zlib.crc32(json.dumps(record).encode()):
+                    continue
                 if "file" in record:
                     self.fingerprints[str(record["file"])] = str(record["training"])
                 elif 0 <= (mean := float(record["mean_distance"])) < math.inf:
@@ -41,10 +44,14 @@ class LevelCache:
         self.append(*(dict(zip(names, (*key, mean), strict=True)) for key, mean in zip(keys, means, strict=True)))
 
     def append(self, *records: dict[str, Any]) -> None:
-        lines = "\n" * self.torn + "".join(json.dumps(record) + "\n" for record in records)
+        lines = "\n" * self.torn + "".join(_line(record) for record in records)
         try:
             with self.file.open("ab") as file:
                 file.write(lines.encode())
         except OSError as error:
             raise StoreError(f"{self.file} cannot be written: {error.strerror or error}.") from None
         self.torn = False
+
+
+def _line(record: dict[str, Any]) -> str:
+    return json.dumps({**record, "crc": zlib.crc32(json.dumps(record).encode())}) + "\n"

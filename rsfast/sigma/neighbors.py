@@ -46,6 +46,7 @@ CHUNK = 1024  # pixels per float32 product: half of it halves K and doubles the 
 MOST_QUERIES = 1024  # searched together; more would only make blocks of training images small
 LARGEST_PIXEL = np.float64(1e15)  # its square times CHUNK stays finite in float32
 RULES = ("average", "minimum")
+MOST_EXPONENT = 500.0  # of rate (mean distance + |m|): sigma is right to 1e-11 then, which radii allow for
 
 
 class NearestNeighbors:
@@ -144,6 +145,12 @@ class NearestNeighbors:
             raise InvalidArgumentError(
                 f"sigma(x[{b}])={sigma[b]:g} is outside 1e-6 to 1e6: its mean distance is {means[b]:g} and m={self.m:g}; give "
                 "an m nearer to it, a smaller rate, or largest."
+            )
+        free = means if self.largest is None else means[sigma < self.largest]  # the cap itself is exact
+        if self.rate * (float(free.max(initial=0.0)) + abs(self.m)) > MOST_EXPONENT and len(free):
+            raise InvalidArgumentError(
+                f"rate={self.rate:g} times mean distances of up to {free.max():g} and m={self.m:g} exceeds {MOST_EXPONENT:g}: "
+                "too much for sigma to be exact; give a smaller rate, or images in smaller units."
             )
         return sigma
 

@@ -12,6 +12,12 @@ from .folder import FolderSource
 KINDS = ("digits", "FILE.npz", "FILE.npy", "cifar10:PATH", "mnist:FOLDER", "folder:FOLDER")
 
 
+def is_folder(spec: str) -> bool:
+    """Whether a source's name is that of an image folder."""
+    kind, colon, _ = spec.partition(":")
+    return bool(kind == "folder" and colon) or (Path(spec).is_dir() and kind not in ("cifar10", "mnist"))
+
+
 def load(
     spec: str, *, split: str | None = None, resize: int | None = None, crop: int | None = None, gray: bool = False
 ) -> Source:
@@ -39,8 +45,7 @@ def load(
         raise InvalidArgumentError(f"split={split!r} is not known: give test or train.")
     kind, colon, rest = spec.partition(":")
     path = Path(rest) if colon and kind in ("cifar10", "mnist", "folder", "npz") else Path(spec)
-    is_folder = (kind == "folder" and colon) or (path.is_dir() and kind not in ("cifar10", "mnist"))
-    if not is_folder and (resize is not None or crop is not None or gray):
+    if not is_folder(spec) and (resize is not None or crop is not None or gray):
         raise InvalidArgumentError(f"--resize, --crop and --gray are for image folders, and {spec!r} is not one.")
     if spec == "digits":
         return arrays.digits(split or "test")
@@ -50,7 +55,7 @@ def load(
         return arrays.mnist(path, split or "test")
     if split is not None:
         raise InvalidArgumentError(f"--split is for digits, cifar10 and mnist: {spec!r} has no splits, leave it out.")
-    if is_folder:
+    if is_folder(spec):
         return FolderSource(path, resize=resize, crop=crop, mode="L" if gray else "RGB")
     if path.suffix == ".npz":
         return arrays.npz(path)

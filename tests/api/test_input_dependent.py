@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from scipy import stats
 
 import rsfast as rs
 from rsfast import certificates, noise
@@ -131,7 +132,7 @@ def test_levels_of_the_wrong_number_or_size_are_refused(levels, rng):
 
 def test_several_classes_and_stored_noise_are_refused_where_nothing_covers_them(rng):
     counts = _stored(np.array([990]), 1000, rate=0.1, dim=784, proven=True)
-    with pytest.raises(InvalidArgumentError, match="multiclass=True and input-dependent"):
+    with pytest.raises(InvalidArgumentError, match="multiclass=True and InputDependentGaussian"):
         rs.certify_counts(counts, multiclass=True)
     with pytest.raises(InvalidArgumentError, match="read from a run"):
         rs.sample_counts(lambda x: x.flatten(1)[:, :3], images(rng), noise=counts.noise, num_classes=3, n=10)
@@ -147,3 +148,129 @@ def test_linear_classifiers_are_never_certified_beyond_their_distance(rng):
     right = (cert.label == (distance <= 0)) | cert.abstained
     assert (~right | (cert.radius > np.abs(distance))).mean() < 0.01
     assert (cert.radius > 0).mean() > 0.5
+
+
+class Ball(torch.nn.Module):
+    """Class 0 inside (or outside) a ball around the origin: its probability at y is a non-central chi-square's."""
+
+    def __init__(self, radius, inside):
+        super().__init__()
+        self.radius, self.inside = radius, inside
+
+    def forward(self, x):
+        lead = self.radius - x.flatten(1).norm(dim=1)
+        lead = lead if self.inside else -lead
+        return torch.stack([lead, torch.zeros_like(lead)], dim=1)
+
+    def probability(self, distance, level, dim):
+        """Of class 0 at a point so far from the origin, by SciPy."""
+        p = stats.ncx2.cdf((self.radius / level) ** 2, dim, (distance / level) ** 2)
+        return p if self.inside else 1 - p
+
+
+@pytest.mark.parametrize("inside", [True, False])
+@pytest.mark.parametrize(("dim", "rate", "at"), [(8, 0.3, 1.0), (40, 0.1, 2.0), (200, 0.05, 3.0)])
+def test_balls_keep_their_class_within_the_radius_and_lose_it_if_the_rate_is_ignored(inside, dim, rate, at, rng):
+    """sigma(y) = base e^(rate ||y||): the level changes as fast as it may along the line from the origin through x."""
+    base = 0.5
+    level = base * np.exp(rate * at)
+    for target in (0.7, 0.95):  # the ball that gives class 0 this probability at x
+        quantile = stats.ncx2.ppf(target if inside else 1 - target, dim, (at / level) ** 2)
+        ball = Ball(level * float(np.sqrt(quantile)), inside)
+        counts = _votes_of(ball.probability(at, level, dim), level, dim, rate)
+        radius = float(rs.certify_counts(counts, alpha=0.001).radius[0])
+        assert radius > 0
+        moves = np.concatenate([np.linspace(-min(radius, at), radius, 101)])
+        away = [ball.probability(at + move, base * np.exp(rate * (at + move)), dim) for move in moves]
+        assert min(away) > 0.5
+
+
+def _votes_of(p, level, dim, rate):
+    """A million draws that vote as p says."""
+    votes = np.array([round(p * 1_000_000)])
+    estimation = np.stack([votes, 1_000_000 - votes], axis=1)
+    return rs.VoteCounts(
+        selection=estimation, estimation=estimation, n0=1_000_000, n=1_000_000, ids=[0], seed=0, dim=dim,
+        noise=noise.InputDependentGaussian.stored(rate, True, {"name": "f"}), sigma=[level],
+    )  # fmt: skip
+
+
+def test_the_worst_ball_loses_its_class_just_beyond_the_exact_radius():
+    """The certificate is tight: for some ball a tenth more than the radius is too much, and ignoring the rate is far too much."""
+    dim, rate, sigma = 40, 0.2, 0.5
+    p = 0.95
+    exact = float(certificates.input_dependent_l2(p, sigma=sigma, dim=dim, rate=rate))
+    ignored = float(certificates.cohen_l2(p, sigma=sigma))
+    lowest = {}
+    for name, distance in (("inside", 0.999 * exact), ("beyond", 1.1 * exact), ("ignored", 0.999 * ignored)):
+        lowest[name] = 1.0
+        for side in (-1, 1):
+            other = sigma * np.exp(side * rate * distance)
+            for at in np.concatenate([np.linspace(0.01, 40, 4000)]):  # distance of x from the ball's centre, y further or nearer
+                for inside in (True, False):
+                    q = stats.ncx2.ppf(p if inside else 1 - p, dim, (at / sigma) ** 2)
+                    y = at + (distance if inside else -distance)
+                    chance = stats.ncx2.cdf(q * (sigma / other) ** 2, dim, (y / other) ** 2)
+                    lowest[name] = min(lowest[name], chance if inside else 1 - chance)
+    assert lowest["inside"] > 0.5
+    assert lowest["beyond"] < 0.5
+    assert lowest["ignored"] < 0.5
+
+
+def test_a_function_that_works_in_place_does_not_change_what_is_certified(rng):
+    x = images(rng)
+    before = x.clone()
+    seen = []
+
+    def model(batch):
+        seen.append(float(batch.mean()))
+        return batch.flatten(1)[:, :3]
+
+    rs.sample_counts(
+        model, x, noise=rs.InputDependentGaussian(lambda z: z.mul_(0).sum((1, 2, 3)) + 0.01, rate=0.1), num_classes=3, n=50, n0=5
+    )
+    assert torch.equal(x, before)
+    assert min(seen) > 0.2
+
+
+def test_a_function_that_raises_is_named():
+    with pytest.raises(InvalidArgumentError, match=r"sigma\(x\) raised ZeroDivisionError"):
+        rs.sample_counts(
+            lambda x: x.flatten(1)[:, :3], torch.zeros(1, 1, 2, 2), noise=rs.InputDependentGaussian(lambda z: 1 / 0, rate=0.1),
+            num_classes=3, n=10,
+        )  # fmt: skip
+
+
+def test_what_no_certificate_takes_is_refused_before_anything_is_drawn():
+    drawn = []
+
+    def model(x):
+        drawn.append(len(x))
+        return x.flatten(1)[:, :2]
+
+    with pytest.raises(InvalidArgumentError, match="dim="):
+        rs.certify(
+            model,
+            torch.zeros(1, 1, 3200, 3200),
+            noise=rs.InputDependentGaussian(lambda x: [0.25], rate=0.1),
+            num_classes=2,
+            n=100,
+        )
+    assert not drawn
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"sigma": [0.25, 0.3]},
+        {"sigma": [[0.25]]},
+        {"noise": [rs.Gaussian(0.25)] * 2},
+        {"transform": rs.DiagonalSplit(), "part_dims": (8, 8)},
+        {"noise": rs.Gaussian(0.25), "sigma": [99.0]},
+    ],
+)
+def test_votes_with_levels_or_parts_that_do_not_fit_are_refused(change):
+    call = {"selection": [[50, 0]], "estimation": [[1000, 0]], "n0": 50, "n": 1000, "ids": [0], "seed": 0, "dim": 16}
+    call |= {"noise": noise.InputDependentGaussian.stored(5.0, True, {}), "sigma": [0.25]} | change
+    with pytest.raises(InvalidArgumentError):
+        rs.VoteCounts(**call)

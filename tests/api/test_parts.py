@@ -1,5 +1,7 @@
 """Dual smoothing and partitions, from images to certificates."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -254,3 +256,17 @@ def test_coverage_of_the_whole_path(rng):
     wrong = ((cert.radius > exact) | (cert.label == 1)).mean()
     assert wrong <= alpha + 4.9 * (alpha * (1 - alpha) / seeds) ** 0.5
     assert (cert.label == 0).mean() > 0.9
+
+
+def test_votes_of_parts_are_not_predicted_from_and_do_not_take_input_dependent_noise():
+    counts = _counts([[985, 15], [900, 100]], n=1000)
+    with pytest.raises(InvalidArgumentError, match="certify_counts gives their labels"):
+        rs.predict_counts(counts)
+    for change in (
+        {"noise": rs.InputDependentGaussian(lambda x: 0.25, rate=5.0), "sigma": np.full((1, 2), 0.25)},
+        {"part_dims": (1, 1)},
+        {"sigma": np.array([[0.25, 9.0]])},
+        {"noise": (rs.Gaussian(0.5),) * 3},
+    ):
+        with pytest.raises(InvalidArgumentError):
+            dataclasses.replace(counts, **change)

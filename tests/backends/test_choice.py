@@ -44,8 +44,10 @@ def test_the_extension_refuses_arrays_that_do_not_fit():
     pixels, scale, ids = np.zeros((1, 1, 64), np.float32), np.ones((1, 1), np.float32), np.zeros(1, np.uint32)
     good = np.zeros((2, 64), np.float32)
 
-    def call(pixels=pixels, scale=scale, ids=ids, out=good, cast="float32", begin=0, end=2):
-        _C.perturb(pixels, scale, ids, 1, 1, 0, 2, out, cast, False, begin, end)
+    no_table = np.zeros((8, 128), np.float32)
+
+    def call(pixels=pixels, scale=scale, ids=ids, out=good, cast="float32", begin=0, end=2, kind=0, table=no_table):
+        _C.perturb(pixels, scale, ids, 1, 1, 0, 2, out, cast, False, kind, table, begin, end)
 
     call()
     for bad in (
@@ -56,6 +58,8 @@ def test_the_extension_refuses_arrays_that_do_not_fit():
         {"ids": np.zeros(2, np.uint32)},
         {"cast": "int8"},
         {"end": 3},
+        {"kind": 3},
+        {"table": np.zeros((8, 64), np.float32)},
     ):
         with pytest.raises((ValueError, TypeError)):
             call(**bad)

@@ -9,14 +9,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rsfast import backends
-from rsfast.backends.reference import standard_normal
+from rsfast.backends import base
+from rsfast.backends.reference import standard_normal, variates
 from rsfast.errors import InvalidArgumentError
-from rsfast.noise import NOISES, Gaussian, InputDependentGaussian
+from rsfast.noise import NOISES, Gaussian, GeneralizedGaussian, InputDependentGaussian, Laplace, Uniform
 from rsfast.transforms import Identity
 
 GPU = "cuda" if os.environ.get("RSFAST_TEST_GPU") == "1" else "cpu"  # elsewhere kernels run in the interpreter
 FAST = [name for name in backends.BACKENDS if name != "reference"]
-NOISE = {"gaussian": Gaussian(0.37), "input-dependent": InputDependentGaussian(lambda x: 0.37, rate=0.0)}
+NOISE = {
+    "gaussian": Gaussian(0.37),
+    "laplace": Laplace(0.37),
+    "generalized-gaussian": GeneralizedGaussian(0.37, 3.0),
+    "uniform": Uniform(0.37),
+    "input-dependent": InputDependentGaussian(lambda x: 0.37, rate=0.0),
+}
 DTYPES = [torch.float32, torch.bfloat16, torch.float16]
 WHOLE = Identity()
 LAYOUTS = [torch.contiguous_format, torch.channels_last]
@@ -100,6 +107,23 @@ def test_rare_large_draws_take_the_extra_bits(name, image, sample, block):
     assert torch.equal(got, expected)
     tile, lane = divmod(block, 16)
     assert got[[64 * tile + 16 * j + lane for j in range(4)]].abs().max() > 4
+
+
+# Counters of which word j has lower 31 bits below 256 (seed 0, stream 1): the far tail of quantile tables.
+RARE_TAILS = [(0, 56, 24952, 2), (0, 109, 24612, 3), (0, 122, 34630, 0), (1, 103, 20071, 2)]
+
+
+@pytest.mark.parametrize("name", FAST)
+@pytest.mark.parametrize(("image", "sample", "block", "word"), RARE_TAILS)
+def test_far_tails_of_tables_take_the_extra_bits(name, image, sample, block, word):
+    side = int(np.ceil(np.sqrt(4 * block + 64)))
+    call = {"seed": 0, "ids": [image], "first": sample, "count": 1, "sigma": [1.0], "noise": "laplace"}
+    got = perturbed(name, torch.zeros(1, 1, side, side), **call).flatten()
+    draw = base.draw_of(NOISE["laplace"])
+    expected = variates(side * side, draw, seed=0, stream=1, image=image, sample=sample)
+    assert torch.equal(got, torch.from_numpy(expected))
+    tile, lane = divmod(block, 16)
+    assert abs(float(got[64 * tile + 16 * word + lane])) > 15.9  # P(|z| > 15.9) = 1.2e-7
 
 
 @pytest.mark.parametrize("name", backends.BACKENDS)
@@ -200,4 +224,4 @@ def test_a_noise_that_a_backend_does_not_draw_is_declined(name):
     class Other(Gaussian):
         pass
 
-    assert "this is Other" in backends.get(name).why_not(torch.zeros(1, 1, 2, 2), Other(1.0), Identity())
+    assert "the noise Other" in backends.get(name).why_not(torch.zeros(1, 1, 2, 2), Other(1.0), Identity())

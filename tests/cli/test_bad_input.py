@@ -32,7 +32,7 @@ def refused(result, message):
         (("--n0", "0"), "n0=0 is not allowed"),
         (("--sigma", "0"), "sigma=0.0 is not a noise level"),
         (("--sigma", "-1"), "sigma=-1.0 is not a noise level"),
-        (("--sigma", "much"), "not a valid float"),
+        (("--sigma", "much"), "is not a list of numbers"),
         (("--norm", "-2"), "norm=-2"),
         (("--num-classes", "5"), "less than the 10 classes of digits"),
         (("--model", "tests.reference.factories:linear", "--num-classes", "20"), "returns 10 logits an image"),
@@ -73,7 +73,8 @@ def refused(result, message):
     ],
 )
 def test_certify_refuses(rsfast, tmp_path, change, message):
-    result = rsfast("certify", *PIXELS, "--data", "digits", *SMALL, "--count", 2, "--out", tmp_path / "run", *change)
+    model = () if "--model" in change else PIXELS
+    result = rsfast("certify", *model, "--data", "digits", *SMALL, "--count", 2, "--out", tmp_path / "run", *change)
     refused(result, message)
     assert not list((tmp_path / "run").glob("counts-*")) or not records(tmp_path / "run")
 

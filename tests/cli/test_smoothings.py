@@ -47,7 +47,9 @@ def test_a_dual_run_stores_the_votes_of_both_halves(rsfast, tmp_path):
     line = json.loads((run / "counts-000-of-001.jsonl").read_text().splitlines()[0])
     assert [sum(part.values()) for part in line["estimation"]] == [200, 200]
 
-    assert "8 of 1797" in rsfast("status", run).out or "8 of" in rsfast("status", run).out
+    status = rsfast("status", run).out
+    assert "8 of 599 images" in status
+    assert f"{8 * 2 * 210:,}" in status
     for more in ((), ("--joint", "product"), ("--multiclass",), ("--norm", "inf")):
         result = rsfast("recertify", run, *more)
         assert result.code == 0, result.err
@@ -150,14 +152,19 @@ def test_input_dependent_smoothing_of_an_image_folder(rsfast, tmp_path, rng):
 def test_a_rate_on_trust_is_said_to_be_so_everywhere(rsfast, tmp_path):
     run = tmp_path / "run"
     command = (
-        "certify", *ONE, "--noise", "input-dependent", "--sigma", 0.25, "--sigma-function",
+        "certify", *ONE, "--noise", "input-dependent", "--sigma-function",
         "tests.reference.factories:level_by_brightness", *SMALL, "--count", 3, "--out", run,
     )  # fmt: skip
     result = rsfast(*command)
     assert result.code == 1
     assert "give the --rate" in result.err
+    result = rsfast(*command, "--rate", 0.02, "--sigma", 0.25)
+    assert result.code == 1
+    assert "--sigma was given" in result.err
     result = rsfast(*command, "--rate", 0.02)
     assert result.code == 0, result.err
+    assert "taken on trust" in result.out
+    assert "taken on trust" in rsfast("export", run, tmp_path / "log.tsv").out
     result = rsfast("report", run, "--out", tmp_path / "report")
     assert result.code == 0
     assert "taken on trust" in result.out
@@ -176,7 +183,7 @@ def test_a_rate_on_trust_is_said_to_be_so_everywhere(rsfast, tmp_path):
         (("--sigma", 0.1, "--transform", "quarters"), "whole, diagonal, released"),
         (("--sigma", 0.1, "--transform", "missing.npy"), "missing.npy cannot be read"),
         (("--sigma", 0.1, "--transform", "diagonal", "--interpolation", "frame"), "nearest, bilinear, pooled"),
-        (("--sigma", 0.1, "--transform", "diagonal", "--noise", "input-dependent"), "no certificate covers both"),
+        (("--sigma", 0.1, "--transform", "diagonal", "--noise", "input-dependent"), "whole images and two classes"),
         (("--sigma", 0.1, "--noise", "input-dependent", "--neighbors", 10**6), "1000000"),
         (("--sigma", 0.1, "--noise", "input-dependent", "--train", "missing.npz"), "missing.npz"),
         (("--sigma", 0.1, "--checkpoint", "a", "--checkpoint", "b"), "1 --model and 2 --checkpoint"),
@@ -202,3 +209,28 @@ def test_the_demo_runs_in_both_modes(rsfast, tmp_path, smoothing, monkeypatch):
     result = rsfast("demo", "--smoothing", smoothing, "--images", 2, "--n", 400, "--out", tmp_path / "demo")
     assert result.code == 0, result.err
     assert (tmp_path / "demo" / "report.html").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "noise", "function"),
+    [
+        (("laplace", "--scale", 0.2), rs.Laplace(0.2), lambda p, q: certificates.laplace_l1(p, scale=0.2, q_upper=q)),
+        (
+            ("generalized-gaussian", "--scale", 0.2, "--shape", 3),
+            rs.GeneralizedGaussian(0.2, 3),
+            lambda p, q: certificates.generalized_gaussian_l1(p, scale=0.2, shape=3, q_upper=q),
+        ),
+        (("uniform", "--scale", 0.2), rs.Uniform(0.2), lambda p, q: certificates.uniform_l1(p, half_width=0.2, q_upper=q)),
+    ],
+)
+def test_other_noises_certify_in_l1(rsfast, tmp_path, options, noise, function):
+    result = rsfast("certify", *ONE, "--noise", *options, *SMALL, "--norm", 1, "--count", 4, "--out", tmp_path / "run")
+    assert result.code == 0, result.err
+    stored = read_run(tmp_path / "run").counts
+    assert stored.noise == noise
+    cert = rs.certify_counts(stored, alpha=0.01, norm=1)
+    np.testing.assert_allclose(cert.radius, function(cert.p_lower, cert.q_upper), rtol=1e-13)
+    assert rsfast("report", tmp_path / "run").code == 0
+    result = rsfast("certify", *ONE, "--noise", options[0], *SMALL, "--norm", 1, "--out", tmp_path / "other")
+    assert result.code == 1
+    assert "--scale is missing" in result.err

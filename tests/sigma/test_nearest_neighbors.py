@@ -489,3 +489,20 @@ def test_a_sigma_out_of_range_is_refused(rng):
     assert neighbours(training, largest=2.0)(x)[1] == 2.0
     with pytest.raises(InvalidArgumentError, match=r"sigma\(x\[0\]\)=.* is outside"):
         neighbours(training, m=1e4)(x[:1])
+
+
+def test_a_line_of_the_cache_that_was_changed_is_not_used(rng, tmp_path):
+    training, x = rng.random((30, 8)), rng.random((3, 8))
+    first = neighbours(training, cache=tmp_path)(x)
+    file = tmp_path / "sigma.jsonl"
+    lines = file.read_text().splitlines()
+    changed = [line.replace('"mean_distance": 0.', '"mean_distance": 1.') for line in lines]
+    assert changed != lines
+    file.write_text("\n".join(changed) + "\n")
+    np.testing.assert_array_equal(neighbours(training, cache=tmp_path)(x), first)
+
+
+def test_exponents_beyond_what_doubles_give_exactly_are_refused():
+    sigma = NearestNeighbors(np.zeros((3, 4)), base=0.5, rate=10.0, k=1, m=100.0)
+    with pytest.raises(InvalidArgumentError, match="too much for sigma to be exact"):
+        sigma(np.full((1, 4), 50.0))
