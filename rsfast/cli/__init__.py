@@ -15,6 +15,7 @@ from ..version import VERSION
 from .demo import demo
 from .info import info
 from .limits import limits
+from .pack import pack
 from .reproduce import reproduce
 from .results import export, recertify, report, status
 from .runs import certify, predict
@@ -30,7 +31,7 @@ def cli() -> None:
     """
 
 
-for command in (info, demo, certify, predict, status, recertify, report, export, limits, reproduce):
+for command in (info, demo, certify, predict, status, recertify, report, export, limits, pack, reproduce):
     cli.add_command(command)
 
 

@@ -109,7 +109,7 @@ class NearestNeighbors:
         m: float | str = "average",
         largest: float | None = None,
         device: str | torch.device | None = None,
-        block_bytes: int = 2**27,
+        block_bytes: int = 2**28,
         cache: Path | None = None,
         sample: int = 1000,
     ) -> None:

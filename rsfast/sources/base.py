@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Protocol
 
@@ -102,6 +102,34 @@ class _Blocks:
 def blocks(source: Source) -> np.ndarray | _Blocks:
     """The images of a source as an array where they are one already, else as something that reads them in blocks."""
     return source.images if isinstance(source, ArraySource) else _Blocks(source)
+
+
+def write_npy(source: Source, file: Path, done: Callable[[], None] = lambda: None) -> None:
+    """Write a source's images to `file`, .npy, uint8 [N, C, H, W]; a file that is there is replaced once all is written.
+
+    Raises
+    ------
+    DataError
+        An image that cannot be read, or whose pixels are not multiples of 1/255; a file that cannot be written.
+    """
+    if file.suffix != ".npy":
+        raise DataError(f"{file} does not end in .npy: give FILE.npy.")
+    partial = file.with_name(f".{file.name}.partial")
+    try:
+        packed = np.lib.format.open_memmap(partial, mode="w+", dtype=np.uint8, shape=(len(source), *source.shape))
+        for index in range(len(source)):
+            image = source.image(index)
+            pixels = np.rint(image * 255).astype(np.uint8)
+            if not np.array_equal(pixels.astype(np.float32) / np.float32(255), image):
+                raise DataError(f"image {index} of {source.name} is not of 8-bit pixels: packing would change it.")
+            packed[index] = pixels
+            done()
+        packed.flush()
+        partial.replace(file)
+    except OSError as error:
+        raise DataError(f"{file} cannot be written: {error.strerror or error}.") from None
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def read(path: Path) -> bytes:

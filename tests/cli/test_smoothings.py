@@ -234,3 +234,21 @@ def test_other_noises_certify_in_l1(rsfast, tmp_path, options, noise, function):
     result = rsfast("certify", *ONE, "--noise", options[0], *SMALL, "--norm", 1, "--out", tmp_path / "other")
     assert result.code == 1
     assert "--scale is missing" in result.err
+
+
+def test_packed_training_images_give_the_same_levels(rsfast, tmp_path):
+    result = rsfast("pack", "digits", tmp_path / "train.npy", "--split", "train")
+    assert result.code == 1  # pixels of the digits are sixteenths
+    assert "not of 8-bit pixels" in result.err
+    from PIL import Image
+
+    rng = np.random.default_rng(3)
+    for i in range(12):
+        Image.fromarray(rng.integers(0, 256, (8, 8), dtype=np.uint8)).save(tmp_path / f"{i:02d}.png")
+    result = rsfast("pack", f"folder:{tmp_path}", tmp_path / "train.npy", "--gray")
+    assert result.code == 0, result.err
+    for name, train in (("a", (tmp_path / "train.npy",)), ("b", (f"folder:{tmp_path}", "--gray"))):
+        data = ("--data", f"folder:{tmp_path}", "--gray") if name == "b" else ONE[2:]
+        options = ("certify", *ONE[:2], *data, *DEPENDENT, "--offset", 1, *SMALL, "--count", 2, "--num-classes", 10)
+        result = rsfast(*options, "--train", train[0], "--out", tmp_path / "runs" / name)
+        assert result.code == 0, result.err

@@ -225,3 +225,23 @@ def test_a_folder_is_read_in_blocks(tmp_path, rng):
     assert len(blocks) == 5
     expected = pixels.transpose(0, 3, 1, 2).astype(np.float32) / np.float32(255)
     np.testing.assert_array_equal(blocks.block(2, 9), expected[2:])
+
+
+def test_a_source_is_packed_into_one_file_and_back(tmp_path, rng):
+    from PIL import Image
+
+    pixels = rng.integers(0, 256, (6, 8, 8, 3), dtype=np.uint8)
+    for i, image in enumerate(pixels):
+        Image.fromarray(image).save(tmp_path / f"{i}.png")
+    source = sources.load(str(tmp_path))
+    steps = []
+    sources.write_npy(source, tmp_path / "all.npy", lambda: steps.append(1))
+    packed = sources.load(str(tmp_path / "all.npy"))
+    assert len(steps) == len(packed) == 6
+    for i in range(6):
+        np.testing.assert_array_equal(packed.image(i), source.image(i))
+    assert not list(tmp_path.glob(".*partial"))
+    np.savez(tmp_path / "d.npz", x=rng.random((2, 4, 4), dtype=np.float32))
+    with pytest.raises(DataError, match="not of 8-bit pixels"):
+        sources.write_npy(sources.load(str(tmp_path / "d.npz")), tmp_path / "other.npy")
+    assert not (tmp_path / "other.npy").exists()

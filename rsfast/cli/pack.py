@@ -1,0 +1,28 @@
+"""rsfast pack: a data source as one file that can be streamed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+
+@click.command()
+@click.argument("data")
+@click.argument("file", type=click.Path())
+@click.option("--split", type=click.Choice(["test", "train"]), help="Of digits, cifar10 and mnist.  [default: test]")
+@click.option("--resize", type=click.IntRange(min=1), help="Image folders: scale the shorter side to this many pixels.")
+@click.option("--crop", type=click.IntRange(min=1), help="Image folders: cut the central square of this size.")
+@click.option("--gray", is_flag=True, help="Image folders: read as one channel.")
+def pack(data: str, file: str, split: str | None, resize: int | None, crop: int | None, gray: bool) -> None:
+    """Decode DATA once into FILE.npy, uint8 [N, C, H, W].
+
+    A search for nearest neighbours passes over the training images many times: over a packed file a pass is one sequential read,
+    over a folder every image is decoded again.  `--train FILE.npy` takes it.
+    """
+    from .. import sources
+
+    source = sources.load(data, split=split, resize=resize, crop=crop, gray=gray)
+    with click.progressbar(length=len(source), label=f"packing {len(source)} images") as bar:
+        sources.write_npy(source, Path(file), lambda: bar.update(1))
+    click.echo(f"wrote {len(source)} images {source.shape} to {file}")
