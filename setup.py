@@ -8,6 +8,7 @@ import hashlib
 import json
 import os
 import sys
+import tempfile
 from pathlib import Path
 
 from setuptools import Extension, setup
@@ -53,10 +54,27 @@ class BuildExtension(build_ext):
 
     def build_extensions(self):
         flags = MSVC_FLAGS if self.compiler.compiler_type == "msvc" else GCC_FLAGS
+        openmp = self._openmp()
         for extension in self.extensions:
-            extension.extra_compile_args = flags
+            extension.extra_compile_args = flags + openmp
+            extension.extra_link_args = openmp
             extension.define_macros = [("RSFAST_SOURCES", f'"{sources_hash()}"')]
         super().build_extensions()
+
+
+    def _openmp(self):
+        """What turns OpenMP on, or nothing.  torch's CPU builds bring the same library, so that both share one set of threads."""
+        if self.compiler.compiler_type == "msvc" or sys.platform == "darwin":
+            return []
+        with tempfile.TemporaryDirectory() as folder:
+            source = Path(folder, "probe.cpp")
+            source.write_text("#include <omp.h>\nint main() { return omp_get_max_threads() < 1; }\n")
+            try:
+                objects = self.compiler.compile([str(source)], output_dir=folder, extra_postargs=["-fopenmp"])
+                self.compiler.link_executable(objects, str(Path(folder, "probe")), extra_postargs=["-fopenmp"])
+            except Exception:  # no OpenMP for this compiler
+                return []
+        return ["-fopenmp"]
 
 
 def sources_hash():

@@ -24,17 +24,20 @@ from rsfast.kernels.perturb_part import half_width_kernel, halo_tiles, taps_kern
 from rsfast.kernels.votes import count_kernel, rows_per_program
 
 TARGETS = (80, 90)
+LATTICE = {"thresholds": "*i64", "high": "*i32", "length": "i32", "step": "fp32"}
 
 
 def perturb_variants() -> list[tuple[str, dict[str, str], dict[str, Any]]]:
-    types = {"pixels": "*fp32", "scale": "*fp32", "ids": "*i64", "table": "*fp32"} | dict.fromkeys(
-        ("D", "plane", "first", "count", "stream"), "i32"
+    types = (
+        {"pixels": "*fp32", "scale": "*fp32", "ids": "*i64", "table": "*fp32"}
+        | LATTICE
+        | dict.fromkeys(("D", "plane", "first", "count", "stream"), "i32")
     )
     types |= {"k0": "i64", "k1": "i64"}
     return [
         (f"{draw} {dtype} {'channels-last' if last else 'contiguous'}", types | {"out": pointer},
          {"C": 3, "KIND": kind, "CHANNELS_LAST": last, "BFLOAT16": dtype == "bfloat16", "TILES": 8})
-        for kind, draw in ((0, "normal"), (1, "quantile"), (2, "uniform"))
+        for kind, draw in ((0, "normal"), (1, "quantile"), (2, "uniform"), (3, "lattice"))
         for dtype, pointer in (("float32", "*fp32"), ("bfloat16", "*i16"), ("float16", "*fp16"))
         for last in (False, True)
         if kind == 0 or (dtype == "bfloat16") == last
@@ -42,7 +45,7 @@ def perturb_variants() -> list[tuple[str, dict[str, str], dict[str, Any]]]:
 
 
 def part_variants() -> list[tuple[str, dict[str, str], dict[str, Any]]]:
-    types = dict.fromkeys(("pixels", "scale", "gain", "offset", "table"), "*fp32") | {"ids": "*i64", "kept": "*i32"}
+    types = dict.fromkeys(("pixels", "scale", "gain", "offset", "table"), "*fp32") | {"ids": "*i64", "kept": "*i32"} | LATTICE
     types |= dict.fromkeys(("m", "half", "first", "count", "stream"), "i32") | {"k0": "i64", "k1": "i64"}
     return [
         (f"{name} {'bfloat16 channels-last' if last else 'float32 contiguous'}", types | {"out": "*i16" if last else "*fp32"},
@@ -53,7 +56,11 @@ def part_variants() -> list[tuple[str, dict[str, str], dict[str, Any]]]:
 
 
 def taps_variants() -> list[tuple[str, dict[str, str], dict[str, Any]]]:
-    types = dict.fromkeys(("pixels", "scale", "gain", "offset", "weights", "table"), "*fp32") | {"ids": "*i64", "indices": "*i32"}
+    types = (
+        dict.fromkeys(("pixels", "scale", "gain", "offset", "weights", "table"), "*fp32")
+        | {"ids": "*i64", "indices": "*i32"}
+        | LATTICE
+    )
     types |= dict.fromkeys(("m", "plane", "first", "count", "stream"), "i32") | {"k0": "i64", "k1": "i64", "out": "*fp32"}
     return [
         (f"{taps} tap(s) float32 contiguous", types,

@@ -62,11 +62,15 @@ RSFAST_INLINE float refined_radius(int32_t k, uint32_t extra) {
 }
 
 // How words become variates: rsfast/backends/base.py Draw.
-enum class Kind : int { normal = 0, quantile = 1, uniform = 2 };
+enum class Kind : int { normal = 0, quantile = 1, uniform = 2, lattice = 3 };
 
 struct Draw {
     Kind kind;
     const float* table;  // [8, ROWS] for quantiles: rsfast/backends/tables.py
+    const int64_t* thresholds;  // [length] for the lattice, falling, the last is 0; length is a power of two
+    const int32_t* high;        // [length], their upper 31 bits
+    int32_t length;
+    float step;
 };
 
 constexpr int ROWS = 128, INNER_ROW = 32, TAIL_ROW = 64, DEGREE = 7;
@@ -97,6 +101,30 @@ RSFAST_INLINE float refined_quantile(uint32_t word, uint32_t extra, const float*
     const uint32_t bits = as_bits(float(fine) * 0x1p-32f);
     const float size = polynomial(table, int(bits >> 23) - 95 + TAIL_ROW, mantissa_from_middle(bits));
     return as_float(as_bits(size) ^ (word & 0x80000000u));
+}
+
+RSFAST_INLINE float signed_count(int32_t count, uint32_t word) {
+    return as_float(as_bits(float(count)) ^ (count > 0 ? word & 0x80000000u : 0u));
+}
+
+// How many thresholds lie above the word's lower 31 bits: a guess from the quantile, put right by comparison.
+RSFAST_INLINE int32_t lattice_count(uint32_t word, const Draw& draw) {
+    const int32_t m = int32_t(word & 0x7fffffffu);
+    const int32_t near = int32_t(quantile(word & 0x7fffffffu, draw.table) * draw.step + 0.5f);
+    const int32_t guess = near < draw.length - 1 ? near : draw.length - 1;
+    const int32_t count = guess + (m < draw.high[guess] ? 1 : 0);
+    const int32_t below = count > 0 ? count - 1 : 0;
+    return m >= draw.high[below] ? below : count;
+}
+
+// The same with all 63 bits.
+RSFAST_INLINE float exact_lattice(uint32_t word, uint32_t extra, const Draw& draw) {
+    const int64_t m = (int64_t(word & 0x7fffffffu) << 32) | int64_t(extra);
+    int32_t count = 0;
+    for (int32_t width = draw.length / 2; width > 0; width /= 2) {
+        if (draw.thresholds[count + width - 1] > m) count += width;
+    }
+    return signed_count(count, word);
 }
 
 // Uniform on [-1, 1].

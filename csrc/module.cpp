@@ -2,6 +2,10 @@
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
 
+#ifdef _OPENMP
+#include <omp.h>
+#endif
+
 #include <algorithm>
 #include <stdexcept>
 #include <string>
@@ -32,7 +36,8 @@ Cast cast_named(const std::string& cast) {
 // A checked call; `plane` is that of the image shown.
 Perturbation checked(const Array<float>& pixels, const Array<float>& scale, const Array<uint32_t>& ids, uint64_t seed,
                      uint32_t stream, uint32_t first, int64_t count, py::array& out, const std::string& cast,
-                     bool channels_last, int kind, const Array<float>& table, int64_t begin, int64_t end, int64_t plane) {
+                     bool channels_last, int kind, const Array<float>& table,
+                     const Array<int64_t>& thresholds, const Array<int32_t>& high, float step, int64_t begin, int64_t end, int64_t plane) {
     const int64_t images = pixels.shape(0), channels = pixels.shape(1);
     require(scale.ndim() == 2 && scale.shape(0) == images && scale.shape(1) == channels, "scale must be [images, channels]");
     require(ids.ndim() == 1 && ids.shape(0) == images, "ids must be [images]");
@@ -42,21 +47,44 @@ Perturbation checked(const Array<float>& pixels, const Array<float>& scale, cons
     require((out.flags() & py::array::c_style) && out.writeable() && out.itemsize() == (type == Cast::float32 ? 4 : 2),
             "out must be writeable, C-contiguous and of the cast's size");
     require(0 <= begin && begin <= end && end <= images * count, "rows begin ... end are outside out");
-    require(0 <= kind && kind <= 2, "kind must be 0 ... 2");
+    require(0 <= kind && kind <= 3, "kind must be 0 ... 3");
+    const int64_t length = thresholds.size();
+    require(thresholds.ndim() == 1 && high.ndim() == 1 && high.size() == length && length > 0 && length < (1 << 24) &&
+                (length & (length - 1)) == 0,
+            "thresholds and high must have the same length, a power of two");
+    require(kind != 3 || (thresholds.data()[length - 1] == 0 && step >= 0.0f && step < 1e5f), "the last threshold must be 0");
     require(table.ndim() == 2 && table.shape(0) == DEGREE + 1 && table.shape(1) == ROWS, "table must be [8, 128]");
     return {pixels.data(), scale.data(), ids.data(), images, channels, pixels.shape(2), split(seed), stream, first,
-            count, out.mutable_data(), type, channels_last, {Kind(kind), table.data()}};
+            count, out.mutable_data(), type, channels_last, {Kind(kind), table.data(), thresholds.data(), high.data(), int32_t(length), step}};
+}
+
+// Shares rows begin ... end - 1 out over threads.  The noise does not depend on how.
+template <class Work>
+void over_threads(int64_t begin, int64_t end, int threads, Work work) {
+#ifdef _OPENMP
+    if (threads > 1) {
+#pragma omp parallel num_threads(threads)
+        {
+            const int64_t turn = omp_get_thread_num(), all = omp_get_num_threads(), rows = end - begin;
+            work(begin + rows * turn / all, begin + rows * (turn + 1) / all);
+        }
+        return;
+    }
+#endif
+    (void)threads;
+    work(begin, end);
 }
 
 void perturb_rows(const Array<float>& pixels, const Array<float>& scale, const Array<uint32_t>& ids, uint64_t seed,
                   uint32_t stream, uint32_t first, int64_t count, py::array out, const std::string& cast,
-                  bool channels_last, int kind, const Array<float>& table, int64_t begin, int64_t end) {
+                  bool channels_last, int kind, const Array<float>& table,
+                     const Array<int64_t>& thresholds, const Array<int32_t>& high, float step, int64_t begin, int64_t end, int threads) {
     require(pixels.ndim() == 3, "pixels must be [images, channels, plane]");
     const Perturbation call =
-        checked(pixels, scale, ids, seed, stream, first, count, out, cast, channels_last, kind, table, begin, end,
+        checked(pixels, scale, ids, seed, stream, first, count, out, cast, channels_last, kind, table, thresholds, high, step, begin, end,
                 pixels.shape(2));
     py::gil_scoped_release unlocked;
-    perturb(call, begin, end);
+    over_threads(begin, end, threads, [&](int64_t first, int64_t last) { perturb(call, first, last); });
 }
 
 bool all_below(const Array<int32_t>& values, int64_t limit) {
@@ -65,7 +93,8 @@ bool all_below(const Array<int32_t>& values, int64_t limit) {
 
 void perturb_part_rows(const Array<float>& pixels, const Array<float>& scale, const Array<uint32_t>& ids, uint64_t seed,
                        uint32_t stream, uint32_t first, int64_t count, py::array out, const std::string& cast,
-                       bool channels_last, int kind, const Array<float>& table, int64_t begin, int64_t end, int fill, int64_t width, const Array<float>& gain,
+                       bool channels_last, int kind, const Array<float>& table,
+                     const Array<int64_t>& thresholds, const Array<int32_t>& high, float step, int64_t begin, int64_t end, int threads, int fill, int64_t width, const Array<float>& gain,
                        const Array<float>& offset, const Array<int32_t>& kept, const Array<int32_t>& indices,
                        const Array<float>& weights) {
     require(pixels.ndim() == 3, "pixels must be [images, channels, kept]");
@@ -82,11 +111,11 @@ void perturb_part_rows(const Array<float>& pixels, const Array<float>& scale, co
             "this fill keeps one pixel of every pair of columns of an even number of rows");
     require(all_below(indices, m), "an index is outside the kept pixels");
     const Perturbation call =
-        checked(pixels, scale, ids, seed, stream, first, count, out, cast, channels_last, kind, table, begin, end, plane);
+        checked(pixels, scale, ids, seed, stream, first, count, out, cast, channels_last, kind, table, thresholds, high, step, begin, end, plane);
     const View view{Fill(fill), plane, width, gain.data(), offset.data(), kept.data(), indices.data(), weights.data(),
                     indices.shape(0)};
     py::gil_scoped_release unlocked;
-    perturb_part(call, view, begin, end);
+    over_threads(begin, end, threads, [&](int64_t first, int64_t last) { perturb_part(call, view, first, last); });
 }
 
 void count(const Array<float>& logits, Array<int64_t>& votes) {
@@ -122,15 +151,22 @@ PYBIND11_MODULE(_C, module) {
     module.doc() = "Compiled noise and counting on the CPU; the arithmetic is that of rsfast.backends.reference.";
     module.def("perturb", &perturb_rows, py::arg("pixels").noconvert(), py::arg("scale").noconvert(),
                py::arg("ids").noconvert(), py::arg("seed"), py::arg("stream"), py::arg("first"), py::arg("count"),
-               py::arg("out").noconvert(), py::arg("cast"), py::arg("channels_last"), py::arg("kind"), py::arg("table").noconvert(), py::arg("begin"), py::arg("end"));
+               py::arg("out").noconvert(), py::arg("cast"), py::arg("channels_last"), py::arg("kind"), py::arg("table").noconvert(),
+               py::arg("thresholds").noconvert(), py::arg("high").noconvert(), py::arg("step"), py::arg("begin"), py::arg("end"), py::arg("threads"));
     module.def("perturb_part", &perturb_part_rows, py::arg("pixels").noconvert(), py::arg("scale").noconvert(),
                py::arg("ids").noconvert(), py::arg("seed"), py::arg("stream"), py::arg("first"), py::arg("count"),
-               py::arg("out").noconvert(), py::arg("cast"), py::arg("channels_last"), py::arg("kind"), py::arg("table").noconvert(), py::arg("begin"), py::arg("end"),
+               py::arg("out").noconvert(), py::arg("cast"), py::arg("channels_last"), py::arg("kind"), py::arg("table").noconvert(),
+               py::arg("thresholds").noconvert(), py::arg("high").noconvert(), py::arg("step"), py::arg("begin"), py::arg("end"), py::arg("threads"),
                py::arg("fill"), py::arg("width"), py::arg("gain").noconvert(), py::arg("offset").noconvert(),
                py::arg("kept").noconvert(), py::arg("indices").noconvert(), py::arg("weights").noconvert());
     module.def("count", &count, py::arg("logits").noconvert(), py::arg("votes").noconvert());
     module.def("philox", &philox, py::arg("block"), py::arg("n"), py::arg("sample"), py::arg("image"), py::arg("stream"),
                py::arg("seed"));
     module.attr("sources") = RSFAST_SOURCES;  // hash of csrc/ at build time
+#ifdef _OPENMP
+    module.attr("openmp") = true;
+#else
+    module.attr("openmp") = false;
+#endif
     module.def("simd", &simd, "The instruction set that the loader picked on this machine.");
 }

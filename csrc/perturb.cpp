@@ -144,6 +144,23 @@ __attribute__((target("arch=x86-64-v4"))) void quantiles_in_registers(float* z, 
 }
 #endif
 
+// Whole numbers; returns whether the lower 32 bits decide any of them.
+RSFAST_CLONES bool lattice_numbers(float* z, const Block& block, int tiles, const Draw& draw) {
+    uint32_t unsure = 0;
+    for (int tile = 0; tile < tiles; ++tile) {
+        for (int j = 0; j < 4; ++j) {
+            float* target = z + tile * TILE + j * LANES;
+            for (int lane = 0; lane < LANES; ++lane) {
+                const uint32_t word = block.words[j][tile * LANES + lane];
+                const int32_t count = lattice_count(word, draw);
+                unsure |= int32_t(word & 0x7fffffffu) == draw.high[count] ? 1u : 0u;
+                target[lane] = signed_count(count, word);
+            }
+        }
+    }
+    return unsure != 0;
+}
+
 void quantiles(float* z, const Block& block, int tiles, const float* table) {
 #if RSFAST_HAS_CLONES
     static const bool wide = __builtin_cpu_supports("x86-64-v4");
@@ -153,7 +170,8 @@ void quantiles(float* z, const Block& block, int tiles, const float* table) {
 }
 
 // The variates of filled counters; whether any lane is due for more bits.
-bool variates(float* z, const Block& block, int tiles, Draw draw) {
+bool variates(float* z, const Block& block, int tiles, const Draw& draw) {
+    if (draw.kind == Kind::lattice) return lattice_numbers(z, block, tiles, draw);
     if (draw.kind == Kind::normal) return normals(z, block, tiles);
     if (draw.kind == Kind::uniform) {
         uniforms(z, block, tiles);
@@ -165,12 +183,19 @@ bool variates(float* z, const Block& block, int tiles, Draw draw) {
 
 // Draws the same tiles again with the extra bits where they are due (once in 130,000 tiles or more).
 template <class Counters>
-void refine(float* z, int tiles, const Counters& counters, Stream at, Draw draw) {
+void refine(float* z, int tiles, const Counters& counters, Stream at, const Draw& draw) {
     for (int lane = 0; lane < tiles * LANES; ++lane) {
         const uint32_t c0 = counters.block(lane), c1 = counters.sample(lane);
         const Words w = philox4x32_10(c0, c1, at.image, at.stream, at.key);
         const Words extra = philox4x32_10(c0, c1, at.image, at.stream ^ REFINE_STREAM, at.key);
         float* target = z + lane / LANES * TILE + lane % LANES;
+        if (draw.kind == Kind::lattice) {
+            target[0] = exact_lattice(w.w0, extra.w0, draw);
+            target[LANES] = exact_lattice(w.w1, extra.w1, draw);
+            target[2 * LANES] = exact_lattice(w.w2, extra.w2, draw);
+            target[3 * LANES] = exact_lattice(w.w3, extra.w3, draw);
+            continue;
+        }
         if (draw.kind == Kind::quantile) {
             target[0] = refined_quantile(w.w0, extra.w0, draw.table);
             target[LANES] = refined_quantile(w.w1, extra.w1, draw.table);

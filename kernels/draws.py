@@ -17,7 +17,7 @@ TWO_M31, TWO_M32 = tl.constexpr(const.TWO_M31), tl.constexpr(const.TWO_M32)
 MINUS_TWO_M31 = tl.constexpr(-const.TWO_M31)
 REFINE_BELOW, REFINE_WORDS_BELOW = tl.constexpr(const.REFINE_BELOW), tl.constexpr(2 * const.REFINE_BELOW)
 REFINE_STREAM = tl.constexpr(const.REFINE_STREAM)
-QUANTILE, UNIFORM = tl.constexpr(1), tl.constexpr(2)  # rsfast/backends/base.py
+QUANTILE, UNIFORM, LATTICE = tl.constexpr(1), tl.constexpr(2), tl.constexpr(3)  # rsfast/backends/base.py
 DEGREE, ROWS, INNER_ROW, TAIL_ROW = tl.constexpr(7), tl.constexpr(128), tl.constexpr(32), tl.constexpr(64)  # tables.py
 
 
@@ -95,16 +95,55 @@ def _rarest(w0, w1, w2, w3):
 
 
 @triton.jit
+def _signed_count(count, word):
+    return _signed(count.to(tl.float32), tl.where(count > 0, word, 0))
+
+
+@triton.jit
+def _lattice_count(word, table, high, length, step):
+    """How many thresholds lie above the word's lower 31 bits: a guess from the quantile, put right by comparison."""
+    m = (word & 0x7FFFFFFF).to(tl.int32, bitcast=True)
+    guess = tl.minimum((_quantile(word & 0x7FFFFFFF, table) * step + 0.5).to(tl.int32), length - 1)
+    count = guess + (m < tl.load(high + guess)).to(tl.int32)
+    below = tl.maximum(count - 1, 0)
+    return tl.where(m >= tl.load(high + below), below, count)
+
+
+@triton.jit
+def _unsure(word, count, high):
+    return tl.max(((word & 0x7FFFFFFF).to(tl.int32, bitcast=True) == tl.load(high + count)).to(tl.int32))
+
+
+@triton.jit
+def _exact_lattice(word, extra, thresholds, length):
+    m = (((word & 0x7FFFFFFF).to(tl.uint64) << 32) | extra.to(tl.uint64)).to(tl.int64)
+    count = (word ^ word).to(tl.int32, bitcast=True)
+    width = length // 2
+    while width > 0:
+        count += tl.where(tl.load(thresholds + count + width - 1) > m, width, 0)
+        width = width // 2
+    return _signed_count(count, word)
+
+
+@triton.jit
 def _uniform(word):
     return (word | 1).to(tl.int32, bitcast=True).to(tl.float32) * TWO_M31
 
 
 @triton.jit
-def four_variates(block, sample, image, stream, k0, k1, table, KIND: tl.constexpr):
-    """The variates of pixels 64 t + l, + 16, + 32, + 48, where block = 16 t + l; `table` only for KIND QUANTILE."""
+def four_variates(block, sample, image, stream, k0, k1, table, thresholds, high, length, step, KIND: tl.constexpr):
+    """The variates of pixels 64 t + l, + 16, + 32, + 48, where block = 16 t + l; the tables are those of KIND."""
     w0, w1, w2, w3 = philox4x32_10(block, sample, image, stream, k0, k1)
     if KIND == UNIFORM:
         z0, z1, z2, z3 = _uniform(w0), _uniform(w1), _uniform(w2), _uniform(w3)
+    elif KIND == LATTICE:
+        c0, c1 = _lattice_count(w0, table, high, length, step), _lattice_count(w1, table, high, length, step)
+        c2, c3 = _lattice_count(w2, table, high, length, step), _lattice_count(w3, table, high, length, step)
+        z0, z1, z2, z3 = _signed_count(c0, w0), _signed_count(c1, w1), _signed_count(c2, w2), _signed_count(c3, w3)
+        if _unsure(w0, c0, high) + _unsure(w1, c1, high) + _unsure(w2, c2, high) + _unsure(w3, c3, high) > 0:
+            e0, e1, e2, e3 = philox4x32_10(block, sample, image, stream ^ REFINE_STREAM, k0, k1)
+            z0, z1 = _exact_lattice(w0, e0, thresholds, length), _exact_lattice(w1, e1, thresholds, length)
+            z2, z3 = _exact_lattice(w2, e2, thresholds, length), _exact_lattice(w3, e3, thresholds, length)
     elif KIND == QUANTILE:
         z0, z1, z2, z3 = _quantile(w0, table), _quantile(w1, table), _quantile(w2, table), _quantile(w3, table)
         if _rarest(w0, w1, w2, w3) < REFINE_BELOW:

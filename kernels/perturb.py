@@ -16,12 +16,16 @@ def _cast(value, BFLOAT16: tl.constexpr, target):
 
 
 # A scalar equal to 1 would otherwise become a compile-time constant, with another kernel compiled for it.
-@triton.jit(do_not_specialize=["first", "count", "stream", "k0", "k1"])
+@triton.jit(do_not_specialize=["length", "step", "first", "count", "stream", "k0", "k1"])
 def perturb_kernel(
     pixels,  # float32 [images, D]
     scale,  # float32 [images, C]
     ids,  # int64 [images]
     table,  # float32 [8, 128]
+    thresholds,  # int64 [length]
+    high,  # int32 [length]
+    length,
+    step,  # float32
     out,  # [images * count, D]
     D,
     plane,
@@ -44,7 +48,20 @@ def perturb_kernel(
     tile = tl.program_id(1) * TILES + tl.arange(0, TILES)
     lane = tl.arange(0, 16)
     block = (tile[:, None] * 16 + lane[None, :]).to(tl.uint32)
-    z0, z1, z2, z3 = four_variates(block, sample, image, stream.to(tl.uint32), k0.to(tl.uint32), k1.to(tl.uint32), table, KIND)
+    z0, z1, z2, z3 = four_variates(
+        block,
+        sample,
+        image,
+        stream.to(tl.uint32),
+        k0.to(tl.uint32),
+        k1.to(tl.uint32),
+        table,
+        thresholds,
+        high,
+        length,
+        step,
+        KIND,
+    )
     source = pixels + b * D
     target = out + row * D
     start = tile.to(tl.int64)[:, None] * 64 + lane[None, :]

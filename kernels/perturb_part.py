@@ -23,12 +23,16 @@ def _store(out, row, channel, position, plane, value, inside, gain, offset, C: t
     tl.store(out + row * (C * plane) + place, _cast(value * g + o, BFLOAT16, out), mask=inside)
 
 
-@triton.jit(do_not_specialize=["first", "count", "stream", "k0", "k1"])
+@triton.jit(do_not_specialize=["length", "step", "first", "count", "stream", "k0", "k1"])
 def half_width_kernel(
     pixels,  # float32 [images, C * m]
     scale,  # float32 [images, C]
     ids,  # int64 [images]
     table,  # float32 [8, 128]
+    thresholds,  # int64 [length]
+    high,  # int32 [length]
+    length,
+    step,  # float32
     gain,  # float32 [C]
     offset,  # float32 [C]
     kept,  # int32 [m]
@@ -56,7 +60,20 @@ def half_width_kernel(
     begin = tl.program_id(1) * (TILES - 2 * HALO) - HALO
     tile = begin + tl.arange(0, TILES)
     block = (tile[:, None] * 16 + tl.arange(0, 16)[None, :]).to(tl.uint32)
-    z0, z1, z2, z3 = four_variates(block, sample, image, stream.to(tl.uint32), k0.to(tl.uint32), k1.to(tl.uint32), table, KIND)
+    z0, z1, z2, z3 = four_variates(
+        block,
+        sample,
+        image,
+        stream.to(tl.uint32),
+        k0.to(tl.uint32),
+        k1.to(tl.uint32),
+        table,
+        thresholds,
+        high,
+        length,
+        step,
+        KIND,
+    )
     z = tl.reshape(tl.join(tl.join(z0, z2), tl.join(z1, z3)), (TILES, 16, 4))
     z = tl.reshape(tl.permute(z, (0, 2, 1)), (TILES * 64,))
     q = tl.arange(0, TILES * 64)
@@ -85,12 +102,16 @@ def half_width_kernel(
     _store(out, row, channel, 2 * within + 1, 2 * m, right, inside, gain, offset, C, CHANNELS_LAST, BFLOAT16)
 
 
-@triton.jit(do_not_specialize=["first", "count", "stream", "k0", "k1"])
+@triton.jit(do_not_specialize=["length", "step", "first", "count", "stream", "k0", "k1"])
 def taps_kernel(
     pixels,  # float32 [images, C * m]
     scale,  # float32 [images, C]
     ids,  # int64 [images]
     table,  # float32 [8, 128]
+    thresholds,  # int64 [length]
+    high,  # int32 [length]
+    length,
+    step,  # float32
     gain,  # float32 [C]
     offset,  # float32 [C]
     indices,  # int32 [T, plane]
@@ -125,7 +146,18 @@ def taps_kernel(
         e = channel * m + tl.load(indices + t * plane + position, mask=inside, other=0)
         block = (e // 64 * 16 + e % 16).to(tl.uint32)
         z0, z1, z2, z3 = four_variates(
-            block, sample, image, stream.to(tl.uint32), k0.to(tl.uint32), k1.to(tl.uint32), table, KIND
+            block,
+            sample,
+            image,
+            stream.to(tl.uint32),
+            k0.to(tl.uint32),
+            k1.to(tl.uint32),
+            table,
+            thresholds,
+            high,
+            length,
+            step,
+            KIND,
         )
         j = e // 16 % 4
         z = tl.where(j == 0, z0, tl.where(j == 1, z1, tl.where(j == 2, z2, z3)))

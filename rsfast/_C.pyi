@@ -1,6 +1,7 @@
 import numpy as np
 
 sources: str
+openmp: bool
 
 def perturb(
     pixels: np.ndarray,
@@ -15,8 +16,12 @@ def perturb(
     channels_last: bool,
     kind: int,
     table: np.ndarray,
+    thresholds: np.ndarray,
+    high: np.ndarray,
+    step: float,
     begin: int,
     end: int,
+    threads: int,
 ) -> None: ...
 def perturb_part(
     pixels: np.ndarray,
@@ -31,8 +36,12 @@ def perturb_part(
     channels_last: bool,
     kind: int,
     table: np.ndarray,
+    thresholds: np.ndarray,
+    high: np.ndarray,
+    step: float,
     begin: int,
     end: int,
+    threads: int,
     fill: int,
     width: int,
     gain: np.ndarray,

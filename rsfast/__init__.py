@@ -28,7 +28,7 @@ if TYPE_CHECKING:
         SoundnessWarning,
         StoreError,
     )
-    from .noise import Gaussian, GeneralizedGaussian, InputDependentGaussian, Laplace, Uniform
+    from .noise import Gaussian, GeneralizedGaussian, InputDependentGaussian, Laplace, LatticeGaussian, Uniform
     from .numerics import ncx2
     from .result import ABSTAIN, Certificate, Prediction, VoteCounts
     from .sampling import sample_counts
@@ -44,6 +44,7 @@ _HOME = {
     "Gaussian": "noise",
     "GeneralizedGaussian": "noise",
     "Laplace": "noise",
+    "LatticeGaussian": "noise",
     "Uniform": "noise",
     "InputDependentGaussian": "noise",
     "DiagonalSplit": "transforms",
@@ -83,6 +84,7 @@ __all__ = [
     "InputDependentGaussian",
     "InvalidArgumentError",
     "Laplace",
+    "LatticeGaussian",
     "ModelError",
     "NumericalError",
     "Partition",

@@ -10,7 +10,7 @@ from . import certificates, checks, confidence
 from .certificates.counts import dual_certify_product, dual_product_level
 from .checks import Floats
 from .errors import InvalidArgumentError
-from .noise import Gaussian, GeneralizedGaussian, InputDependentGaussian, Laplace, Noise, Uniform
+from .noise import Gaussian, GeneralizedGaussian, InputDependentGaussian, Laplace, LatticeGaussian, Noise, Uniform
 from .result import ABSTAIN, VoteCounts
 from .transforms import Transform
 
@@ -72,10 +72,21 @@ def derive(counts: VoteCounts, *, alpha: float, order: float, bound: str, joint:
     share = alpha / (counts.parts * (2 if multiclass else 1))
     p_lower, q_upper = confidence.bound(bound, votes, counts.n, share)
     p_upper = confidence.clopper_pearson_upper(other, counts.n, share) if multiclass else None
+    if isinstance(counts.noise, LatticeGaussian):
+        variation = _variation(counts)
+        p_lower, q_upper = np.maximum(p_lower - variation, 0.0), np.minimum(q_upper + variation, 1.0)
+        p_upper = None if p_upper is None else np.minimum(p_upper + variation, 1.0)
     if counts.parts == 1:
         p, q = p_lower[:, 0], q_upper[:, 0]
         return Radii(_whole(counts, p, q, None if p_upper is None else p_upper[:, 0], order), p, q)
     return Radii(_parts(counts, p_lower, q_upper, p_upper, order), p_lower, q_upper)
+
+
+def _variation(counts: VoteCounts) -> Floats:
+    """Total variation between the whole numbers drawn for each part and the rounded Gaussian, rounded up: [parts]."""
+    assert isinstance(counts.noise, LatticeGaussian)
+    dims = np.array(counts.part_dims if counts.parts > 1 else (counts.dim,), dtype=np.float64)
+    return dims * counts.noise.total_variation * (1.0 + 1e-12) + 2.0**-52
 
 
 def _whole(counts: VoteCounts, p: Floats, q: Floats, p_upper: Floats | None, order: float) -> Floats:

@@ -14,11 +14,11 @@ import torch
 
 from . import checks, noise, radii, sampling, store, transforms
 from .api import certify_counts, check_level, predict_counts
-from .backends.tables import table_hash
+from .backends.tables import lattice_hash, table_hash
 from .engine import Engine
 from .errors import DataError, InvalidArgumentError, ModelError, StoreError
 from .models.loading import LoadedModel
-from .noise import STREAMS, GeneralizedGaussian, InputDependentGaussian, Laplace, Noise
+from .noise import STREAMS, GeneralizedGaussian, InputDependentGaussian, Laplace, LatticeGaussian, Noise
 from .report.table import ResultTable
 from .result import ABSTAIN, Certificate, VoteCounts, dense, sparse
 from .sources.base import Source
@@ -251,6 +251,8 @@ def _manifest(plan: Plan, level: float, loaded: LoadedModel, source: Source, eng
         settings |= {"transform": engine.transform.to_dict(), "joint": plan.joint}
     if isinstance(plan.noise, (Laplace, GeneralizedGaussian)):
         settings["quantile_table"] = table_hash(plan.noise.shape)
+    if isinstance(plan.noise, LatticeGaussian):
+        settings["quantile_table"] = lattice_hash(plan.noise.sigma, plan.noise.levels)
     return store.Manifest(
         kind=plan.kind,
         settings=settings,

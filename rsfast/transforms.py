@@ -223,6 +223,13 @@ def strided_masks(rows: int, columns: int, height: int, width: int) -> NDArray[n
     return part[None] == np.arange(rows * columns)[:, None, None]
 
 
+@functools.lru_cache(maxsize=64)
+def whole_view(height: int, width: int) -> View:
+    """The whole image as a part."""
+    every = np.arange(height * width, dtype=np.int32)
+    return View(every, every[None], np.ones((1, height * width), dtype=np.float32))
+
+
 @functools.lru_cache(maxsize=1024)
 def _diagonal_view(split: DiagonalSplit, part: int, height: int, width: int) -> View:
     kept = split.kept(part, height, width)

@@ -27,8 +27,8 @@ import torch
 
 from .. import checks
 from ..errors import InvalidArgumentError
-from ..noise import GeneralizedGaussian, Laplace, Noise, Uniform, is_noise
-from ..transforms import TRANSFORMS, Transform, View
+from ..noise import GeneralizedGaussian, Laplace, LatticeGaussian, Noise, Uniform, is_noise
+from ..transforms import TRANSFORMS, Transform, View, whole_view
 from . import tables
 
 WORD = 2**32  # ids and sample indices are counter words
@@ -74,25 +74,40 @@ class Backend(Protocol):
         """
 
 
-NORMAL, QUANTILE, UNIFORM = range(3)
+NORMAL, QUANTILE, UNIFORM, LATTICE = range(4)
 
 
 @dataclasses.dataclass(frozen=True)
 class Draw:
-    """How words become variates z of unit level: Box-Muller, a quantile table (backends/tables.py), or uniform on [-1, 1]."""
+    """How words become variates z of unit level: Box-Muller, quantiles, uniform on [-1, 1], or whole numbers; see tables.py."""
 
     kind: int
     table: np.ndarray  # float32 [8, 128]; zeros where it is not needed
+    lattice: tables.LatticeTable
 
 
 _NO_TABLE = np.zeros((tables.DEGREE + 1, tables.ROWS), dtype=np.float32)
+_NO_LATTICE = tables.LatticeTable(np.zeros(1, dtype=np.int64), np.zeros(1, dtype=np.int32), 0.0, 0.0)
 
 
 def draw_of(noise: Noise) -> Draw:
     """What a backend needs to know of a noise beside its level."""
     if isinstance(noise, (Laplace, GeneralizedGaussian)):
-        return Draw(QUANTILE, tables.quantile_table(noise.shape))
-    return Draw(UNIFORM if isinstance(noise, Uniform) else NORMAL, _NO_TABLE)
+        return Draw(QUANTILE, tables.quantile_table(noise.shape), _NO_LATTICE)
+    if isinstance(noise, LatticeGaussian):
+        return Draw(LATTICE, tables.quantile_table(2.0), tables.lattice_table(noise.sigma, noise.levels))
+    return Draw(UNIFORM if isinstance(noise, Uniform) else NORMAL, _NO_TABLE, _NO_LATTICE)
+
+
+def lattice_points(x: torch.Tensor, levels: int) -> torch.Tensor:
+    """The whole numbers k of images k / levels, as float32; InvalidArgumentError if a pixel is no such number."""
+    k = torch.round(x.to(torch.float32) * levels)
+    if not bool((k / levels == x).all()):
+        raise InvalidArgumentError(
+            f"an image is not on the lattice of multiples of 1/{levels} (as float32): give 8-bit images, uint8 / 255, for "
+            "LatticeGaussian, or the lattice's levels."
+        )
+    return k
 
 
 @dataclasses.dataclass(frozen=True)
@@ -177,17 +192,21 @@ def prepare(
     if not 0 <= part < transform.parts:
         raise InvalidArgumentError(f"part={part} is not one of the transform's: give 0 … {transform.parts - 1}.")
     view = transform.view(part, height, width)
-    pixels = x.to(torch.float32).reshape(images, channels, height * width)
+    pixels = x.to(torch.float32)
+    if isinstance(noise, LatticeGaussian):  # whole numbers until the end, whose image is a part of itself
+        pixels, view = lattice_points(pixels, noise.levels), view or whole_view(height, width)
+    pixels = pixels.reshape(images, channels, height * width)
     scale = np.repeat(sigma[:, None], channels, axis=1)
     shift, divisor = normalisation(mean, std, channels)
-    gain = (1.0 / divisor.double()).to(torch.float32).numpy()
+    steps = float(noise.levels) if isinstance(noise, LatticeGaussian) else 1.0
+    gain = (1.0 / (divisor.double() * steps)).to(torch.float32).numpy()
     offset = (0.0 - shift.double() / divisor.double()).to(torch.float32).numpy()
     if view is not None:
         pixels = pixels[:, :, on_device(view, "kept", x.device)]
     elif mean is not None or std is not None:
         scale = scale / divisor.double().numpy()
         pixels = (pixels - shift.to(x.device)[:, None]) / divisor.to(x.device)[:, None]
-    scale = round_up_to_float32(scale)
+    scale = np.ones_like(scale, dtype=np.float32) if isinstance(noise, LatticeGaussian) else round_up_to_float32(scale)
     if not ((scale > 0) & np.isfinite(scale)).all():
         raise InvalidArgumentError(f"sigma is {sigma.min():g} … {sigma.max():g}; give positive noise levels of ordinary size.")
     return Rows(
@@ -272,13 +291,18 @@ def numpy_words(out: torch.Tensor) -> np.ndarray:
 _pool: tuple[int, concurrent.futures.ThreadPoolExecutor] | None = None
 
 
+def threads_for(total: int, work_per_row: int) -> int:
+    """How many of torch's threads so much work is worth."""
+    return min(torch.get_num_threads(), total, 1 + total * work_per_row // 2**18)
+
+
 def over_threads(total: int, work_per_row: int, job: Callable[[int, int], None]) -> None:
     """Run job(begin, end) over slices of range(total) on torch's number of threads.
 
     `job` must release the GIL.  Noise does not depend on how rows are shared out.
     """
     global _pool
-    threads = min(torch.get_num_threads(), total, 1 + total * work_per_row // 2**18)
+    threads = threads_for(total, work_per_row)
     if threads <= 1:
         job(0, total)
         return

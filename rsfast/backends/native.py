@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from importlib import resources
 from pathlib import Path
 
@@ -36,6 +37,7 @@ if _C is not None and sources_hash() not in (None, _C.sources):
     _C = None  # type: ignore[assignment]
     _import_error = "it was built from older sources than the checkout's: build it again"
 
+_LOADED_BY = os.getpid()
 CASTS = {torch.float32: "float32", torch.bfloat16: "bfloat16", torch.float16: "float16"}
 
 
@@ -70,20 +72,23 @@ class NativeBackend:
 
         common = (
             pixels, rows.scale, rows.ids, rows.seed, rows.stream, rows.first, rows.count, out, cast, rows.channels_last,
-            rows.draw.kind, rows.draw.table,
+            rows.draw.kind, rows.draw.table, rows.draw.lattice.thresholds, rows.draw.lattice.high, rows.draw.lattice.step,
         )  # fmt: skip
         view = rows.view
 
-        def job(begin: int, end: int) -> None:
+        def job(begin: int, end: int, threads: int = 1) -> None:
             if view is None:
-                _C.perturb(*common, begin, end)
+                _C.perturb(*common, begin, end, threads)
                 return
             _C.perturb_part(
-                *common, begin, end,
+                *common, begin, end, threads,
                 base.fill_of(view), x.shape[3], rows.gain, rows.offset, view.kept, view.indices, view.weights,
             )  # fmt: skip
 
-        base.over_threads(rows.total, out.shape[1], job)
+        if _C.openmp and os.getpid() == _LOADED_BY:  # OpenMP's threads do not survive a fork
+            job(0, rows.total, base.threads_for(rows.total, out.shape[1]))
+        else:
+            base.over_threads(rows.total, out.shape[1], job)
 
     def count(self, logits: torch.Tensor, votes: torch.Tensor) -> None:
         _require()

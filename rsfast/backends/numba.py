@@ -13,7 +13,7 @@ from ..kernels import coefficients as const
 from ..noise import Noise
 from ..transforms import Transform
 from . import base
-from .base import BILINEAR, NEAREST, POOLED, QUANTILE, UNIFORM
+from .base import BILINEAR, LATTICE, NEAREST, POOLED, QUANTILE, UNIFORM
 from .tables import INNER, TAIL
 
 L0, L1, L2, L3, L4, L5, L6, L7, L8 = (np.float32(c) for c in const.LOG)
@@ -138,6 +138,52 @@ def _quantile_tile(z, block, sample, image, stream, k0, k1, table):
 
 
 @njit(inline="always")
+def _signed_count(count, word):
+    return _as_float(uint32(_as_bits(float32(count)) ^ uint32(word & uint32(0x80000000)))) if count > 0 else float32(0)
+
+
+@njit(inline="always")
+def _lattice(word, table, high, step):
+    """(count from the upper 31 bits, whether the lower ones decide): a guess from the quantile, put right by comparison."""
+    m = int32(word & uint32(0x7FFFFFFF))
+    guess = min(int32(_quantile(word & uint32(0x7FFFFFFF), table) * step + float32(0.5)), int32(len(high) - 1))
+    count = guess + (int32(1) if m < high[guess] else int32(0))
+    count = count - (int32(1) if count > 0 and m >= high[max(count - 1, 0)] else int32(0))
+    return count, m == high[count]
+
+
+@njit
+def _exact_lattice(word, extra, thresholds):
+    m = (numba.int64(word & uint32(0x7FFFFFFF)) << 32) | numba.int64(extra)
+    count, width = 0, len(thresholds)
+    while width > 1:  # thresholds fall, and the last is 0
+        width //= 2
+        if thresholds[count + width - 1] > m:
+            count += width
+    return _signed_count(count, word)
+
+
+@njit(error_model="numpy")
+def _lattice_tile(z, block, sample, image, stream, k0, k1, table, thresholds, high, step):
+    unsure = False
+    for lane in range(16):
+        w0, w1, w2, w3 = _philox(uint32(block + lane), sample, image, stream, k0, k1)
+        c0, u0 = _lattice(w0, table, high, step)
+        c1, u1 = _lattice(w1, table, high, step)
+        c2, u2 = _lattice(w2, table, high, step)
+        c3, u3 = _lattice(w3, table, high, step)
+        unsure = unsure or u0 or u1 or u2 or u3
+        z[lane], z[lane + 16] = _signed_count(c0, w0), _signed_count(c1, w1)
+        z[lane + 32], z[lane + 48] = _signed_count(c2, w2), _signed_count(c3, w3)
+    if unsure:  # with all 63 bits (once in 10,000 tiles or so)
+        for lane in range(16):
+            w0, w1, w2, w3 = _philox(uint32(block + lane), sample, image, stream, k0, k1)
+            e0, e1, e2, e3 = _philox(uint32(block + lane), sample, image, uint32(stream ^ REFINE_STREAM), k0, k1)
+            z[lane], z[lane + 16] = _exact_lattice(w0, e0, thresholds), _exact_lattice(w1, e1, thresholds)
+            z[lane + 32], z[lane + 48] = _exact_lattice(w2, e2, thresholds), _exact_lattice(w3, e3, thresholds)
+
+
+@njit(inline="always")
 def _symmetric_uniform(word):
     return float32(int32(word | uint32(1))) * TWO_M31
 
@@ -163,8 +209,10 @@ def _refine_tile(z, block, sample, image, stream, k0, k1):
 
 
 @njit(error_model="numpy")
-def _draw_tile(z, block, sample, image, stream, k0, k1, kind, table):
-    if kind == QUANTILE:
+def _draw_tile(z, block, sample, image, stream, k0, k1, kind, table, thresholds, high, step):
+    if kind == LATTICE:
+        _lattice_tile(z, block, sample, image, stream, k0, k1, table, thresholds, high, step)
+    elif kind == QUANTILE:
         _quantile_tile(z, block, sample, image, stream, k0, k1, table)
     elif kind == UNIFORM:
         _uniform_tile(z, block, sample, image, stream, k0, k1)
@@ -226,7 +274,9 @@ def _write(target, source, z, scale, cast):
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def _perturb(pixels, scale, ids, stream, first, count, k0, k1, out, channels_last, cast, kind, table, begin, end):
+def _perturb(
+    pixels, scale, ids, stream, first, count, k0, k1, out, channels_last, cast, kind, table, thresholds, high, step, begin, end
+):  # fmt: skip
     channels, plane = pixels.shape[1], pixels.shape[2]
     size = channels * plane
     z = np.empty(64, dtype=np.float32)
@@ -236,7 +286,7 @@ def _perturb(pixels, scale, ids, stream, first, count, k0, k1, out, channels_las
         source = pixels[b].reshape(size)
         target = out[row]
         for tile in range((size + 63) // 64):
-            _draw_tile(z, 16 * tile, sample, image, stream, k0, k1, kind, table)
+            _draw_tile(z, 16 * tile, sample, image, stream, k0, k1, kind, table, thresholds, high, step)
             start, stop = 64 * tile, min(64 * tile + 64, size)
             while start < stop:  # one turn per channel that the tile touches
                 channel = start // plane
@@ -283,7 +333,7 @@ def _show(line, v, fill, width, kept, indices, weights, partner):
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def _perturb_part(
-    pixels, scale, ids, stream, first, count, k0, k1, out, channels_last, cast, kind, table, begin, end,
+    pixels, scale, ids, stream, first, count, k0, k1, out, channels_last, cast, kind, table, thresholds, high, step, begin, end,
     fill, width, gain, offset, kept, indices, weights, partner,
 ):  # fmt: skip
     channels, m = pixels.shape[1], pixels.shape[2]
@@ -295,7 +345,9 @@ def _perturb_part(
         b = row // count
         image, sample = ids[b], uint32(first + row % count)
         for tile in range(tiles):
-            _draw_tile(v[64 * tile : 64 * tile + 64], 16 * tile, sample, image, stream, k0, k1, kind, table)
+            _draw_tile(
+                v[64 * tile : 64 * tile + 64], 16 * tile, sample, image, stream, k0, k1, kind, table, thresholds, high, step
+            )
         for channel in range(channels):
             noisy, x, s = v[channel * m : (channel + 1) * m], pixels[b, channel], scale[b, channel]
             for e in range(m):
@@ -341,7 +393,8 @@ class NumbaBackend:
 
         common = (
             pixels, rows.scale, rows.ids, np.uint32(rows.stream), rows.first, rows.count, k0, k1, out, rows.channels_last, cast,
-            rows.draw.kind, rows.draw.table,
+            rows.draw.kind, rows.draw.table, rows.draw.lattice.thresholds, rows.draw.lattice.high,
+            np.float32(rows.draw.lattice.step),
         )  # fmt: skip
         view = rows.view
 

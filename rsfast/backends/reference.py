@@ -79,6 +79,13 @@ def quantile(word: np.ndarray, extra: np.ndarray, table: np.ndarray) -> np.ndarr
     return np.where(word >> u32(31), -value, value)
 
 
+def lattice(word: np.ndarray, extra: np.ndarray, thresholds: np.ndarray) -> np.ndarray:
+    """A whole number, as float32: how many thresholds lie above the 63 lower bits of (word, extra), with the top bit as sign."""
+    m = ((word & u32(0x7FFFFFFF)).astype(np.int64) << 32) | extra.astype(np.int64)
+    count = len(thresholds) - np.searchsorted(thresholds[::-1], m, side="right")
+    return np.where(word >> u32(31), -count, count).astype(f32)
+
+
 def symmetric_uniform(word: np.ndarray) -> np.ndarray:
     """Uniform on [-1, 1]."""
     return (word | u32(1)).view(i32).astype(f32) * f32(const.TWO_M31)
@@ -94,6 +101,8 @@ def variates(size: int, draw: base.Draw, *, seed: int, stream: int, image: int, 
         found = [*box_muller(words[0], words[1], extra[0]), *box_muller(words[2], words[3], extra[2])]
     elif draw.kind == base.QUANTILE:
         found = [quantile(word, more, draw.table) for word, more in zip(words, extra, strict=True)]
+    elif draw.kind == base.LATTICE:
+        found = [lattice(word, more, draw.lattice.thresholds) for word, more in zip(words, extra, strict=True)]
     else:
         found = [symmetric_uniform(word) for word in words]
     lanes = np.stack([z.reshape(tiles, const.LANES) for z in found], axis=1)  # [tiles, 4, 16]: pixel 64 t + 16 j + l

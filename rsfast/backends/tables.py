@@ -18,7 +18,7 @@ from __future__ import annotations
 import functools
 import hashlib
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,6 +43,42 @@ def quantile_table(shape: float) -> NDArray[np.float32]:
 def table_hash(shape: float) -> str:
     """First 16 hex digits of the sha256 of a table."""
     return hashlib.sha256(quantile_table(shape).astype("<f4").tobytes()).hexdigest()[:16]
+
+
+def lattice_hash(sigma: float, levels: int) -> str:
+    """The same of a lattice's thresholds."""
+    return hashlib.sha256(lattice_table(sigma, levels).thresholds.astype("<i8").tobytes()).hexdigest()[:16]
+
+
+class LatticeTable(NamedTuple):
+    """Whole numbers J = round(s e), e ~ N(0, 1), by comparison with 63-bit thresholds, in falling order and filled up with zeros.
+
+    abs(J) is the number of thresholds above the 63 lower bits of a 64-bit word, whose top bit is the sign.  thresholds[j] is 2^63
+    P(abs(J) > j), rounded to nearest: the total variation between what is drawn and the rounded Gaussian is at most
+    `total_variation`.  `high` holds the upper 31 bits, which decide but once in 10 million draws.
+    """
+
+    thresholds: NDArray[np.int64]  # [2^k]
+    high: NDArray[np.int32]  # [2^k]
+    step: float  # float32: J is about |z| of shape 2 times it
+    total_variation: float  # of one pixel, rounded up
+
+
+@functools.lru_cache(maxsize=8)
+def lattice_table(sigma: float, levels: int) -> LatticeTable:
+    """The table of `noise.LatticeGaussian(sigma, levels)`, computed in 40 digits."""
+    import mpmath as mp
+
+    found: list[int] = []
+    with mp.workdps(DIGITS):
+        s = mp.mpf(sigma) * levels
+        while not found or found[-1] > 0:
+            found.append(int(mp.nint(mp.erfc((len(found) + mp.mpf(1) / 2) / (s * mp.sqrt(2))) * 2**63)))
+        step = float(s * mp.sqrt(2))
+    size = 1 << (len(found) + 1).bit_length()
+    thresholds = np.zeros(size, dtype=np.int64)
+    thresholds[: len(found)] = found
+    return LatticeTable(thresholds, (thresholds >> 32).astype(np.int32), step, (len(found) + 3) * 2.0**-64)
 
 
 def computed_table(shape: float) -> NDArray[np.float32]:

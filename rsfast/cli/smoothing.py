@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 LEVELS = {  # what says how much noise
     "gaussian": ("sigma",),
+    "lattice-gaussian": ("sigma",),
     "input-dependent": ("sigma",),
     "laplace": ("scale",),
     "generalized-gaussian": ("scale", "shape"),
@@ -42,8 +43,8 @@ class Offset(click.ParamType):
 which_noise = combined(
     click.option("--sigma", type=FloatList(), help="Standard deviation of the Gaussian noise, images being in [0, 1]; sigma_b "
                  "where it depends on the input; one for each part of a split image, or one for all."),
-    click.option("--noise", type=click.Choice(["gaussian", "input-dependent", "laplace", "generalized-gaussian", "uniform"]),
-                 default="gaussian", show_default=True),
+    click.option("--noise", default="gaussian", show_default=True, type=click.Choice(["gaussian", "lattice-gaussian",
+                 "input-dependent", "laplace", "generalized-gaussian", "uniform"])),
     click.option("--scale", type=float, help="Of Laplace and generalised Gaussian noise; the half width of uniform noise."),
     click.option("--shape", type=float, help="Of generalised Gaussian noise, from 1 to 100."),
     click.option("--rate", type=float, help="Input-dependent: semi-elasticity of sigma(x).  [default: 0.01]"),
@@ -94,7 +95,7 @@ def make_transform(options: dict[str, Any]) -> Transform:
 def make_noise(options: dict[str, Any], transform: Transform, source: Source, cache: Path | None) -> Noise:
     """The noise that the options name; levels of input-dependent noise are kept in `cache`."""
     from ..errors import InvalidArgumentError
-    from ..noise import Gaussian, GeneralizedGaussian, InputDependentGaussian, Laplace, Uniform
+    from ..noise import Gaussian, GeneralizedGaussian, InputDependentGaussian, Laplace, LatticeGaussian, Uniform
 
     kind, sigma = options["noise"], options["sigma"]
     taken = () if options["sigma_function"] is not None else LEVELS[kind]
@@ -113,6 +114,10 @@ def make_noise(options: dict[str, Any], transform: Transform, source: Source, ca
         return GeneralizedGaussian(options["scale"], options["shape"])
     if kind == "uniform":
         return Uniform(options["scale"])
+    if kind == "lattice-gaussian":
+        if len(sigma) > 1:
+            raise InvalidArgumentError(f"--sigma has {len(sigma)} levels: lattice-gaussian noise takes one.")
+        return LatticeGaussian(sigma[0])
     if kind == "gaussian":
         if len(sigma) > 1:
             if len(sigma) != transform.parts:

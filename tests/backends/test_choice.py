@@ -46,8 +46,27 @@ def test_the_extension_refuses_arrays_that_do_not_fit():
 
     no_table = np.zeros((8, 128), np.float32)
 
-    def call(pixels=pixels, scale=scale, ids=ids, out=good, cast="float32", begin=0, end=2, kind=0, table=no_table):
-        _C.perturb(pixels, scale, ids, 1, 1, 0, 2, out, cast, False, kind, table, begin, end)
+    def call(pixels=pixels, scale=scale, ids=ids, out=good, cast="float32", begin=0, end=2, kind=0, table=no_table, size=1):
+        _C.perturb(
+            pixels,
+            scale,
+            ids,
+            1,
+            1,
+            0,
+            2,
+            out,
+            cast,
+            False,
+            kind,
+            table,
+            np.zeros(size, np.int64),
+            np.zeros(1, np.int32),
+            1.0,
+            begin,
+            end,
+            1,
+        )
 
     call()
     for bad in (
@@ -58,7 +77,8 @@ def test_the_extension_refuses_arrays_that_do_not_fit():
         {"ids": np.zeros(2, np.uint32)},
         {"cast": "int8"},
         {"end": 3},
-        {"kind": 3},
+        {"kind": 4},
+        {"size": 2},
         {"table": np.zeros((8, 64), np.float32)},
     ):
         with pytest.raises((ValueError, TypeError)):

@@ -12,13 +12,14 @@ from rsfast import backends
 from rsfast.backends import base
 from rsfast.backends.reference import standard_normal, variates
 from rsfast.errors import InvalidArgumentError
-from rsfast.noise import NOISES, Gaussian, GeneralizedGaussian, InputDependentGaussian, Laplace, Uniform
+from rsfast.noise import NOISES, Gaussian, GeneralizedGaussian, InputDependentGaussian, Laplace, LatticeGaussian, Uniform
 from rsfast.transforms import Identity
 
 GPU = "cuda" if os.environ.get("RSFAST_TEST_GPU") == "1" else "cpu"  # elsewhere kernels run in the interpreter
 FAST = [name for name in backends.BACKENDS if name != "reference"]
 NOISE = {
     "gaussian": Gaussian(0.37),
+    "lattice-gaussian": LatticeGaussian(0.37),
     "laplace": Laplace(0.37),
     "generalized-gaussian": GeneralizedGaussian(0.37, 3.0),
     "uniform": Uniform(0.37),
@@ -33,6 +34,8 @@ def perturbed(name, x, *, noise="gaussian", transform=WHOLE, dtype=torch.float32
     """Rows of `backend.perturb` into memory poisoned with NaN."""
     call = {"part": 0, "sigma": np.full(len(x), 0.37), "mean": None, "std": None, "seed": 1, "stream": 1, "first": 0, "count": 2}
     call |= {"ids": np.arange(len(x))} | changes
+    if noise == "lattice-gaussian":
+        x = torch.round(x.float() * 255) / 255
     device = GPU if name == "triton" else "cpu"
     out = torch.full((len(x) * call["count"], *x.shape[1:]), torch.nan, dtype=dtype).contiguous(memory_format=layout).to(device)
     backends.get(name).perturb(x.to(device), NOISE[noise], transform, out=out, **call)

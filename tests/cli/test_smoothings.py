@@ -252,3 +252,15 @@ def test_packed_training_images_give_the_same_levels(rsfast, tmp_path):
         options = ("certify", *ONE[:2], *data, *DEPENDENT, "--offset", 1, *SMALL, "--count", 2, "--num-classes", 10)
         result = rsfast(*options, "--train", train[0], "--out", tmp_path / "runs" / name)
         assert result.code == 0, result.err
+
+
+def test_lattice_noise_takes_8_bit_images_only(rsfast, tmp_path, rng):
+    np.savez(tmp_path / "bytes.npz", x=rng.integers(0, 256, (3, 8, 8), dtype=np.uint8), y=np.arange(3))
+    command = ("certify", "--model", "tests.reference.factories:linear", "--noise", "lattice-gaussian", "--sigma", 0.25, *SMALL)
+    command += ("--num-classes", 10)
+    result = rsfast(*command, "--data", tmp_path / "bytes.npz", "--out", tmp_path / "run")
+    assert result.code == 0, result.err
+    assert read_run(tmp_path / "run").counts.noise == rs.LatticeGaussian(0.25)
+    result = rsfast(*command, "--data", "digits", "--count", 3, "--out", tmp_path / "other")
+    assert result.code == 1
+    assert "multiples of 1/255" in result.err

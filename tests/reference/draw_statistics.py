@@ -21,8 +21,8 @@ def normals(count, *, seed=0, stream=1, image=0, sample=0, backend="native"):
     samples = count // SIDE**2
     out = torch.empty(samples, 1, SIDE, SIDE)
     backends.get(backend).perturb(
-        torch.zeros(1, 1, SIDE, SIDE), Gaussian(1.0), Identity(), sigma=np.ones(1), mean=None, std=None, seed=seed, stream=stream,
-        ids=np.array([image]), first=sample, count=samples, out=out,
+        torch.zeros(1, 1, SIDE, SIDE), Gaussian(1.0), Identity(), part=0, sigma=np.ones(1), mean=None, std=None, seed=seed,
+        stream=stream, ids=np.array([image]), first=sample, count=samples, out=out,
     )  # fmt: skip
     return out.flatten().numpy()
 
