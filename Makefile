@@ -52,15 +52,18 @@ MAIN_JOB := show-noise-path show-votes show-confidence show-overhead show-draws 
             show-kernel-resources show-fresh-clone
 NUMERICS := show-ncx2-accuracy show-input-dependent show-ncx2-speed show-input-dependent-speed
 CERTIFICATES := show-certificates show-certificates-speed
+ENGINE := show-noises show-inference show-end-to-end
 DUAL := show-dual show-dual-speed show-neighbors show-smoothings show-idrs-toy
-.PHONY: show-main-job show-numerics show-all-certificates show-dual-and-input-dependent $(MAIN_JOB) $(NUMERICS) $(CERTIFICATES) $(DUAL)
+.PHONY: show-main-job show-numerics show-all-certificates show-dual-and-input-dependent show-engine $(MAIN_JOB) $(NUMERICS) $(CERTIFICATES) $(DUAL) $(ENGINE)
 
 show-main-job: $(MAIN_JOB) ## what bench/README.md lists of noise, counting, runs
 show-numerics: $(NUMERICS) ## of special functions and input-dependent certificates
 show-all-certificates: $(CERTIFICATES) ## of the certificate library
 show-dual-and-input-dependent: $(DUAL) ## of dual and input-dependent smoothing
 
-show-noise-path show-votes show-confidence show-overhead: show-%: setup
+show-engine: $(ENGINE) ## of other noises and of the prepared forward pass
+
+show-noise-path show-votes show-confidence show-overhead show-noises show-inference show-end-to-end: show-%: setup
 	$(BIN)/python -m bench $*
 
 show-ncx2-speed show-input-dependent-speed show-certificates-speed show-dual-speed: show-%-speed: setup

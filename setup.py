@@ -61,7 +61,6 @@ class BuildExtension(build_ext):
             extension.define_macros = [("RSFAST_SOURCES", f'"{sources_hash()}"')]
         super().build_extensions()
 
-
     def _openmp(self):
         """What turns OpenMP on, or nothing.  torch's CPU builds bring the same library, so that both share one set of threads."""
         if self.compiler.compiler_type == "msvc" or sys.platform == "darwin":

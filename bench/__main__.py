@@ -12,9 +12,12 @@ from bench import (  # noqa: E402
     bench_certificates,
     bench_confidence,
     bench_dual,
+    bench_end_to_end,
+    bench_inference,
     bench_input_dependent,
     bench_ncx2,
     bench_noise,
+    bench_noises,
     bench_overhead,
     bench_votes,
     results_file,
@@ -29,6 +32,9 @@ SUITES = {
     "input-dependent": bench_input_dependent.measure,
     "certificates": bench_certificates.measure,
     "dual": bench_dual.measure,
+    "noises": bench_noises.measure,
+    "inference": bench_inference.measure,
+    "end-to-end": bench_end_to_end.measure,
 }
 
 
@@ -41,7 +47,7 @@ def main() -> None:
         rows = []
         for row in SUITES[name]():
             rows.append(row)
-            where = ", ".join(f"{key}={value}" for key, value in row.items() if key not in ("results", "unit"))
+            where = ", ".join(f"{key}={value}" for key, value in row.items() if key not in ("results", "unit", "chosen"))
             print(f"{name}: {where}")
             for candidate, figures in row["results"].items():
                 median, low, high, ratio = figures.values()

@@ -135,10 +135,12 @@ def certify(
     multiclass: bool = False,
     seed: int | None = None,
     ids: Iterable[int] | None = None,
-    batch: int | None = None,
+    batch: int | str | None = None,
     dtype: str | None = None,
     device: str | torch.device | None = None,
-    channels_last: bool = False,
+    channels_last: bool | None = None,
+    fold: bool = False,
+    runtime: str = "torch",
     backend: str = "auto",
     mean: Sequence[float] | None = None,
     std: Sequence[float] | None = None,
@@ -167,7 +169,8 @@ def certify(
     radii.rehearse(noise, transform, dims, alpha=alpha, order=checks.order(norm), bound=bound, **choices)  # type: ignore[arg-type]
     counts = sampling.sample_counts(
         model, x, noise=noise, num_classes=num_classes, transform=transform, n0=n0, n=n, seed=seed, ids=ids, batch=batch,
-        dtype=dtype, device=device, channels_last=channels_last, backend=backend, mean=mean, std=std, value_range=value_range,
+        dtype=dtype, device=device, channels_last=channels_last, fold=fold, runtime=runtime, backend=backend, mean=mean,
+        std=std, value_range=value_range,
         progress=progress,
     )  # fmt: skip
     return certify_counts(counts, alpha=alpha, norm=norm, bound=bound, joint=joint, multiclass=multiclass)
@@ -214,10 +217,12 @@ def predict(
     alpha: float = 1e-3,
     seed: int | None = None,
     ids: Iterable[int] | None = None,
-    batch: int | None = None,
+    batch: int | str | None = None,
     dtype: str | None = None,
     device: str | torch.device | None = None,
-    channels_last: bool = False,
+    channels_last: bool | None = None,
+    fold: bool = False,
+    runtime: str = "torch",
     backend: str = "auto",
     mean: Sequence[float] | None = None,
     std: Sequence[float] | None = None,
@@ -231,7 +236,8 @@ def predict(
     """
     return predict_details(
         model, x, noise=noise, num_classes=num_classes, n=n, alpha=alpha, seed=seed, ids=ids, batch=batch, dtype=dtype,
-        device=device, channels_last=channels_last, backend=backend, mean=mean, std=std, value_range=value_range,
+        device=device, channels_last=channels_last, fold=fold, runtime=runtime, backend=backend, mean=mean, std=std,
+        value_range=value_range,
         progress=progress,
     ).label  # fmt: skip
 
@@ -246,10 +252,12 @@ def predict_details(
     alpha: float = 1e-3,
     seed: int | None = None,
     ids: Iterable[int] | None = None,
-    batch: int | None = None,
+    batch: int | str | None = None,
     dtype: str | None = None,
     device: str | torch.device | None = None,
-    channels_last: bool = False,
+    channels_last: bool | None = None,
+    fold: bool = False,
+    runtime: str = "torch",
     backend: str = "auto",
     mean: Sequence[float] | None = None,
     std: Sequence[float] | None = None,
@@ -263,7 +271,8 @@ def predict_details(
     n = checks.whole("n", n, 1, 2**32 - 1)
     image_ids = sampling.check_ids(ids, len(images))
     engine = Engine(
-        model, num_classes=num_classes, batch=batch, dtype=dtype, device=device, channels_last=channels_last,
+        model, num_classes=num_classes, batch=batch, dtype=dtype, device=device, channels_last=channels_last, fold=fold,
+        runtime=runtime,
         backend=backend, mean=mean, std=std,
     )  # fmt: skip
     seed = sampling.check_seed(seed)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import copy
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -10,28 +9,15 @@ from typing import Any
 import numpy as np
 import torch
 
-from . import backends, checks, walk
+from . import backends, checks, inference, walk
 from .backends import base
 from .errors import InvalidArgumentError, ModelError, RsfastError
+from .inference import DTYPES, RUNTIMES, default_batch, evaluating
 from .noise import PART_STREAMS, Noise
 from .transforms import Identity, Transform
 from .transforms import check as check_transform
 
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-PIXELS_PER_BATCH = {"cpu": 2**18, "cuda": 2**24}
-
 Model = Callable[[torch.Tensor], torch.Tensor]
-
-
-def default_batch(dim: int, total: int, device: str) -> int:
-    """Noisy copies per forward pass for images of `dim` pixels of which `total` copies are drawn.
-
-    At most 1024, 2^18 pixels on a CPU and 2^24 on a GPU; then as many equal batches as that takes, so that little or nothing
-    of the last one is padding.
-    """
-    most = min(max(PIXELS_PER_BATCH.get(device, 2**22) // max(dim, 1), 8), 1024)
-    batches = -(-max(total, 1) // most)
-    return -(-max(total, 1) // batches)
 
 
 class Engine:
@@ -45,17 +31,21 @@ class Engine:
         cast or moved is copied first; yours is not changed.  With a transform of k parts, k models or one for all.
     num_classes : int
         K.
-    batch : int, optional
-        Noisy copies per forward pass; default by image size (`default_batch`).  Every pass has exactly this many; the last
-        one of an image is filled up with zeros that do not count.  Part of the base classifier: another batch size may
-        change the last bit of a logit.
+    batch : int or "auto", optional
+        Noisy copies per forward pass; default by image size (`default_batch`), "auto" measures.  Every pass has exactly this
+        many; the last one of an image is filled up with zeros that do not count.  Part of the base classifier: another batch
+        size may change the last bit of a logit.
     dtype : str, optional
         "float32", "bfloat16" or "float16": of the model's input and weights; default the model's own (float32 for a
-        model in float64).
+        model in float64).  "auto" measures what is fastest here; the choice is part of the classifier that is certified.
     device : str, optional
         Default: where the model is.
-    channels_last : bool
-        Memory layout of the model's input.
+    channels_last : bool, optional
+        Memory layout of the model's input; default contiguous, measured with dtype="auto".
+    fold : bool
+        Fold batch norms into the layers before them, if the logits stay the same (`inference.verify`).
+    runtime : str
+        "torch", "compile", "openvino" or "onnxruntime" (`inference.prepare`).
     backend : str
         Who draws and counts; "auto" takes the fastest that can.  The choice never changes a bit of the noise.
     mean, std : sequence of float, optional
@@ -69,10 +59,12 @@ class Engine:
         model: Model | Sequence[Model],
         *,
         num_classes: int,
-        batch: int | None = None,
+        batch: int | str | None = None,
         dtype: str | None = None,
         device: str | torch.device | None = None,
-        channels_last: bool = False,
+        channels_last: bool | None = None,
+        fold: bool = False,
+        runtime: str = "torch",
         backend: str = "auto",
         mean: Sequence[float] | None = None,
         std: Sequence[float] | None = None,
@@ -81,12 +73,17 @@ class Engine:
         self.transform = Identity() if transform is None else check_transform(transform)
         models = _models(model, self.transform.parts)
         if dtype is not None:
-            checks.choice("dtype", dtype, DTYPES)
+            checks.choice("dtype", dtype, ("auto", *DTYPES))
+        self.runtime, self.fold = checks.choice("runtime", runtime, RUNTIMES), bool(fold)
         if backend != "auto":
             backends.get(backend)
         self.num_classes = checks.whole("num_classes", num_classes, 1, 10**7)
-        self.batch = None if batch is None else checks.whole("batch", batch, 1, 2**24)
+        self._wanted = {"batch": batch, "dtype": dtype, "channels_last": channels_last}
+        self.batch = None if batch is None or batch == "auto" else checks.whole("batch", batch, 1, 2**24)
         self.channels_last = bool(channels_last)
+        self._measures = "auto" in (batch, dtype)
+        self.measured: dict[str, Any] = {}  # what "auto" found, once prepared
+        self.folded: list[int] = []  # batch norms folded, per model, once prepared
         self.backend_name = backend
         self.mean = None if mean is None else checks.numbers("mean", mean)
         self.std = None if std is None else checks.numbers("std", std)
@@ -94,10 +91,46 @@ class Engine:
         own = walk.first_parameter(self._modules)
         self.device = _device(device, own)
         own_dtype = own.dtype if own is not None and own.dtype in DTYPES.values() else torch.float32
-        self.torch_dtype = DTYPES[dtype] if dtype is not None else own_dtype
+        self.torch_dtype = DTYPES[dtype] if dtype is not None and dtype != "auto" else own_dtype
+        self._prepared_for: tuple[int, ...] | None = None
+        self._given = models
+        self._buffer: torch.Tensor | None = None
+        if self._measures or self.fold or self.runtime != "torch":
+            self.models = models  # `prepare` makes what runs
+            return
         self.models = [_placed(one, walk.first_parameter(walk.modules(one)), self.device, self.torch_dtype) for one in models]
         self._modules = [module for one in self.models for module in walk.modules(one)]
-        self._buffer: torch.Tensor | None = None
+
+    def prepare(self, shape: Sequence[int], total: int, chosen: dict[str, Any] | None = None) -> None:
+        """Make the models that run for images of `shape` (C, H, W) of which a model is shown `total` copies.
+
+        `chosen` holds batch, dtype and channels_last that an earlier engine found by measuring: they are taken instead.  Does
+        nothing where nothing is to be measured, folded or converted, or for a shape that is prepared already.
+        """
+        if not (self._measures or self.fold or self.runtime != "torch") or self._prepared_for == tuple(shape):
+            return
+        wanted: dict[str, Any] = dict(self._wanted)
+        if chosen is not None and self._measures:
+            wanted |= {name: chosen[name] for name in ("batch", "dtype", "channels_last")}
+        options: dict[str, Any] = {"fold": self.fold, "runtime": self.runtime, "device": self.device, "total": total}
+        made = []
+        for model in self._given:
+            prepared = inference.prepare(model, tuple(shape), **wanted, **options)
+            wanted = {"batch": prepared.batch, "dtype": prepared.dtype, "channels_last": prepared.channels_last}
+            made.append(prepared)
+        self.models = [prepared.model for prepared in made]
+        self.batch, self.channels_last, self.torch_dtype = made[0].batch, made[0].channels_last, DTYPES[made[0].dtype]
+        self.measured = made[0].record["measured"]
+        self.folded = [prepared.record["folded"] for prepared in made]
+        self._modules = [module for one in self.models for module in walk.modules(one)]
+        self._prepared_for = tuple(shape)
+
+    @property
+    def how(self) -> dict[str, Any]:
+        """What else than dtype, batch and layout makes the classifier that runs; empty for a model as it was given."""
+        if not self.fold and self.runtime == "torch":
+            return {}
+        return {"runtime": self.runtime, "folded": self.folded}
 
     @property
     def dtype(self) -> str:
@@ -146,6 +179,7 @@ class Engine:
         votes.
         """
         parts = range(self.transform.parts)
+        self.prepare(image.shape, sum(n for _, n in stages) * (len(parts) if len(self.models) == 1 else 1))
         votes = torch.zeros((len(stages), len(parts), self.num_classes), dtype=torch.int64, device=self.device)
         x = image[None].to(self.device)
         backend = self.backend_for(x, noise)
@@ -241,19 +275,6 @@ def _models(model: Model | Sequence[Model], parts: int) -> list[Model]:
         allowed = "one" if parts == 1 else f"one, or {parts}"
         raise InvalidArgumentError(f"{len(models)} models were given and the transform shows {parts} part(s): give {allowed}.")
     return models
-
-
-@contextlib.contextmanager
-def evaluating(modules: Sequence[torch.nn.Module]) -> Iterator[None]:
-    """The modules in eval mode; each one's mode is put back afterwards."""
-    training = [module for module in modules if module.training]
-    for module in training:
-        module.training = False
-    try:
-        yield
-    finally:
-        for module in training:
-            module.training = True
 
 
 def _device(given: str | torch.device | None, own: torch.Tensor | None) -> torch.device:

@@ -106,6 +106,7 @@ def execute(
     backend = engine.backend_for(torch.empty((1, *source.shape), device=engine.device), plan.noise).name
     stages = STAGES[plan.kind]
     draws = (plan.n0, plan.n)[-len(stages) :]
+    engine.prepare(source.shape, sampling.draws_of_a_model(engine, draws), _measured_before(out))
     streams = [(STREAMS[name], count) for name, count in zip(stages, draws, strict=True)]
     wanted = _manifest(plan, level, loaded, source, engine, sampling.draws_of_a_model(engine, draws))
     manifest, shard = store.begin(out, wanted, part.shard, part.shards, seed=sampling.check_seed(None))
@@ -154,6 +155,11 @@ def execute(
         finally:
             reporter.end()
     return Outcome(before=len(positions) - len(todo), now=now, problems=problems)
+
+
+def _measured_before(out: Path) -> dict[str, Any] | None:
+    """The settings of a run that is to be continued: what "auto" chose there is not measured again."""
+    return store.read_manifest(out).settings if (out / "run.json").exists() else None
 
 
 def _check_plan(plan: Plan, engine: Engine, shape: tuple[int, int, int]) -> float:
@@ -249,6 +255,8 @@ def _manifest(plan: Plan, level: float, loaded: LoadedModel, source: Source, eng
             settings["multiclass"] = True
     if engine.transform != transforms.Identity():
         settings |= {"transform": engine.transform.to_dict(), "joint": plan.joint}
+    if engine.how:
+        settings["inference"] = engine.how
     if isinstance(plan.noise, (Laplace, GeneralizedGaussian)):
         settings["quantile_table"] = table_hash(plan.noise.shape)
     if isinstance(plan.noise, LatticeGaussian):
@@ -258,7 +266,7 @@ def _manifest(plan: Plan, level: float, loaded: LoadedModel, source: Source, eng
         settings=settings,
         model={"name": loaded.name, "sha256": loaded.sha256},
         data={"name": source.name, "fingerprint": source.fingerprint(), "images": len(source)},
-        versions=sampling.versions(),
+        versions=sampling.versions() | ({"measured": store.canonical(engine.measured)} if engine.measured else {}),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import secrets
 from collections.abc import Callable, Iterable, Sequence
@@ -102,6 +103,7 @@ def draw(
     engine.check_channels(images.shape[1])
     engine.check_size(*images.shape[2:])
     parts = engine.transform.parts
+    engine.prepare(images.shape[1:], draws_of_a_model(engine, [n for _, n in stages]))
     sigma = levels(noise, images, parts)
     streams = [(STREAMS[name], n) for name, n in stages]
     votes = np.zeros((len(images), len(stages), parts, engine.num_classes), dtype=np.int64)
@@ -125,7 +127,7 @@ def draw(
             dtype=engine.dtype,
             batch=engine.batch_for(first.numel(), draws_of_a_model(engine, [n for _, n in stages])),
             device=engine.device.type,
-            versions=versions(),
+            versions=versions() | ({"inference": json.dumps(engine.how, sort_keys=True)} if engine.how else {}),
         )
 
     for b, image in enumerate(images):
@@ -168,10 +170,12 @@ def sample_counts(
     n: int = 100_000,
     seed: int | None = None,
     ids: Iterable[int] | None = None,
-    batch: int | None = None,
+    batch: int | str | None = None,
     dtype: str | None = None,
     device: str | torch.device | None = None,
-    channels_last: bool = False,
+    channels_last: bool | None = None,
+    fold: bool = False,
+    runtime: str = "torch",
     backend: str = "auto",
     mean: Sequence[float] | None = None,
     std: Sequence[float] | None = None,
@@ -200,7 +204,7 @@ def sample_counts(
     ids : iterable of int, optional
         One distinct id (0 … 2^32 - 1) per image, default 0 … B - 1.  (seed, id) determines an image's noise: when a data
         set is split over several calls with one seed, give each image its own id.
-    batch, dtype, device, channels_last, backend, mean, std
+    batch, dtype, device, channels_last, fold, runtime, backend, mean, std
         How the model is run; see `rsfast.engine.Engine`.
     value_range : (low, high) or None
         Declared range of the pixels; images outside are refused.
@@ -233,7 +237,8 @@ def sample_counts(
     n0, n = checks.whole("n0", n0, 0, 2**32 - 1), checks.whole("n", n, 1, 2**32 - 1)
     image_ids = check_ids(ids, len(images))
     engine = Engine(
-        model, num_classes=num_classes, batch=batch, dtype=dtype, device=device, channels_last=channels_last,
+        model, num_classes=num_classes, batch=batch, dtype=dtype, device=device, channels_last=channels_last, fold=fold,
+        runtime=runtime,
         backend=backend, mean=mean, std=std, transform=transform,
     )  # fmt: skip
     stages = [("selection", n0), ("estimation", n)]

@@ -13,7 +13,7 @@ from ..kernels import coefficients as const
 from ..noise import Noise
 from ..transforms import Transform
 from . import base
-from .base import BILINEAR, LATTICE, NEAREST, POOLED, QUANTILE, UNIFORM
+from .base import BILINEAR, LATTICE, NEAREST, NORMAL, POOLED, QUANTILE, UNIFORM
 from .tables import INNER, TAIL
 
 L0, L1, L2, L3, L4, L5, L6, L7, L8 = (np.float32(c) for c in const.LOG)
@@ -286,7 +286,10 @@ def _perturb(
         source = pixels[b].reshape(size)
         target = out[row]
         for tile in range((size + 63) // 64):
-            _draw_tile(z, 16 * tile, sample, image, stream, k0, k1, kind, table, thresholds, high, step)
+            if kind == NORMAL:  # here, not in a function of its own: it becomes vector code only where it is inlined
+                _normal_tile(z, 16 * tile, sample, image, stream, k0, k1)
+            else:
+                _draw_tile(z, 16 * tile, sample, image, stream, k0, k1, kind, table, thresholds, high, step)
             start, stop = 64 * tile, min(64 * tile + 64, size)
             while start < stop:  # one turn per channel that the tile touches
                 channel = start // plane

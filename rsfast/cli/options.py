@@ -31,6 +31,20 @@ class FloatList(click.ParamType):
             self.fail(f"{value!r} is not a list of numbers separated by commas.", param, ctx)
 
 
+class Batch(click.ParamType):
+    """A whole number, or auto."""
+
+    name = "batch"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int | str:
+        if value == "auto" or isinstance(value, int):
+            return value
+        try:
+            return int(value)
+        except ValueError:
+            self.fail(f"{value!r} is not a whole number or auto.", param, ctx)
+
+
 class Shard(click.ParamType):
     """index/of."""
 
@@ -82,10 +96,22 @@ what_to_run = combined(
 how_to_run = combined(
     click.option("--out", type=click.Path(), required=True, help="Run directory; the same command continues a run."),
     click.option("--seed", type=Seed(), help="Of the noise.  [default: fresh; the run's own when continuing]"),
-    click.option("--batch", type=int, help="Noisy copies per forward pass.  [default: by image size]"),
-    click.option("--dtype", type=click.Choice(["float32", "bfloat16", "float16"]), help="[default: the model's]"),
+    click.option("--batch", type=Batch(), help="Noisy copies per forward pass, or auto to measure.  [default: by image size]"),
+    click.option(
+        "--dtype",
+        type=click.Choice(["auto", "float32", "bfloat16", "float16"]),
+        help="auto measures what is fastest here.  [default: the model's]",
+    ),
+    click.option("--fold", is_flag=True, help="Fold batch norms into the layers before them."),
+    click.option(
+        "--runtime",
+        type=click.Choice(["torch", "compile", "openvino", "onnxruntime"]),
+        default="torch",
+        show_default=True,
+        help="What runs the model; openvino and onnxruntime are extras, for the CPU.",
+    ),
     click.option("--device", help="cpu, cuda, cuda:1, …  [default: cuda if torch sees one, else cpu]"),
-    click.option("--channels-last", is_flag=True, help="Memory layout of the model's input."),
+    click.option("--channels-last/--contiguous", default=None, help="Memory layout of the model's input."),
     click.option("--backend", default="auto", show_default=True, help="auto, triton, native, numba or reference."),
     click.option("--threads", type=click.IntRange(min=1), help="Of torch and of the noise.  [default: torch's]"),
     click.option("--start", type=click.IntRange(min=0), default=0, show_default=True, help="First image."),

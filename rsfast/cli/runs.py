@@ -116,6 +116,8 @@ def _run(make_plan: Callable[[Noise, int], Plan], samples_per_image: int, option
         dtype=options["dtype"],
         device=options["device"] or ("cuda" if movable else None),
         channels_last=options["channels_last"],
+        fold=options["fold"],
+        runtime=options["runtime"],
         backend=options["backend"],
         mean=options["mean"],
         std=options["std"],

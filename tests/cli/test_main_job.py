@@ -262,3 +262,26 @@ def test_the_default_batches_are_equal_and_waste_little():
         passes = -(-total // batch)
         assert batch <= 1024
         assert passes * batch - total < passes
+
+
+def test_a_run_with_measured_choices_continues_with_them(rsfast, tmp_path, monkeypatch):
+    from safetensors.torch import save_file
+
+    from rsfast import inference, models
+
+    torch.manual_seed(0)
+    save_file(models.build("small-cnn", num_classes=10, channels=1).state_dict(), tmp_path / "m.safetensors")
+    model = ("--model", "small-cnn", "--checkpoint", tmp_path / "m.safetensors", "--data", "digits")
+    command = ("certify", *model, *SMALL, "--dtype", "auto", "--batch", "auto", "--fold", "--out", tmp_path / "run")
+    assert rsfast(*command, "--count", 2).code == 0
+    settings = json.loads((tmp_path / "run" / "run.json").read_text())["settings"]
+    assert settings["inference"]["runtime"] == "torch"
+
+    def refuse(*arguments, **options):
+        raise AssertionError("measured again")
+
+    monkeypatch.setattr(inference.batching, "duration", refuse)
+    monkeypatch.setattr(inference.batching, "batch_rates", refuse)
+    result = rsfast(*command, "--count", 4)
+    assert result.code == 0, result.err
+    assert "(2 of them now)" in result.out

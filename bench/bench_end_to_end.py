@@ -1,0 +1,68 @@
+"""Whole certification of one image on the CPU: `certify` with everything measured, against the published loop in float32.
+
+`published` is the loop of Cohen, Rosenfeld & Kolter's code: batches of repeat + randn_like * sigma through the model as it is
+given, argmax, counts in NumPy.  `certify` prepares once (not timed: it is done once a run), then draws, runs and counts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import torch
+
+from bench import timing
+from bench.bench_inference import mlp, resnet18, settled
+from rsfast.engine import Engine
+from rsfast.models import build
+from rsfast.noise import Gaussian
+
+SIGMA = 0.25
+CASES: list[tuple[str, Callable[[], torch.nn.Module], tuple[int, int, int], int, int, int]] = [
+    # model, shape, classes, copies, batch of the published loop
+    ("mlp-3072-128-10", mlp, (3, 32, 32), 10, 20_000, 1000),
+    ("cifar-resnet20", lambda: build("cifar-resnet20", num_classes=10, channels=3), (3, 32, 32), 10, 2_000, 250),
+    ("resnet18", resnet18, (3, 224, 224), 1000, 64, 16),
+]
+
+
+def published(model: torch.nn.Module, x: torch.Tensor, classes: int, n: int, batch: int) -> np.ndarray:
+    with torch.no_grad():
+        counts = np.zeros(classes, dtype=int)
+        for _ in range(-(-n // batch)):
+            this = min(batch, n)
+            n -= this
+            copies = x.repeat((this, 1, 1, 1))
+            predictions = model(copies + torch.randn_like(copies) * SIGMA).argmax(1)
+            for index in predictions.numpy():
+                counts[index] += 1
+        return counts
+
+
+def measure() -> Iterator[dict[str, Any]]:
+    for threads in (1, 2):
+        torch.set_num_threads(threads)
+        for name, make, shape, classes, n, batch in CASES:
+            torch.manual_seed(0)
+            model = settled(make())
+            x = torch.rand(shape)
+            engine = Engine(model, num_classes=classes, dtype="auto", batch="auto", fold=True)
+            engine.prepare(shape, n)
+
+            def certify(engine: Engine = engine, x: torch.Tensor = x, n: int = n) -> np.ndarray:
+                return engine.votes(x, Gaussian(SIGMA), sigma=[SIGMA], seed=0, image_id=0, stages=[(1, n)])
+
+            def loop(
+                model: Any = model, x: torch.Tensor = x, classes: int = classes, n: int = n, batch: int = batch
+            ) -> np.ndarray:
+                return published(model, x, classes, n, batch)
+
+            assert certify().sum() == loop().sum() == n
+            seconds = timing.interleaved({"certify": certify, "published": loop}, rounds=9)
+            results = timing.summary(seconds, baseline="published", per=n, unit="us")
+            yield {
+                "model": name, "shape": shape, "copies": n, "threads": threads, "unit": "us per copy", "dtype": engine.dtype,
+                "batch": engine.batch, "channels_last": engine.channels_last, "folded": engine.folded,
+                "batch_of_published": batch, "results": results,
+            }  # fmt: skip

@@ -1,0 +1,27 @@
+"""Prepares a base classifier to run at its best: batch norms folded, dtype, memory layout and batch by measurement, runtimes.
+
+Whatever is chosen here is part of the classifier that is certified, so every choice is recorded, and the same choices given
+explicitly make the same classifier again without measuring anything.
+"""
+
+from .batching import best_batch, default_batch
+from .fold import Folded, fold_batch_norms, verify
+from .memory import halving, is_out_of_memory
+from .preparation import Prepared, prepare
+from .probe import DTYPES, evaluating
+from .runtimes import RUNTIMES
+
+__all__ = [
+    "DTYPES",
+    "RUNTIMES",
+    "Folded",
+    "Prepared",
+    "best_batch",
+    "default_batch",
+    "evaluating",
+    "fold_batch_norms",
+    "halving",
+    "is_out_of_memory",
+    "prepare",
+    "verify",
+]

@@ -1,0 +1,423 @@
+"""`prepare`: from a user's classifier to the one that runs, with a record of every choice."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from .. import checks, walk
+from ..errors import InvalidArgumentError, ModelError
+from . import batching
+from .fold import Folded, fold_batch_norms, verify
+from .memory import halving, is_out_of_memory
+from .probe import (
+    DTYPES,
+    SAME,
+    Model,
+    Rows,
+    check_rows_are_independent,
+    difference,
+    evaluating,
+    first_line,
+    logits_of,
+    tf32,
+    tf32_flags,
+)
+from .runtimes import RUNTIME_DTYPES, RUNTIMES, ForBatch, check_runtime, compiled, exported
+
+MOST_PROBED = 64
+WRONG = {"float32": 1e-3, "bfloat16": 0.25, "float16": 0.25}
+"""Logits of another runtime that are further apart than this, in units of their spread, are a faulty conversion."""
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A classifier that is ready to run.
+
+    Parameters
+    ----------
+    model : callable
+        [batch, C, H, W] in `dtype` and layout → logits [batch, K] in a floating-point dtype.  Made from a copy: later changes
+        to your module are not seen, unless there was nothing to prepare.
+    dtype : str
+        "float32", "bfloat16" or "float16": of the input and the weights.
+    channels_last : bool
+        Memory layout of the input and the weights.
+    batch : int
+        Images per forward pass.
+    record : dict
+        JSON-able.  What the logits depend on: runtime, device, dtype, channels_last, batch, folded (number of batch norms),
+        tf32, threads, versions.  What was found: fold_reason, difference and same_class (against the model as it was given),
+        halved_from, measured (images per second).
+    """
+
+    model: Model
+    dtype: str
+    channels_last: bool
+    batch: int
+    record: dict[str, Any]
+
+    def arguments(self) -> dict[str, Any]:
+        """The explicit choices: given to `prepare` they make the same classifier again, with nothing measured."""
+        chosen = {name: self.record[name] for name in ("runtime", "dtype", "channels_last", "batch")}
+        uses = self.record["tf32"] or [None]  # of two kinds of products; torch's own setting where they differ
+        return chosen | {"fold": self.record["folded"] > 0, "tf32": uses[0] if len(set(uses)) == 1 else None}
+
+
+def prepare(
+    model: Model,
+    shape: Sequence[int],
+    *,
+    device: str | torch.device | None = None,
+    dtype: str | None = None,
+    channels_last: bool | None = None,
+    fold: bool = False,
+    runtime: str = "torch",
+    batch: int | str | None = None,
+    calibration: torch.Tensor | None = None,
+    total: int | None = None,
+    tf32: bool | None = None,
+    seconds: float = 1.0,
+) -> Prepared:
+    """Prepare a base classifier to run at its best.
+
+    Parameters
+    ----------
+    model : callable
+        [N, C, H, W] → logits [N, K], a row's logits independent of the others.  Only a torch module can be cast, folded or
+        given to another runtime.  It is not changed.
+    shape : (C, H, W)
+        Of one input.
+    device : str or torch.device, optional
+        Default: where the model is.
+    dtype : str, optional
+        "float32", "bfloat16" or "float16"; "auto" measures float32, bfloat16 where the hardware computes in it, and float16
+        on CUDA; default the model's own (float32 for a model in float64).
+    channels_last : bool, optional
+        Memory layout; by default measured with dtype="auto" and else False.
+    fold : bool
+        Fold batch norms into the layers before them, if the logits on `calibration` stay the same (`verify`).
+    runtime : str
+        "torch"; "compile" (torch.compile, seconds to minutes for the first pass); "openvino" or "onnxruntime" (CPU, extras).
+        With "compile", what is measured is measured without compiling.
+    batch : int, "auto" or None
+        Images per forward pass; "auto" measures (`best_batch`); by default by image size (`default_batch`).
+    calibration : Tensor [N, C, H, W], optional
+        Noisy inputs as the model is shown them, normalised; at most 64 are used.  Default: uniform pixels with noise.
+    total : int, optional
+        Copies drawn per image: no larger batch is measured.
+    tf32 : bool, optional
+        On CUDA: float32 products in TF32 or not while the model runs; default as torch is set, which is recorded.
+    seconds : float
+        Roughly how long each measurement may take: one for dtype and layout, one for the batch.
+
+    Raises
+    ------
+    InvalidArgumentError
+        An argument is not known or does not fit another.
+    BackendUnavailableError
+        The runtime is not installed.
+    ModelError
+        The model raises, does not return [N, K], draws random numbers, mixes the rows of a batch, cannot be converted, or
+        does not fit in memory with the batch that was given.
+    """
+    with torch.inference_mode(False):
+        return _Preparation(model, shape, device, runtime, calibration, total, tf32, seconds, dtype).run(
+            dtype=dtype, channels_last=channels_last, fold=fold, batch=batch
+        )
+
+
+class _Preparation:
+    def __init__(
+        self,
+        model: Model,
+        shape: Sequence[int],
+        device: str | torch.device | None,
+        runtime: str,
+        calibration: torch.Tensor | None,
+        total: int | None,
+        tf32: bool | None,
+        seconds: float,
+        dtype: str | None,
+    ) -> None:
+        if not callable(model):
+            raise InvalidArgumentError(f"model is {type(model).__name__}; give a callable that maps [N, C, H, W] to [N, K].")
+        self.model = model
+        self.shape = _shape(shape)
+        self.runtime = checks.choice("runtime", runtime, RUNTIMES)
+        self.total = None if total is None else checks.whole("total", total, 1)
+        self.seconds = float(checks.floats("seconds", seconds, 0.0, 3600.0, "seconds from 0 to 3600"))
+        if dtype is not None:
+            checks.choice("dtype", dtype, ("auto", *DTYPES))
+        self.modules = walk.modules(model)
+        own = walk.first_parameter(self.modules)
+        self.own_device = own.device if own is not None else torch.device("cpu")
+        self.own_dtype = own.dtype if own is not None else torch.float32
+        self.device = self.own_device if device is None else _device(device)
+        self.own = next((name for name, kind in DTYPES.items() if kind == self.own_dtype), "float32")
+        self.tf32 = tf32
+        if tf32 is not None and self.device.type != "cuda":
+            raise InvalidArgumentError(f"tf32={tf32} is for CUDA and device is {self.device}: leave tf32 out.")
+        self.versions = check_runtime(self.runtime, self.device, model, dtype)
+        if self.runtime in RUNTIME_DTYPES and dtype is None and self.own not in RUNTIME_DTYPES[self.runtime]:
+            raise InvalidArgumentError(
+                f"the model is in {self.own}, which {self.runtime} does not compute in: give dtype="
+                f"{' or '.join(map(repr, RUNTIME_DTYPES[self.runtime]))}."
+            )
+        self.rows = Rows(self.shape, calibration)
+        self.fullgraph: bool | None = None
+
+    def run(self, *, dtype: str | None, channels_last: bool | None, fold: bool, batch: int | str | None) -> Prepared:
+        explicit = None if batch is None or batch == "auto" else checks.whole("batch", batch, 1, 2**24)
+        self._look(explicit)
+        self.folded = self._fold() if fold else Folded(nn.Identity(), 0)
+        measured: dict[str, Any] = {}
+        choices = self._choices(dtype, channels_last)
+        chosen = choices[0] if len(choices) == 1 else self._fastest(choices, explicit, measured)
+        make = self._maker(*chosen, measuring=self.runtime == "compile")
+        if explicit is not None:
+            size = explicit
+        elif batch == "auto":
+            size = self._best_batch(make, *chosen, measured)
+        else:
+            size = batching.default_batch(math.prod(self.shape), self.total or 2**20, self.device.type)
+        if self.runtime == "compile":
+            make = self._maker(*chosen)
+        return self._finish(make, *chosen, size, explicit is not None, fold, measured)
+
+    def _look(self, explicit: int | None) -> None:
+        """Logits of the model as it was given; raises if it is none that can be certified."""
+        with evaluating(self.modules), torch.inference_mode():
+            x = self.rows.take(min(len(self.rows), MOST_PROBED), self.own_dtype, self.own_device)
+            try:
+                self.expected = logits_of(self.model, x)
+            except ModelError:
+                if explicit is None or explicit == len(x):
+                    raise
+                x = self.rows.take(explicit, self.own_dtype, self.own_device)  # an export can insist on its batch
+                self.expected = logits_of(self.model, x)
+            check_rows_are_independent(self.model, x, self.expected, SAME[self.own])
+
+    def _fold(self) -> Folded:
+        if not isinstance(self.model, nn.Module):
+            return Folded(nn.Identity(), 0, "it is not a torch module")
+        try:
+            original = _copied(self.model, self.device, torch.float32, False)
+        except ModelError as error:
+            return Folded(nn.Identity(), 0, first_line(error))
+        x = self.rows.take(len(self.expected), torch.float32, self.device)
+        return verify(fold_batch_norms(original), original, x)
+
+    def _choices(self, dtype: str | None, channels_last: bool | None) -> list[tuple[str, bool]]:
+        """Dtypes and layouts to measure; the first is the one that wins a tie."""
+        dtypes = [self.own if dtype in (None, "auto") else str(dtype)]
+        if dtype == "auto" and isinstance(self.model, nn.Module):
+            fast = ["float32", *fast_dtypes(self.device)]
+            possible = RUNTIME_DTYPES.get(self.runtime, tuple(DTYPES))
+            dtypes = [name for name in dict.fromkeys([*dtypes, *fast]) if name in possible]
+        layouts = [bool(channels_last)] if channels_last is not None or dtype != "auto" else [False, True]
+        return [(name, layout) for name in dtypes for layout in layouts]
+
+    def _maker(self, dtype: str, channels_last: bool, *, measuring: bool = False) -> ForBatch:
+        """A callable for each batch size; `measuring` leaves out compiling."""
+        if self.runtime in RUNTIME_DTYPES:
+            module = self._placed("float32", False, always_copied=True)
+            assert isinstance(module, nn.Module)
+            x = self.rows.take(2, DTYPES[dtype], self.device, channels_last=channels_last)
+            return exported(self.runtime, module, x, channels_last=channels_last)
+        placed = self._placed(dtype, channels_last)
+        model: Model = placed if self.tf32 is None else WithTf32(placed, self.tf32)
+        if self.runtime != "compile" or measuring:
+            return lambda batch: model
+
+        def compiling(batch: int) -> Model:
+            assert isinstance(placed, nn.Module)
+            x = self.rows.take(batch, DTYPES[dtype], self.device, channels_last=channels_last)
+            call, self.fullgraph = compiled(placed, x)
+            return call if self.tf32 is None else WithTf32(call, self.tf32)
+
+        return compiling
+
+    def _placed(self, dtype: str, channels_last: bool, *, always_copied: bool = False) -> Model:
+        """The (folded) model on the device in a dtype and layout; the user's own object if that changes nothing."""
+        if self.folded.count:
+            return _copied(self.folded.module, self.device, DTYPES[dtype], channels_last)
+        if not isinstance(self.model, nn.Module):
+            return self.model
+        same = (self.own_device, self.own_dtype) == (self.device, DTYPES[dtype]) and not channels_last
+        if same and not always_copied and not any(module.training for module in self.modules):
+            return self.model
+        return _copied(self.model, self.device, DTYPES[dtype], channels_last)
+
+    def _pass(self, make: ForBatch, dtype: str, channels_last: bool, size: int) -> Callable[[], torch.Tensor]:
+        model = make(size)
+        x = self.rows.take(size, DTYPES[dtype], self.device, channels_last=channels_last)
+        return lambda: logits_of(model, x)
+
+    def _fastest(self, choices: list[tuple[str, bool]], explicit: int | None, measured: dict[str, Any]) -> tuple[str, bool]:
+        sizes = batching.candidate_batches(math.prod(self.shape), self.total, self.device.type)
+        size = explicit or max(size for size in sizes if size <= max(64, sizes[0]))
+        calls: dict[tuple[str, bool], Callable[[], object]] = {}
+        rows: dict[tuple[str, bool], dict[str, Any]] = {}
+        for dtype, channels_last in choices:
+            rows[dtype, channels_last] = row = {"dtype": dtype, "channels_last": channels_last}
+            try:
+                call = self._pass(self._maker(dtype, channels_last, measuring=True), dtype, channels_last, size)
+                with evaluating(self.modules), torch.inference_mode():
+                    logits = call()
+            except Exception as error:
+                if not isinstance(error, ModelError) and not is_out_of_memory(error):
+                    raise
+                row["skipped"] = first_line(error)
+                continue
+            if bool(self.expected.isfinite().all()) and not bool(logits.isfinite().all()):
+                row["skipped"] = "logits are not finite"
+                continue
+            calls[dtype, channels_last] = call
+        if not calls:
+            reasons = "; ".join(f"{row['dtype']}: {row['skipped']}" for row in rows.values())
+            raise ModelError(f"the model runs in no dtype that was tried ({reasons}).")
+        with evaluating(self.modules):
+            for choice, elapsed in batching.duration(calls, self.seconds, self.device).items():
+                rows[choice]["images_per_second"] = size / max(elapsed, 1e-9)
+        measured["dtypes"] = {"batch": size, "tried": list(rows.values())}
+        best = max(rows[choice]["images_per_second"] for choice in calls)
+        return next(choice for choice in calls if rows[choice]["images_per_second"] >= (1 - batching.TIE) * best)
+
+    def _best_batch(self, make: ForBatch, dtype: str, channels_last: bool, measured: dict[str, Any]) -> int:
+        sizes = batching.candidate_batches(math.prod(self.shape), self.total, self.device.type)
+        with evaluating(self.modules):
+            rates = batching.batch_rates(
+                lambda size: self._pass(make, dtype, channels_last, size),
+                sizes,
+                total=self.total,
+                seconds=self.seconds,
+                device=self.device,
+            )
+        measured["batches"] = {str(size): rate for size, rate in rates.items()}
+        return batching.fastest_batch(rates)
+
+    def _finish(
+        self,
+        make: ForBatch,
+        dtype: str,
+        channels_last: bool,
+        size: int,
+        explicit: bool,
+        fold: bool,
+        measured: dict[str, Any],
+    ) -> Prepared:
+        def attempt(batch: int) -> tuple[Model, torch.Tensor]:
+            model = make(batch)
+            x = self.rows.take(batch, DTYPES[dtype], self.device, channels_last=channels_last)
+            with evaluating(self.modules), torch.inference_mode():
+                return model, logits_of(model, x)
+
+        if explicit:
+            try:
+                (model, logits), batch = attempt(size), size
+            except Exception as error:
+                if not is_out_of_memory(error):
+                    raise
+                raise ModelError(f"a batch of {size} does not fit in memory: give a smaller one, or batch='auto'.") from error
+        else:
+            (model, logits), batch = halving(attempt, size)
+        compared = min(len(logits), len(self.expected))
+        logits, expected = logits[:compared].float().cpu(), self.expected[:compared].float().cpu()
+        apart = difference(logits, expected)
+        if self.runtime != "torch" and apart > max(WRONG[dtype], WRONG[self.own]):
+            raise ModelError(
+                f"{self.runtime} gives other logits than torch (they differ by {apart:.2g} of their spread): give "
+                "runtime='torch'."
+            )
+        record = {
+            "runtime": self.runtime,
+            "device": self.device.type,
+            "dtype": dtype,
+            "channels_last": channels_last,
+            "batch": batch,
+            "folded": self.folded.count,
+            "tf32": self._tf32_in_force(),
+            "threads": torch.get_num_threads() if self.device.type == "cpu" else None,
+            "versions": self.versions,
+            "difference": apart if math.isfinite(apart) else None,
+            "same_class": float((logits.argmax(1) == expected.argmax(1)).double().mean()),
+            "measured": measured,
+        }
+        if fold:
+            record["fold_reason"] = self.folded.reason
+        if batch != size:
+            record["halved_from"] = size
+        if self.runtime == "compile":
+            record["fullgraph"] = self.fullgraph
+        return Prepared(model, dtype, channels_last, batch, record)
+
+    def _tf32_in_force(self) -> list[bool] | None:
+        """Whether convolutions and matrix products use it; None on a CPU."""
+        if self.device.type != "cuda":
+            return None
+        if self.tf32 is not None:
+            return [self.tf32, self.tf32]
+        flags = tf32_flags()
+        return None if flags is None else list(flags)
+
+
+class WithTf32:
+    """A model that runs with TF32 on or off, whatever torch is set to."""
+
+    def __init__(self, model: Model, on: bool) -> None:
+        self.model = model
+        self.on = on
+
+    def __call__(self, x: torch.Tensor) -> torch.Tensor:
+        with tf32(self.on):
+            return self.model(x)
+
+
+def fast_dtypes(device: torch.device) -> list[str]:
+    """Dtypes of half size that the hardware computes in."""
+    if device.type == "cuda":
+        return (["bfloat16"] if torch.cuda.is_bf16_supported(including_emulation=False) else []) + ["float16"]
+    if device.type == "cpu":
+        predicates = [getattr(torch.cpu, name, None) for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported")]
+        return ["bfloat16"] if any(predicate is not None and predicate() for predicate in predicates) else []
+    return []
+
+
+def _copied(module: nn.Module, device: torch.device, dtype: torch.dtype, channels_last: bool) -> nn.Module:
+    """A copy in eval mode."""
+    layout = torch.channels_last if channels_last else torch.preserve_format
+    try:
+        copied = copy.deepcopy(module).to(device=device, dtype=dtype)
+        for one in copied.modules():
+            one.training = False
+        for tensor in (*copied.parameters(), *copied.buffers()):
+            if tensor.ndim == 4:
+                tensor.data = tensor.data.to(memory_format=layout)
+    except Exception as error:
+        if is_out_of_memory(error):
+            raise
+        raise ModelError(
+            f"the model could not be copied to {device} as {dtype} ({first_line(error)}): move it yourself and leave dtype and "
+            "device out."
+        ) from error
+    return copied
+
+
+def _shape(shape: Sequence[int]) -> tuple[int, ...]:
+    if not isinstance(shape, Sequence) or isinstance(shape, str) or len(shape) != 3:
+        raise InvalidArgumentError(f"shape={shape!r} is not that of an image: give (C, H, W).")
+    return tuple(checks.whole("shape", size, 1) for size in shape)
+
+
+def _device(device: str | torch.device) -> torch.device:
+    try:
+        return torch.device(device)
+    except (RuntimeError, TypeError) as error:
+        raise InvalidArgumentError(f"device={device!r} is not known to torch: {first_line(error)}") from None

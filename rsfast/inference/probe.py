@@ -1,0 +1,159 @@
+"""Trying a classifier out: inputs to try, what comes back, and whether two answers are the same."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import Callable, Iterator, Sequence
+
+import torch
+
+from ..errors import InvalidArgumentError, ModelError, RsfastError
+from .memory import is_out_of_memory
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+SAME = {"float32": 1e-3, "float16": 2e-2, "bfloat16": 1e-1}
+"""By dtype: how far logits of one input may be apart, in units of their spread, before they count as different."""
+
+Model = Callable[[torch.Tensor], torch.Tensor]
+
+
+class Rows:
+    """Inputs to try a classifier on: the user's own, or uniform pixels with noise on them, the same in every process."""
+
+    def __init__(self, shape: Sequence[int], calibration: torch.Tensor | None) -> None:
+        self.shape = tuple(shape)
+        self.given = calibration is not None
+        if calibration is None:
+            generator = torch.Generator().manual_seed(0)
+            pixels = torch.rand(16, *self.shape, generator=generator)
+            calibration = pixels + 0.25 * torch.randn(pixels.shape, generator=generator)
+        if not isinstance(calibration, torch.Tensor) or tuple(calibration.shape[1:]) != self.shape or not len(calibration):
+            shown = list(calibration.shape) if isinstance(calibration, torch.Tensor) else type(calibration).__name__
+            raise InvalidArgumentError(f"calibration is {shown}: give a tensor [N, {', '.join(map(str, self.shape))}].")
+        if not calibration.is_floating_point() or not bool(calibration.isfinite().all()):
+            raise InvalidArgumentError("calibration holds NaN, infinity or whole numbers: give finite floating-point inputs.")
+        self.values = calibration.detach().float().cpu()
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def take(self, n: int, dtype: torch.dtype, device: torch.device, *, channels_last: bool = False) -> torch.Tensor:
+        """[n, C, H, W]: the rows, from the first again after the last."""
+        chosen = self.values[torch.arange(n) % len(self.values)]
+        layout = torch.channels_last if channels_last else torch.contiguous_format
+        return chosen.to(device=device, dtype=dtype, memory_format=layout).contiguous(memory_format=layout)
+
+
+def logits_of(model: Model, x: torch.Tensor) -> torch.Tensor:
+    """The model's logits [N, K] of one batch.
+
+    Raises
+    ------
+    ModelError
+        It raised, or returned something else.  Running out of memory is passed on as it is.
+    """
+    try:
+        logits = model(x)
+    except RsfastError:
+        raise
+    except Exception as error:
+        if is_out_of_memory(error):
+            raise
+        raise ModelError(
+            f"the model raised {type(error).__name__} on input {list(x.shape)} {str(x.dtype).removeprefix('torch.')}: "
+            f"{first_line(error)}"
+        ) from error
+    if not isinstance(logits, torch.Tensor) or logits.ndim != 2 or len(logits) != len(x):
+        shown = list(logits.shape) if isinstance(logits, torch.Tensor) else type(logits).__name__
+        raise ModelError(f"the model returned {shown} for a batch of {len(x)}: it must return logits [{len(x)}, classes].")
+    if not logits.is_floating_point():
+        raise ModelError(f"the model returned {logits.dtype}: it must return floating-point logits.")
+    return logits
+
+
+def difference(logits: torch.Tensor, expected: torch.Tensor) -> float:
+    """Largest difference of a logit in units of the spread (largest minus smallest) of the expected ones.
+
+    Infinity if the shapes differ or only one of the two is NaN or infinite somewhere; where both are, nothing is compared.
+    """
+    logits, expected = logits.double().cpu(), expected.double().cpu()
+    if logits.shape != expected.shape or bool((logits.isfinite() != expected.isfinite()).any()):
+        return math.inf
+    finite = expected.isfinite()
+    if not bool(finite.any()):
+        return 0.0
+    logits, expected = logits[finite], expected[finite]
+    apart = float((logits - expected).abs().max())
+    spread = float(expected.max() - expected.min())
+    return apart / spread if spread > 0 else (0.0 if apart == 0 else math.inf)
+
+
+def check_rows_are_independent(model: Model, x: torch.Tensor, logits: torch.Tensor, tolerance: float) -> None:
+    """Raise ModelError if the logits of `x` come out differently again, at another position, or beside other rows."""
+    if difference(logits_of(model, x), logits) > tolerance:
+        raise ModelError(
+            "the model gives different logits for the same batch: it draws random numbers or keeps state, and a certificate "
+            "needs a fixed function; make its forward pass deterministic."
+        )
+    if len(x) < 2:
+        return
+    half = len(x) // 2
+    moved = x.roll(half, 0)
+    moved[:half] = 1 - 3 * moved[:half]
+    if difference(logits_of(model, moved)[half:], logits[: len(x) - half]) > tolerance:
+        raise ModelError(
+            "the model's logits of one input depend on the others in its batch (a batch norm without running statistics "
+            "does that): each row must be classified by itself."
+        )
+
+
+@contextlib.contextmanager
+def evaluating(modules: Sequence[torch.nn.Module]) -> Iterator[None]:
+    """The modules in eval mode; each one's mode is put back afterwards."""
+    training = [module for module in modules if module.training]
+    for module in training:
+        module.training = False
+    try:
+        yield
+    finally:
+        for module in training:
+            module.training = True
+
+
+def tf32_flags() -> tuple[bool, bool] | None:
+    """torch's settings for convolutions and matrix products on a GPU; None if they contradict each other."""
+    try:
+        return bool(torch.backends.cudnn.allow_tf32), bool(torch.backends.cuda.matmul.allow_tf32)
+    except RuntimeError:  # torch 2.9 and newer: set through the old names and the new ones
+        return None
+
+
+@contextlib.contextmanager
+def tf32(on: bool) -> Iterator[None]:
+    """TF32 on or off for convolutions and matrix products on a GPU; torch's settings are put back afterwards."""
+    flags = tf32_flags()
+    if flags is None:
+        raise InvalidArgumentError(
+            "torch's TF32 settings were changed through old and new names (allow_tf32, fp32_precision) and contradict each "
+            "other: change them through one of the two, or leave tf32 out."
+        )
+    _set_tf32(on, on)
+    try:
+        yield
+    finally:
+        _set_tf32(*flags)
+
+
+def precisely() -> contextlib.AbstractContextManager[None]:
+    """float32 products in float32, where torch lets us choose."""
+    return contextlib.nullcontext() if tf32_flags() is None else tf32(False)
+
+
+def _set_tf32(convolutions: bool, products: bool) -> None:
+    torch.backends.cudnn.allow_tf32 = convolutions
+    torch.backends.cuda.matmul.allow_tf32 = products
+
+
+def first_line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -1,0 +1,238 @@
+"""Who runs the forward pass: torch as it is, torch.compile, or one of two CPU runtimes that take an exported copy.
+
+A runtime is made once from a module in float32 and then asked for a callable per batch size.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import logging
+import warnings
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch
+from torch import nn
+
+from ..errors import BackendUnavailableError, InvalidArgumentError, ModelError
+from .probe import DTYPES, Model, first_line
+
+RUNTIMES = {"torch": "", "compile": "", "openvino": "openvino", "onnxruntime": "onnx"}
+"""By name: the extra of rsfast that installs it."""
+
+RUNTIME_DTYPES = {"openvino": ("float32", "bfloat16"), "onnxruntime": ("float32",)}
+
+ForBatch = Callable[[int], Model]
+
+
+def check_runtime(runtime: str, device: torch.device, model: object, dtype: str | None) -> dict[str, str]:
+    """Raise if a runtime cannot be used here; the versions of the libraries that it needs."""
+    versions = {"torch": str(torch.__version__)}
+    if runtime == "torch":
+        return versions
+    if not isinstance(model, nn.Module):
+        raise InvalidArgumentError(
+            f"runtime={runtime!r} takes a torch module and this model is {type(model).__name__}: leave runtime at 'torch'."
+        )
+    if runtime == "compile":
+        return versions
+    if device.type != "cpu":
+        raise InvalidArgumentError(f"runtime={runtime!r} runs on the CPU and device is {device}: give device='cpu'.")
+    if dtype in DTYPES and dtype not in RUNTIME_DTYPES[runtime]:
+        allowed = " or ".join(RUNTIME_DTYPES[runtime])
+        raise InvalidArgumentError(f"dtype={dtype!r} is nothing {runtime} can compute in: give {allowed}.")
+    needed = ("openvino",) if runtime == "openvino" else ("onnxruntime", "onnx", "onnxscript")
+    for name in needed:
+        versions[name] = str(getattr(_library(name, runtime), "__version__", "unknown"))
+    return versions
+
+
+def _library(name: str, runtime: str) -> Any:
+    try:
+        return importlib.import_module(name)
+    except ImportError:
+        raise BackendUnavailableError(
+            f"runtime={runtime!r} needs {name}: pip install rsfast[{RUNTIMES[runtime]}], or give runtime='torch'."
+        ) from None
+
+
+def compiled(module: nn.Module, x: torch.Tensor) -> tuple[Model, bool]:
+    """A module through torch.compile, compiled for inputs like `x`, and whether that took no break in its graph.
+
+    Weights become constants.  The first pass compiles, which takes seconds to minutes.
+    """
+    options: dict[str, Any] = {"freezing": True}
+    failed: Exception | None = None
+    for fullgraph in (True, False):
+        call = torch.compile(module, fullgraph=fullgraph, dynamic=False, options=options)
+        try:
+            with torch.inference_mode(), _quiet():
+                call(x)
+        except Exception as error:
+            failed = error
+            continue
+        return call, fullgraph
+    assert failed is not None
+    raise ModelError(f"torch.compile cannot compile the model ({first_line(failed)}): give runtime='torch'.") from failed
+
+
+def exported(runtime: str, module: nn.Module, x: torch.Tensor, *, channels_last: bool) -> ForBatch:
+    """Callables per batch size that run an exported copy of a float32 module on the CPU with torch's number of threads.
+
+    Parameters
+    ----------
+    x : Tensor [N, C, H, W]
+        An input; its dtype is what the callables take and compute in.  They read it where it lies, without a copy.
+    channels_last : bool
+        Whether inputs are channels_last, or else contiguous.
+
+    Notes
+    -----
+    The callables return float32 logits in memory of their own.
+    """
+    make = _openvino if runtime == "openvino" else _onnxruntime
+    for_batch = make(_Outside(module, channels_last).eval(), x, channels_last)
+
+    def for_size(batch: int) -> Model:
+        try:
+            return for_batch(batch)
+        except Exception as error:
+            raise ModelError(
+                f"{runtime} cannot take the model ({type(error).__name__}: {first_line(error)}): give runtime='torch'."
+            ) from error
+
+    return for_size
+
+
+class _Outside(nn.Module):
+    """What a runtime sees: input in its layout in memory and its dtype, logits in float32."""
+
+    def __init__(self, inside: nn.Module, channels_last: bool) -> None:
+        super().__init__()
+        self.inside = inside
+        self.channels_last = channels_last
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = x.permute(0, 3, 1, 2) if self.channels_last else x
+        return self.inside(x.float()).float()
+
+
+class _Converted:
+    """A runtime's own form of a model, for any batch if the model can be exported so, and else for one batch at a time."""
+
+    def __init__(self, convert: Callable[[nn.Module, torch.Tensor, bool], Any], outside: nn.Module, x: torch.Tensor) -> None:
+        self._convert, self._outside, self._x = convert, outside, x
+        self._any: Any = None
+        self._tried = False
+
+    def of(self, batch: int) -> Any:
+        if not self._tried:
+            self._tried = True
+            with contextlib.suppress(Exception):  # a batch size written into the model's code: exported again for each
+                self._any = self._convert(self._outside, self._of_size(max(2, len(self._x))), True)
+        return self._any if self._any is not None else self._convert(self._outside, self._of_size(batch), False)
+
+    def _of_size(self, batch: int) -> torch.Tensor:
+        return self._x[torch.arange(batch) % len(self._x)]
+
+
+def _openvino(outside: nn.Module, x: torch.Tensor, channels_last: bool) -> ForBatch:
+    openvino = _library("openvino", "openvino")
+    bfloat16 = x.dtype == torch.bfloat16
+    settings = {
+        "INFERENCE_PRECISION_HINT": "bf16" if bfloat16 else "f32",
+        "PERFORMANCE_HINT": "LATENCY",
+        "NUM_STREAMS": "1",
+        "INFERENCE_NUM_THREADS": str(torch.get_num_threads()),
+    }
+    core = openvino.Core()
+
+    def convert(module: nn.Module, example: torch.Tensor, any_batch: bool) -> Any:
+        with torch.no_grad(), _quiet():
+            return openvino.convert_model(torch.export.export(module, (example,), dynamic_shapes=_dynamic(any_batch)))
+
+    converted = _Converted(convert, outside, _in_memory(x, channels_last))
+
+    def for_batch(batch: int) -> Model:
+        model = converted.of(batch).clone()
+        shape = [batch, *_in_memory(x, channels_last).shape[1:]]
+        model.reshape(shape)
+        request = core.compile_model(model, "CPU", settings).create_infer_request()
+
+        def call(batch_of: torch.Tensor) -> torch.Tensor:
+            memory = _in_memory(_fitting(batch_of, batch, x, "openvino"), channels_last)
+            if bfloat16:  # numpy has no bfloat16: the same bytes under another name
+                tensor = openvino.Tensor(memory.view(torch.uint16).numpy(), shape, openvino.Type.bf16)
+            else:
+                tensor = openvino.Tensor(memory.numpy(), shared_memory=True)
+            request.set_input_tensor(tensor)
+            request.infer()
+            return torch.from_numpy(request.get_output_tensor().data.copy())
+
+        return call
+
+    return for_batch
+
+
+def _onnxruntime(outside: nn.Module, x: torch.Tensor, channels_last: bool) -> ForBatch:
+    onnxruntime = _library("onnxruntime", "onnxruntime")
+    settings = onnxruntime.SessionOptions()
+    settings.intra_op_num_threads = torch.get_num_threads()
+
+    def convert(module: nn.Module, example: torch.Tensor, any_batch: bool) -> bytes:
+        with torch.no_grad(), _quiet():
+            program = torch.onnx.export(module, (example,), dynamo=True, verbose=False, dynamic_shapes=_dynamic(any_batch))
+        assert program is not None
+        return program.model_proto.SerializeToString()
+
+    converted = _Converted(convert, outside, _in_memory(x, channels_last))
+
+    def for_batch(batch: int) -> Model:
+        session = onnxruntime.InferenceSession(converted.of(batch), settings, providers=["CPUExecutionProvider"])
+        binding = session.io_binding()
+        taken, returned = session.get_inputs()[0].name, session.get_outputs()[0].name
+
+        def call(batch_of: torch.Tensor) -> torch.Tensor:
+            memory = _in_memory(_fitting(batch_of, batch, x, "onnxruntime"), channels_last)
+            binding.bind_input(taken, "cpu", 0, memory.numpy().dtype, list(memory.shape), memory.data_ptr())
+            binding.bind_output(returned, "cpu")
+            session.run_with_iobinding(binding)
+            return torch.from_numpy(binding.copy_outputs_to_cpu()[0])
+
+        return call
+
+    return for_batch
+
+
+def _dynamic(any_batch: bool) -> Any:
+    return ({0: torch.export.Dim("batch")},) if any_batch else None
+
+
+def _in_memory(x: torch.Tensor, channels_last: bool) -> torch.Tensor:
+    """The input as it lies in memory, a contiguous tensor; a copy only if it lies otherwise than announced."""
+    return (x.permute(0, 2, 3, 1) if channels_last else x).contiguous()
+
+
+def _fitting(x: torch.Tensor, batch: int, like: torch.Tensor, runtime: str) -> torch.Tensor:
+    wanted = (batch, *like.shape[1:])
+    if tuple(x.shape) != wanted or x.dtype != like.dtype or x.device.type != "cpu":
+        raise ModelError(
+            f"{runtime} was prepared for input {list(wanted)} {str(like.dtype).removeprefix('torch.')} on the CPU and was given "
+            f"{list(x.shape)} {str(x.dtype).removeprefix('torch.')} on {x.device}: prepare it again with this batch and dtype."
+        )
+    return x
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Without the remarks of exporters and compilers about libraries of their own; what fails still raises."""
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)
