@@ -13,7 +13,7 @@ from ..kernels import coefficients as const
 from ..noise import Noise
 from ..transforms import Transform
 from . import base
-from .base import BILINEAR, LATTICE, NEAREST, NORMAL, POOLED, QUANTILE, UNIFORM
+from .base import BILINEAR, LATTICE, NEAREST, NORMAL, POOLED, QUANTILE
 from .tables import INNER, TAIL
 
 L0, L1, L2, L3, L4, L5, L6, L7, L8 = (np.float32(c) for c in const.LOG)
@@ -214,10 +214,8 @@ def _draw_tile(z, block, sample, image, stream, k0, k1, kind, table, thresholds,
         _lattice_tile(z, block, sample, image, stream, k0, k1, table, thresholds, high, step)
     elif kind == QUANTILE:
         _quantile_tile(z, block, sample, image, stream, k0, k1, table)
-    elif kind == UNIFORM:
-        _uniform_tile(z, block, sample, image, stream, k0, k1)
     else:
-        _normal_tile(z, block, sample, image, stream, k0, k1)
+        _uniform_tile(z, block, sample, image, stream, k0, k1)
 
 
 @njit(error_model="numpy")
@@ -348,9 +346,11 @@ def _perturb_part(
         b = row // count
         image, sample = ids[b], uint32(first + row % count)
         for tile in range(tiles):
-            _draw_tile(
-                v[64 * tile : 64 * tile + 64], 16 * tile, sample, image, stream, k0, k1, kind, table, thresholds, high, step
-            )
+            z = v[64 * tile : 64 * tile + 64]
+            if kind == NORMAL:
+                _normal_tile(z, 16 * tile, sample, image, stream, k0, k1)
+            else:
+                _draw_tile(z, 16 * tile, sample, image, stream, k0, k1, kind, table, thresholds, high, step)
         for channel in range(channels):
             noisy, x, s = v[channel * m : (channel + 1) * m], pixels[b, channel], scale[b, channel]
             for e in range(m):
