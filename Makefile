@@ -52,7 +52,7 @@ MAIN_JOB := show-noise-path show-votes show-confidence show-overhead show-draws 
             show-kernel-resources show-fresh-clone
 NUMERICS := show-ncx2-accuracy show-input-dependent show-ncx2-speed show-input-dependent-speed
 CERTIFICATES := show-certificates show-certificates-speed
-ENGINE := show-noises show-inference show-end-to-end
+ENGINE := show-noises show-inference show-end-to-end show-memory
 DUAL := show-dual show-dual-speed show-neighbors show-smoothings show-idrs-toy
 .PHONY: show-main-job show-numerics show-all-certificates show-dual-and-input-dependent show-engine $(MAIN_JOB) $(NUMERICS) $(CERTIFICATES) $(DUAL) $(ENGINE)
 
@@ -80,6 +80,9 @@ show-certificates: setup
 
 show-dual: setup
 	$(BIN)/python -m bench.show_dual
+
+show-memory: setup
+	$(BIN)/python -m bench.show_memory
 
 show-neighbors: setup
 	$(BIN)/python -m bench.show_neighbors

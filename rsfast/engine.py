@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -124,6 +125,31 @@ class Engine:
         self.folded = [prepared.record["folded"] for prepared in made]
         self._modules = [module for one in self.models for module in walk.modules(one)]
         self._prepared_for = tuple(shape)
+
+    def fit(self, shape: Sequence[int], total: int) -> str | None:
+        """Halve a default batch until a forward pass of it fits in the device's memory; a sentence if that was needed.
+
+        Only where the batch was not given, and not on a CPU, where the system kills a process that asks for too much.
+        """
+        if self.batch is not None or self.device.type == "cpu":
+            return None
+        usual = self.batch_for(math.prod(shape), total)
+
+        def attempt(batch: int) -> None:
+            self._buffer = None
+            x = self.buffer(batch, shape).zero_()
+            with evaluating(self._modules), torch.inference_mode():
+                for model in self.models:
+                    model(x)
+
+        try:
+            _, batch = inference.halving(attempt, usual)
+        except Exception:  # what the model says of real images is told when it is run on them
+            return None
+        if batch == usual:
+            return None
+        self.batch = batch
+        return f"a batch of {usual} copies does not fit in the memory of {self.device}: running with {batch}; give batch={batch}."
 
     @property
     def how(self) -> dict[str, Any]:

@@ -107,6 +107,9 @@ def execute(
     stages = STAGES[plan.kind]
     draws = (plan.n0, plan.n)[-len(stages) :]
     engine.prepare(source.shape, sampling.draws_of_a_model(engine, draws), _measured_before(out))
+    smaller = engine.fit(source.shape, sampling.draws_of_a_model(engine, draws))
+    if smaller is not None:
+        reporter.problem(smaller)
     streams = [(STREAMS[name], count) for name, count in zip(stages, draws, strict=True)]
     wanted = _manifest(plan, level, loaded, source, engine, sampling.draws_of_a_model(engine, draws))
     manifest, shard = store.begin(out, wanted, part.shard, part.shards, seed=sampling.check_seed(None))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import secrets
+import warnings
 from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
@@ -104,6 +105,9 @@ def draw(
     engine.check_size(*images.shape[2:])
     parts = engine.transform.parts
     engine.prepare(images.shape[1:], draws_of_a_model(engine, [n for _, n in stages]))
+    smaller = engine.fit(images.shape[1:], draws_of_a_model(engine, [n for _, n in stages]))
+    if smaller is not None:
+        warnings.warn(smaller, ResourceWarning, stacklevel=3)
     sigma = levels(noise, images, parts)
     streams = [(STREAMS[name], n) for name, n in stages]
     votes = np.zeros((len(images), len(stages), parts, engine.num_classes), dtype=np.int64)

@@ -4,7 +4,7 @@
     python -m bench.gpu.check FOLDER --rehearse   # tiny sizes in Triton's interpreter: does the script itself work?
 
 Builds the extension in place if it is missing, runs the backend tests on the device, measures, and writes JSON files into
-FOLDER: tests.json, noise-path.json, dual.json, votes.json, end-to-end.json.  Needs torch, triton, numpy, scipy, numba, pybind11, pytest.
+FOLDER: tests.json, noise-path.json, noises.json, dual.json, votes.json, end-to-end.json.  Needs torch, triton, numpy, scipy, numba, pybind11, pytest.
 """
 
 from __future__ import annotations
@@ -41,6 +41,7 @@ def main() -> None:
     for name, figures in (
         ("tests", tests),
         ("noise-path", noise_path),
+        ("noises", noises),
         ("dual", dual),
         ("votes", votes),
         ("end-to-end", end_to_end),
@@ -90,6 +91,34 @@ def tests() -> dict[str, Any]:
     ]
     result = subprocess.run(command, cwd=ROOT, env={**os.environ, "RSFAST_TEST_GPU": "1"}, capture_output=True, text=True)
     return {"exit": result.returncode, "summary": result.stdout.splitlines()[-15:]}
+
+
+def noises() -> list[dict[str, Any]]:
+    """Every noise on the device: bits against the CPU's, and the time of a batch."""
+    from rsfast import backends, noise
+    from rsfast.transforms import Identity
+
+    kinds = [noise.Gaussian(0.25), noise.LatticeGaussian(0.25), noise.Laplace(0.25), noise.GeneralizedGaussian(0.25, 3),
+             noise.Uniform(0.25)]  # fmt: skip
+    copies, side = (2, 8) if REHEARSE else (1024, 32)
+    rows: list[dict[str, Any]] = []
+    x = torch.randint(0, 256, (1, 3, side, side)).float() / 255
+    for kind in kinds:
+        out = {
+            name: torch.empty((copies, 3, side, side), device=device) for name, device in (("triton", DEVICE), ("native", "cpu"))
+        }
+
+        def draw(name: str, kind: Any = kind, out: dict[str, torch.Tensor] = out) -> torch.Tensor:
+            backends.get(name).perturb(
+                x.to(out[name].device), kind, Identity(), part=0, sigma=np.array([0.25]), mean=None, std=None, seed=0, stream=1,
+                ids=np.array([0]), first=0, count=copies, out=out[name],
+            )  # fmt: skip
+            return out[name]
+
+        equal = bool(torch.equal(draw("triton").cpu(), draw("native")))
+        ms = median_ms({"triton": lambda draw=draw: draw("triton")}, rounds=30)
+        rows.append({"noise": str(kind), "copies": copies, "size": f"3x{side}x{side}", "bits_equal_the_cpu": equal, "ms": ms})
+    return rows
 
 
 def dual() -> list[dict[str, Any]]:

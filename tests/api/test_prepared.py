@@ -67,3 +67,24 @@ def test_a_runtime_that_is_missing_says_how_to_get_it(network, runtime):
 def test_unknown_choices_are_refused(network, change, message):
     with pytest.raises(InvalidArgumentError, match=message):
         rs.sample_counts(network, torch.zeros(1, 3, 32, 32), **CALL, **change)
+
+
+def test_a_default_batch_that_does_not_fit_is_halved_and_said_so():
+    """On a device that is no CPU; the meta device holds no data and stands for one here."""
+
+    def model(x):
+        if len(x) > 300:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return x.flatten(1)[:, :2]
+
+    engine = Engine(model, num_classes=2)
+    engine.device = torch.device("meta")
+    said = engine.fit((1, 4, 4), 5000)
+    assert engine.batch == 250
+    assert "1000 copies" in said
+    assert "batch=250" in said
+    assert engine.fit((1, 4, 4), 5000) is None
+    explicit = Engine(model, num_classes=2, batch=1000)
+    explicit.device = torch.device("meta")
+    assert explicit.fit((1, 4, 4), 5000) is None
+    assert Engine(model, num_classes=2).fit((1, 4, 4), 5000) is None  # a CPU
