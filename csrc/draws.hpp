@@ -107,10 +107,10 @@ RSFAST_INLINE float signed_count(int32_t count, uint32_t word) {
     return as_float(as_bits(float(count)) ^ (count > 0 ? word & 0x80000000u : 0u));
 }
 
-// How many thresholds lie above the word's lower 31 bits: a guess from the quantile, put right by comparison.
-RSFAST_INLINE int32_t lattice_count(uint32_t word, const Draw& draw) {
+// How many thresholds lie above the word's lower 31 bits: a guess from the word's quantile z, put right by comparison.
+RSFAST_INLINE int32_t lattice_count(uint32_t word, float z, const Draw& draw) {
     const int32_t m = int32_t(word & 0x7fffffffu);
-    const int32_t near = int32_t(quantile(word & 0x7fffffffu, draw.table) * draw.step + 0.5f);
+    const int32_t near = int32_t(as_float(as_bits(z) & 0x7fffffffu) * draw.step + 0.5f);
     const int32_t guess = near < draw.length - 1 ? near : draw.length - 1;
     const int32_t count = guess + (m < draw.high[guess] ? 1 : 0);
     const int32_t below = count > 0 ? count - 1 : 0;

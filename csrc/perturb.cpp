@@ -144,23 +144,6 @@ __attribute__((target("arch=x86-64-v4"))) void quantiles_in_registers(float* z, 
 }
 #endif
 
-// Whole numbers; returns whether the lower 32 bits decide any of them.
-RSFAST_CLONES bool lattice_numbers(float* z, const Block& block, int tiles, const Draw& draw) {
-    uint32_t unsure = 0;
-    for (int tile = 0; tile < tiles; ++tile) {
-        for (int j = 0; j < 4; ++j) {
-            float* target = z + tile * TILE + j * LANES;
-            for (int lane = 0; lane < LANES; ++lane) {
-                const uint32_t word = block.words[j][tile * LANES + lane];
-                const int32_t count = lattice_count(word, draw);
-                unsure |= int32_t(word & 0x7fffffffu) == draw.high[count] ? 1u : 0u;
-                target[lane] = signed_count(count, word);
-            }
-        }
-    }
-    return unsure != 0;
-}
-
 void quantiles(float* z, const Block& block, int tiles, const float* table) {
 #if RSFAST_HAS_CLONES
     static const bool wide = __builtin_cpu_supports("x86-64-v4");
@@ -169,15 +152,32 @@ void quantiles(float* z, const Block& block, int tiles, const float* table) {
     quantiles_by_gathers(z, block, tiles, table);
 }
 
+// Whole numbers from quantiles in z; returns whether the lower 32 bits decide any of them.
+RSFAST_CLONES bool lattice_numbers(float* z, const Block& block, int tiles, const Draw& draw) {
+    uint32_t unsure = 0;
+    for (int tile = 0; tile < tiles; ++tile) {
+        for (int j = 0; j < 4; ++j) {
+            float* target = z + tile * TILE + j * LANES;
+            for (int lane = 0; lane < LANES; ++lane) {
+                const uint32_t word = block.words[j][tile * LANES + lane];
+                const int32_t count = lattice_count(word, target[lane], draw);
+                unsure |= int32_t(word & 0x7fffffffu) == draw.high[count] ? 1u : 0u;
+                target[lane] = signed_count(count, word);
+            }
+        }
+    }
+    return unsure != 0;
+}
+
 // The variates of filled counters; whether any lane is due for more bits.
 bool variates(float* z, const Block& block, int tiles, const Draw& draw) {
-    if (draw.kind == Kind::lattice) return lattice_numbers(z, block, tiles, draw);
     if (draw.kind == Kind::normal) return normals(z, block, tiles);
     if (draw.kind == Kind::uniform) {
         uniforms(z, block, tiles);
         return false;
     }
     quantiles(z, block, tiles, draw.table);
+    if (draw.kind == Kind::lattice) return lattice_numbers(z, block, tiles, draw);
     return any_rare_tail(block, tiles * LANES);
 }
 
