@@ -161,7 +161,7 @@ def certify(
     """
     parts = check_transform(transform).parts
     choices = {"joint": joint, "multiclass": bool(multiclass)}
-    radii.check_kind(check_noise(noise, parts), parts, order=norm, bound=bound, **choices)  # type: ignore[arg-type]
+    noise = check_noise(noise, parts)
     check_level(alpha, checks.whole("n", n, 1, 2**32 - 1), parts, **choices)  # type: ignore[arg-type]
     checks.whole("n0", n0, 1, 2**32 - 1)
     images = sampling.check_images(x, value_range, "certify")

@@ -199,10 +199,9 @@ class Engine:
     ) -> np.ndarray:
         """Votes of one image [C, H, W]: int64 [len(stages), parts, K] for stages of (stream, draws of each part).
 
-        `sigma` is the noise level of each part. All draws of one model run as one sequence of batches. Every batch is a
-        function
-        of (image, sigma, seed, image id, stages, batch) alone, so an interrupted image that is started again gives the same
-        votes.
+        `sigma` is the noise level of each part.  All draws of one model run as one sequence of batches.  Every batch is a
+        function of (image, sigma, seed, image id, stages, batch) alone, so an interrupted image that is started again gives
+        the same votes.
         """
         parts = range(self.transform.parts)
         self.prepare(image.shape, sum(n for _, n in stages) * (len(parts) if len(self.models) == 1 else 1))

@@ -26,18 +26,13 @@ class Radii(NamedTuple):
     q_upper: Floats
 
 
-def check(counts: VoteCounts, *, order: float, bound: str, joint: str, multiclass: bool) -> None:
-    """Raise InvalidArgumentError where no certificate covers what is asked of such votes."""
-    check_kind(counts.noise, counts.parts, order=order, bound=bound, joint=joint, multiclass=multiclass)
-
-
-def check_kind(noise: object, parts: int, *, order: float, bound: str, joint: str, multiclass: bool) -> None:
-    """As `check`, before anything is drawn."""
+def _check(noise: Noise, parts: int, *, order: float, bound: str, joint: str, multiclass: bool) -> None:
+    """Raise InvalidArgumentError where no certificate covers what is asked of votes under such noise."""
     checks.order(order)
     checks.choice("bound", bound, confidence.BOUNDS)
     checks.choice("joint", joint, JOINTS)
     log_concave, depends = isinstance(noise, (Laplace, GeneralizedGaussian)), isinstance(noise, InputDependentGaussian)
-    shown = f"{getattr(type(noise), '__name__', 'noise')} noise in {parts} part(s)"
+    shown = f"{type(noise).__name__} noise in {parts} part(s)"
     if multiclass and (parts > 2 or depends or (parts == 2 and log_concave)):
         raise InvalidArgumentError(
             f"multiclass=True and {shown}: the radius of that case is for two classes; give multiclass=False."
@@ -58,7 +53,7 @@ def check_kind(noise: object, parts: int, *, order: float, bound: str, joint: st
 
 def derive(counts: VoteCounts, *, alpha: float, order: float, bound: str, joint: str, multiclass: bool) -> Radii:
     """Radii of the selected classes, each right with probability at least 1 - alpha."""
-    check(counts, order=order, bound=bound, joint=joint, multiclass=multiclass)
+    _check(counts.noise, counts.parts, order=order, bound=bound, joint=joint, multiclass=multiclass)
     selected = counts.selected
     rows = np.arange(len(counts))
     estimation = counts.estimation if counts.parts > 1 else counts.estimation[:, None]  # [B, P, K]
@@ -184,7 +179,7 @@ def rehearse(
     derive(counts, alpha=alpha, order=order, bound=bound, joint=joint, multiclass=multiclass)
 
 
-def caveats(noise: object) -> tuple[str, ...]:
+def caveats(noise: Noise) -> tuple[str, ...]:
     """What the guarantee rests on beyond the draws, a sentence each."""
     if isinstance(noise, InputDependentGaussian) and not noise.proven:
         return (
@@ -200,4 +195,4 @@ def least_draws(parts: int, alpha: float, *, joint: str, multiclass: bool) -> in
     return confidence.least_samples(alpha / (parts * (2 if multiclass else 1)))
 
 
-__all__ = ["JOINTS", "Radii", "caveats", "check", "check_kind", "derive", "least_draws"]
+__all__ = ["JOINTS", "Radii", "caveats", "derive", "least_draws", "rehearse"]

@@ -93,6 +93,7 @@ def execute(
     ModelError
         The model failed; the finished images are stored.
     """
+    plan = dataclasses.replace(plan, noise=noise.check(plan.noise, engine.transform.parts))
     level = _check_plan(plan, engine, source.shape)
     positions = part.positions(len(source))
     if not positions and part.shard == 0:
@@ -168,13 +169,11 @@ def _measured_before(out: Path) -> dict[str, Any] | None:
 def _check_plan(plan: Plan, engine: Engine, shape: tuple[int, int, int]) -> float:
     """The plan's level, if it fits noise and transform."""
     parts = engine.transform.parts
-    noise.check(plan.noise, parts)
     if plan.kind == "predict":
         if parts > 1:
             raise InvalidArgumentError("predict shows whole images: certify with the transform, whose labels are the answers.")
         return float(checks.alpha(plan.alpha))
     choices: dict[str, Any] = {"joint": plan.joint, "multiclass": plan.multiclass}
-    radii.check_kind(plan.noise, parts, order=plan.norm, bound=plan.bound, **choices)
     level = check_level(plan.alpha, plan.n, parts, **choices)
     dims = sampling.part_dims(engine.transform, shape)
     radii.rehearse(plan.noise, engine.transform, dims, alpha=level, order=plan.norm, bound=plan.bound, **choices)

@@ -107,7 +107,7 @@ def draw(
     engine.prepare(images.shape[1:], draws_of_a_model(engine, [n for _, n in stages]))
     smaller = engine.fit(images.shape[1:], draws_of_a_model(engine, [n for _, n in stages]))
     if smaller is not None:
-        warnings.warn(smaller, ResourceWarning, stacklevel=3)
+        warnings.warn(smaller, RuntimeWarning, stacklevel=3)
     sigma = levels(noise, images, parts)
     streams = [(STREAMS[name], n) for name, n in stages]
     votes = np.zeros((len(images), len(stages), parts, engine.num_classes), dtype=np.int64)

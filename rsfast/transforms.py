@@ -1,9 +1,8 @@
 """What the model is shown of the noisy image: all of it, or one part of a partition of the pixels, resized to the whole's size.
 
-In smoothing by parts (Xia et al. 2024) part j's classifier sees noisy copies of its own pixels only. A transform says which
-pixels
-(`kept`, of every channel alike) and how they become an image again; `View` is that for images of one size.  Noise is drawn for
-kept pixels alone.
+In smoothing by parts (Xia et al. 2024) part j's classifier sees noisy copies of its own pixels only.  A transform says which
+pixels these are (`kept`, of every channel alike) and how they become an image again; `View` is that for images of one size.
+Noise is drawn for kept pixels alone.
 """
 
 from __future__ import annotations

@@ -88,3 +88,9 @@ def test_a_default_batch_that_does_not_fit_is_halved_and_said_so():
     explicit.device = torch.device("meta")
     assert explicit.fit((1, 4, 4), 5000) is None
     assert Engine(model, num_classes=2).fit((1, 4, 4), 5000) is None  # a CPU
+
+
+def test_a_smaller_batch_is_told_to_the_caller(monkeypatch):
+    monkeypatch.setattr(Engine, "fit", lambda self, shape, total: "a batch of 1000 copies does not fit; running with 250.")
+    with pytest.warns(RuntimeWarning, match="running with 250"):
+        rs.sample_counts(lambda x: x.flatten(1)[:, :10], torch.zeros(1, 1, 4, 4), **CALL)
