@@ -68,7 +68,7 @@ class NearestNeighbors:
         the mean or the least, over at most `sample` evenly spaced training images, of their mean distance to their k nearest
         others: sigma is base on average, or base is about the lowest.  `self.m` is the number; the guarantee holds for any.
     largest : float, optional
-        Cap on sigma, 1e-6 to 1e6; a capped sigma is as semi-elastic.  The paper's toy (Appendix A.4) takes 5 * base.
+        Cap on sigma, 1e-6 to 1e6; a capped sigma is as semi-elastic.  The paper's toy (Appendix A.5) takes 5 * base.
     device : optional
         "cpu" (default) or a CUDA device for the matrix products.  Results are the same.
     block_bytes : int
