@@ -70,8 +70,14 @@ def taps_variants() -> list[tuple[str, dict[str, str], dict[str, Any]]]:
 
 
 def count_variants() -> list[tuple[str, dict[str, str], dict[str, Any]]]:
-    types = {"logits": "*fp32", "votes": "*i64"} | dict.fromkeys(("rows", "classes", "rows_per_image"), "i32")
-    return [(f"{k} classes", types, {"ROWS": rows_per_program(width), "CLASSES": width}) for k, width in ((10, 16), (1000, 1024))]
+    types = {"logits": "*fp32", "votes": "*i64", "rows": "*i64"}
+    types |= dict.fromkeys(("copies", "classes", "table_rows", "copies_per_row"), "i32")
+    return [
+        (f"{k} classes{', rows given' if rows else ''}", types,
+         {"ROWS": rows_per_program(width), "CLASSES": width, "HAS_ROWS": rows})
+        for k, width in ((10, 16), (1000, 1024))
+        for rows in (False, True)
+    ]  # fmt: skip
 
 
 def cuobjdump() -> str:

@@ -1,12 +1,14 @@
 // rsfast._C: NumPy arrays in, checks at the border, GIL released while working.  rsfast/_C.pyi holds the signatures.
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
+#include <pybind11/stl.h>
 
 #ifdef _OPENMP
 #include <omp.h>
 #endif
 
 #include <algorithm>
+#include <optional>
 #include <stdexcept>
 #include <string>
 
@@ -118,16 +120,20 @@ void perturb_part_rows(const Array<float>& pixels, const Array<float>& scale, co
     over_threads(begin, end, threads, [&](int64_t first, int64_t last) { perturb_part(call, view, first, last); });
 }
 
-void count(const Array<float>& logits, Array<int64_t>& votes) {
+void count(const Array<float>& logits, Array<int64_t>& votes, const std::optional<Array<int64_t>>& rows) {
     require(logits.ndim() == 2 && votes.ndim() == 2 && logits.shape(1) == votes.shape(1) && logits.shape(1) > 0,
-            "logits must be [rows, classes] and votes [images, classes]");
-    const int64_t rows = logits.shape(0), classes = logits.shape(1), images = votes.shape(0);
-    require(images > 0 ? rows % images == 0 : rows == 0, "rows must be shared out equally over votes");
-    if (rows == 0) return;
+            "logits must be [copies, classes] and votes [rows, classes]");
+    const int64_t copies = logits.shape(0), images = votes.shape(0);
+    if (rows) {
+        require(rows->ndim() == 1 && rows->shape(0) == copies, "rows must be [copies]");
+    } else {
+        require(images > 0 ? copies % images == 0 : copies == 0, "copies must be shared out equally over votes");
+    }
     const float* source = logits.data();
-    int64_t* target = votes.mutable_data();
+    const int64_t* row_of = rows ? rows->data() : nullptr;
+    const Votes target{votes.mutable_data(), images, votes.shape(1)};
     py::gil_scoped_release unlocked;
-    count_votes(source, rows, classes, rows / images, target);
+    count_votes(source, copies, row_of, target);
 }
 
 Array<uint32_t> philox(uint32_t block, int64_t n, uint32_t sample, uint32_t image, uint32_t stream, uint64_t seed) {
@@ -159,7 +165,7 @@ PYBIND11_MODULE(_C, module) {
                py::arg("thresholds").noconvert(), py::arg("high").noconvert(), py::arg("step"), py::arg("begin"), py::arg("end"), py::arg("threads"),
                py::arg("fill"), py::arg("width"), py::arg("gain").noconvert(), py::arg("offset").noconvert(),
                py::arg("kept").noconvert(), py::arg("indices").noconvert(), py::arg("weights").noconvert());
-    module.def("count", &count, py::arg("logits").noconvert(), py::arg("votes").noconvert());
+    module.def("count", &count, py::arg("logits").noconvert(), py::arg("votes").noconvert(), py::arg("rows").noconvert());
     module.def("philox", &philox, py::arg("block"), py::arg("n"), py::arg("sample"), py::arg("image"), py::arg("stream"),
                py::arg("seed"));
     module.attr("sources") = RSFAST_SOURCES;  // hash of csrc/ at build time

@@ -30,10 +30,14 @@ RSFAST_CLONES int64_t vote(const float* logits, int64_t classes) {
 
 }  // namespace
 
-void count_votes(const float* logits, int64_t rows, int64_t classes, int64_t rows_per_image, int64_t* votes) {
-    for (int64_t row = 0; row < rows; ++row) {
-        const int64_t k = vote(logits + row * classes, classes);
-        if (k >= 0) ++votes[row / rows_per_image * classes + k];
+void count_votes(const float* logits, int64_t copies, const int64_t* row_of, Votes votes) {
+    if (votes.rows == 0) return;
+    const int64_t copies_per_row = std::max<int64_t>(copies / votes.rows, 1);
+    for (int64_t copy = 0; copy < copies; ++copy) {
+        const int64_t row = row_of ? row_of[copy] : copy / copies_per_row;
+        if (row < 0 || row >= votes.rows) continue;
+        const int64_t k = vote(logits + copy * votes.classes, votes.classes);
+        if (k >= 0) ++votes.counts[row * votes.classes + k];
     }
 }
 

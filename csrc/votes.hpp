@@ -4,8 +4,14 @@
 
 namespace rsfast {
 
-// logits [rows, classes]; rows_per_image consecutive rows add into one row of votes [rows / rows_per_image, classes].
-// Equal logits: the lowest class index wins.  A row with a NaN votes for no class.
-void count_votes(const float* logits, int64_t rows, int64_t classes, int64_t rows_per_image, int64_t* votes);
+// The table that copies vote into, [rows, classes].
+struct Votes {
+    int64_t* counts;
+    int64_t rows, classes;
+};
+
+// logits [copies, classes]; copy i adds into row row_of[i], and outside the table into none.  Without row_of (nullptr) the copies
+// are shared out equally.  Equal logits: the lowest class index wins.  A copy with a NaN votes for no class.
+void count_votes(const float* logits, int64_t copies, const int64_t* row_of, Votes votes);
 
 }  // namespace rsfast

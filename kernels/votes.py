@@ -9,18 +9,25 @@ def rows_per_program(width: int) -> int:
     return max(1, (512 if width <= 64 else 2048) // width)
 
 
-@triton.jit(do_not_specialize=["rows", "rows_per_image"])
-def count_kernel(logits, votes, rows, classes, rows_per_image, ROWS: tl.constexpr, CLASSES: tl.constexpr):
-    """logits float32 [rows, classes]; adds into votes int64 [rows / rows_per_image, classes].
+@triton.jit(do_not_specialize=["copies", "table_rows", "copies_per_row"])
+def count_kernel(
+    logits, votes, rows, copies, classes, table_rows, copies_per_row,
+    ROWS: tl.constexpr, CLASSES: tl.constexpr, HAS_ROWS: tl.constexpr,
+):  # fmt: skip
+    """logits float32 [copies, classes]; adds into votes int64 [table_rows, classes], copy i into row rows[i].
 
-    Equal logits: the lowest class index wins.  A row with a NaN votes for no class.
+    Without rows copy i votes into row i / copies_per_row.  A row outside the table is ignored: nothing waits for the device
+    to hear about it.  Equal logits: the lowest class index wins.  A copy with a NaN votes for no class.
     """
-    row = tl.program_id(0).to(tl.int64) * ROWS + tl.arange(0, ROWS)
+    copy = tl.program_id(0).to(tl.int64) * ROWS + tl.arange(0, ROWS)
     k = tl.arange(0, CLASSES)
-    inside = (row < rows)[:, None] & (k < classes)[None, :]
-    value = tl.load(logits + row[:, None] * classes + k[None, :], mask=inside, other=float("-inf"))
+    inside = (copy < copies)[:, None] & (k < classes)[None, :]
+    value = tl.load(logits + copy[:, None] * classes + k[None, :], mask=inside, other=float("-inf"))
     nan = value != value
-    valid = (row < rows) & (tl.max(nan.to(tl.int32), axis=1) == 0)
+    if HAS_ROWS:
+        row = tl.load(rows + copy, mask=copy < copies, other=-1)
+    else:
+        row = tl.where(copy < copies, copy // copies_per_row, -1)
+    valid = (row >= 0) & (row < table_rows) & (tl.max(nan.to(tl.int32), axis=1) == 0)
     winner = tl.argmax(tl.where(nan, float("-inf"), value), axis=1, tie_break_left=True)
-    place = row // rows_per_image * classes + winner
-    tl.atomic_add(votes + place, tl.full((ROWS,), 1, tl.int64), mask=valid)
+    tl.atomic_add(votes + row * classes + winner, tl.full((ROWS,), 1, tl.int64), mask=valid)

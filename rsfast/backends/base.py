@@ -66,8 +66,11 @@ class Backend(Protocol):
         channels-last: its dtype and strides choose cast and layout.  Row b * count + s is sample first + s of image b.
         """
 
-    def count(self, logits: torch.Tensor, votes: torch.Tensor) -> None:
+    def count(self, logits: torch.Tensor, votes: torch.Tensor, rows: torch.Tensor | None = None) -> None:
         """Add each row's vote into `votes` (int64): logits [N, K] into votes [K], or [B * N, K] into votes [B, K].
+
+        With `rows` (int64 [N], on the logits' device) row i of logits [N, K] votes into row rows[i] of votes [R, K], or not
+        at all where rows[i] is -1.  Other values are refused on the CPU; a CUDA device, which is not waited for, ignores them.
 
         A row votes for its largest logit; among equal ones for the lowest class index.  A row that holds a NaN votes
         for no class.  Logits are compared as float32 (16-bit ones exactly; float64 ones are rounded first).
@@ -264,8 +267,10 @@ def unsupported(noise: Noise, transform: Transform) -> str | None:
     return None if type(transform) in known else f"it does not know the transform {type(transform).__name__}"
 
 
-def check_votes(logits: torch.Tensor, votes: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Logits as float32 [N, K] and votes as [B, K] with N a multiple of B."""
+def check_votes(
+    logits: torch.Tensor, votes: torch.Tensor, rows: torch.Tensor | None
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
+    """Logits as float32 [N, K], votes as [B, K], with N a multiple of B if there are no rows, and contiguous rows [N]."""
     table = votes[None] if votes.ndim == 1 else votes
     if logits.ndim != 2 or not logits.is_floating_point():
         raise InvalidArgumentError(f"logits are {tuple(logits.shape)} {logits.dtype}; give a floating-point [N, K].")
@@ -274,11 +279,31 @@ def check_votes(logits: torch.Tensor, votes: torch.Tensor) -> tuple[torch.Tensor
             f"votes are {tuple(votes.shape)} {votes.dtype} on {votes.device}; for logits {tuple(logits.shape)} on "
             f"{logits.device} give int64 [{logits.shape[1]}] or [B, {logits.shape[1]}] there."
         )
-    if not table.is_contiguous() or (len(table) == 0 and len(logits)) or (len(table) and len(logits) % len(table)):
+    if not table.is_contiguous():
+        raise InvalidArgumentError(f"votes of shape {tuple(votes.shape)} are not contiguous; allocate them in one piece.")
+    if rows is not None:
+        return logits.to(torch.float32).contiguous(), table, check_vote_rows(rows, logits, len(table))
+    if (len(table) == 0 and len(logits)) or (len(table) and len(logits) % len(table)):
         raise InvalidArgumentError(
-            f"{len(logits)} rows of logits cannot be shared out equally over {len(table)} rows of contiguous votes."
+            f"{len(logits)} rows of logits cannot be shared out equally over {len(table)} rows of votes; give rows."
         )
-    return logits.to(torch.float32).contiguous(), table
+    return logits.to(torch.float32).contiguous(), table, None
+
+
+def check_vote_rows(rows: torch.Tensor, logits: torch.Tensor, table_rows: int) -> torch.Tensor:
+    """Which row of votes each row of logits counts in, contiguous; the range is checked where that waits for no device."""
+    if rows.dtype != torch.int64 or rows.shape != logits.shape[:1] or rows.device != logits.device:
+        raise InvalidArgumentError(
+            f"rows are {tuple(rows.shape)} {rows.dtype} on {rows.device}; for logits {tuple(logits.shape)} on {logits.device} "
+            f"give int64 [{len(logits)}] there."
+        )
+    if rows.device.type == "cpu" and len(rows):
+        least, most = (int(value) for value in rows.aminmax())
+        if least < -1 or most >= table_rows:
+            raise InvalidArgumentError(
+                f"rows are {least} … {most}; votes have rows 0 … {table_rows - 1}, and -1 stands for a copy that does not count."
+            )
+    return rows.contiguous()
 
 
 def numpy_words(out: torch.Tensor) -> np.ndarray:

@@ -90,10 +90,10 @@ class NativeBackend:
         else:
             base.over_threads(rows.total, out.shape[1], job)
 
-    def count(self, logits: torch.Tensor, votes: torch.Tensor) -> None:
+    def count(self, logits: torch.Tensor, votes: torch.Tensor, rows: torch.Tensor | None = None) -> None:
         _require()
-        logits, table = base.check_votes(logits, votes)
-        _C.count(logits.numpy(), table.numpy())
+        logits, table, rows = base.check_votes(logits, votes, rows)
+        _C.count(logits.numpy(), table.numpy(), None if rows is None else rows.numpy())
 
 
 def _require() -> None:

@@ -363,10 +363,16 @@ def _perturb_part(
                 _write(out[row][channel * plane : (channel + 1) * plane], shift, line, gain[channel], cast)
 
 
+_NO_ROWS = np.empty(0, dtype=np.int64)
+
+
 @njit(nogil=True, cache=True, error_model="numpy")
-def _count(logits, votes):
-    per_image = len(logits) // len(votes)
+def _count(logits, votes, rows):
+    per_image = 0 if len(rows) else len(logits) // len(votes)
     for row in range(len(logits)):
+        target = rows[row] if len(rows) else row // per_image
+        if target < 0:
+            continue
         best, largest, valid = 0, logits[row, 0], True
         for k in range(logits.shape[1]):
             value = logits[row, k]
@@ -375,7 +381,7 @@ def _count(logits, votes):
             if value > largest:
                 best, largest = k, value
         if valid:
-            votes[row // per_image, best] += 1
+            votes[target, best] += 1
 
 
 class NumbaBackend:
@@ -413,7 +419,7 @@ class NumbaBackend:
 
         base.over_threads(rows.total, out.shape[1], job)
 
-    def count(self, logits: torch.Tensor, votes: torch.Tensor) -> None:
-        logits, table = base.check_votes(logits, votes)
+    def count(self, logits: torch.Tensor, votes: torch.Tensor, rows: torch.Tensor | None = None) -> None:
+        logits, table, rows = base.check_votes(logits, votes, rows)
         if len(logits):
-            _count(logits.numpy(), table.numpy())
+            _count(logits.numpy(), table.numpy(), _NO_ROWS if rows is None else rows.numpy())

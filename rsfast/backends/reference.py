@@ -147,9 +147,10 @@ class ReferenceBackend:
                 noisy = shown(rows.view, noisy, rows.gain, rows.offset)
             rows.out[row] = torch.from_numpy(noisy).reshape(x.shape[1:]).to(rows.out.dtype)
 
-    def count(self, logits: torch.Tensor, votes: torch.Tensor) -> None:
-        logits, table = base.check_votes(logits, votes)
-        per_image = len(logits) // max(len(table), 1)
-        for row in range(len(logits)):
-            if not torch.isnan(logits[row]).any():
-                table[row // per_image, int(np.argmax(logits[row].numpy()))] += 1
+    def count(self, logits: torch.Tensor, votes: torch.Tensor, rows: torch.Tensor | None = None) -> None:
+        logits, table, rows = base.check_votes(logits, votes, rows)
+        if rows is None:
+            rows = torch.arange(len(table)).repeat_interleave(len(logits) // max(len(table), 1))
+        for row, scores in zip(rows.tolist(), logits, strict=True):
+            if row >= 0 and not torch.isnan(scores).any():
+                table[row, int(np.argmax(scores.numpy()))] += 1

@@ -47,20 +47,21 @@ class TritonBackend:
             else:
                 _part(rows, rows.view, x.shape[3])
 
-    def count(self, logits: torch.Tensor, votes: torch.Tensor) -> None:
+    def count(self, logits: torch.Tensor, votes: torch.Tensor, rows: torch.Tensor | None = None) -> None:
         _require(None if interpreting() or logits.device.type == "cuda" else f"logits are on {logits.device}")
         from ..kernels.votes import count_kernel, rows_per_program
 
-        logits, table = base.check_votes(logits, votes)
-        rows, classes = logits.shape
-        if rows == 0:
+        logits, table, rows = base.check_votes(logits, votes, rows)
+        copies, classes = logits.shape
+        if copies == 0 or len(table) == 0:
             return
         width = _next_power_of_two(classes)
         height = max(1, 2**16 // width) if interpreting() else rows_per_program(width)
         with _on(logits.device):
-            count_kernel[(-(-rows // height),)](
-                logits, table, rows, classes, rows // len(table), ROWS=height, CLASSES=width, enable_fp_fusion=False
-            )
+            count_kernel[(-(-copies // height),)](
+                logits, table, rows, copies, classes, len(table), copies // len(table), ROWS=height, CLASSES=width,
+                HAS_ROWS=rows is not None, enable_fp_fusion=False,
+            )  # fmt: skip
 
 
 def _arguments(rows: base.Rows) -> dict[str, Any]:
