@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from . import checks, confidence, radii, sampling
+from .drawing import Everything
 from .engine import Engine, Model
 from .errors import InvalidArgumentError, SoundnessWarning
 from .noise import Noise
@@ -94,7 +95,7 @@ def certify_counts(
     """
     level = check_level(alpha, counts.n, counts.parts, joint=joint, multiclass=multiclass)
     order = checks.order(norm)
-    if counts.n0 < 1:
+    if counts.n0 < 1 and not (counts.stopping is not None and counts.stopping.labels):
         raise InvalidArgumentError(f"n0={counts.n0}: the class must be chosen by a separate sample; draw n0 of at least 1.")
     radius, p_lower, q_upper = radii.derive(
         counts, alpha=level, order=order, bound=bound, joint=joint, multiclass=bool(multiclass)
@@ -104,7 +105,7 @@ def certify_counts(
         warnings.warn(caveat, SoundnessWarning, stacklevel=3)
     abstained = ~(radius > 0.0)
     return Certificate(
-        label=np.where(abstained, ABSTAIN, counts.selected),
+        label=np.where(abstained, ABSTAIN, counts.tested),
         radius=radius,
         p_lower=p_lower,
         q_upper=q_upper,
@@ -276,5 +277,6 @@ def predict_details(
         backend=backend, mean=mean, std=std,
     )  # fmt: skip
     seed = sampling.check_seed(seed)
-    counts = sampling.draw(engine, images, noise=noise, seed=seed, ids=image_ids, stages=[("prediction", n)], progress=progress)
+    recipe = Everything(0, n, "prediction")
+    counts = sampling.draw(engine, images, noise=noise, seed=seed, ids=image_ids, recipe=recipe, progress=progress)
     return predict_counts(counts, alpha=alpha)

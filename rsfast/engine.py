@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 
-from . import backends, checks, inference, walk
+from . import backends, batches, checks, inference, walk
 from .backends import base
 from .errors import InvalidArgumentError, ModelError, RsfastError
 from .inference import DTYPES, RUNTIMES, default_batch, evaluating
-from .noise import PART_STREAMS, Noise
+from .noise import Noise
 from .transforms import Identity, Transform
 from .transforms import check as check_transform
 
@@ -95,15 +95,16 @@ class Engine:
         self.torch_dtype = DTYPES[dtype] if dtype is not None and dtype != "auto" else own_dtype
         self._prepared_for: tuple[int, ...] | None = None
         self._given = models
-        self._buffer: torch.Tensor | None = None
+        self._buffers: dict[int, torch.Tensor] = {}
+        self._mixes: dict[tuple[int, ...], bool] = {}
         if self._measures or self.fold or self.runtime != "torch":
             self.models = models  # `prepare` makes what runs
             return
         self.models = [_placed(one, walk.first_parameter(walk.modules(one)), self.device, self.torch_dtype) for one in models]
         self._modules = [module for one in self.models for module in walk.modules(one)]
 
-    def prepare(self, shape: Sequence[int], total: int, chosen: dict[str, Any] | None = None) -> None:
-        """Make the models that run for images of `shape` (C, H, W) of which a model is shown `total` copies.
+    def prepare(self, shape: Sequence[int], total: int | None, chosen: dict[str, Any] | None = None) -> None:
+        """Make the models that run for images of `shape` (C, H, W) of which a model is shown `total` copies (None: any number).
 
         `chosen` holds batch, dtype and channels_last that an earlier engine found by measuring: they are taken instead.  Does
         nothing where nothing is to be measured, folded or converted, or for a shape that is prepared already.
@@ -126,7 +127,7 @@ class Engine:
         self._modules = [module for one in self.models for module in walk.modules(one)]
         self._prepared_for = tuple(shape)
 
-    def fit(self, shape: Sequence[int], total: int) -> str | None:
+    def fit(self, shape: Sequence[int], total: int | None) -> str | None:
         """Halve a default batch until a forward pass of it fits in the device's memory; a sentence if that was needed.
 
         Only where the batch was not given, and not on a CPU, where the system kills a process that asks for too much.
@@ -136,7 +137,7 @@ class Engine:
         usual = self.batch_for(math.prod(shape), total)
 
         def attempt(batch: int) -> None:
-            self._buffer = None
+            self._buffers.clear()
             x = self.buffer(batch, shape).zero_()
             with evaluating(self._modules), torch.inference_mode():
                 for model in self.models:
@@ -162,21 +163,26 @@ class Engine:
     def dtype(self) -> str:
         return str(self.torch_dtype).removeprefix("torch.")
 
-    def batch_for(self, dim: int, total: int) -> int:
-        """Copies per forward pass for images of `dim` pixels of which `total` copies are drawn."""
-        return self.batch or default_batch(dim, total, self.device.type)
+    def batch_for(self, dim: int, total: int | None) -> int:
+        """Copies per forward pass for images of `dim` pixels of which `total` copies are drawn, None for any number."""
+        return self.batch or default_batch(dim, 2**40 if total is None else total, self.device.type)
 
     def check_channels(self, channels: int) -> None:
         """Raise InvalidArgumentError if mean and std do not fit images of this many channels."""
         base.normalisation(self.mean, self.std, channels)
 
-    def buffer(self, batch: int, shape: Sequence[int]) -> torch.Tensor:
-        """The model's input for one batch of images of `shape` (C, H, W); allocated once, overwritten by every batch."""
-        if self._buffer is None or self._buffer.shape != (batch, *shape):
-            self._buffer = None
+    @property
+    def modules(self) -> Sequence[torch.nn.Module]:
+        """Torch modules that run."""
+        return self._modules
+
+    def buffer(self, batch: int, shape: Sequence[int], slot: int = 0) -> torch.Tensor:
+        """The model's input for one batch of images of `shape` (C, H, W); allocated once a slot, overwritten by every batch."""
+        if slot not in self._buffers or self._buffers[slot].shape != (batch, *shape):
+            self._buffers.pop(slot, None)
             layout = torch.channels_last if self.channels_last else torch.contiguous_format
-            self._buffer = torch.empty((batch, *shape), dtype=self.torch_dtype, device=self.device, memory_format=layout)
-        return self._buffer
+            self._buffers[slot] = torch.empty((batch, *shape), dtype=self.torch_dtype, device=self.device, memory_format=layout)
+        return self._buffers[slot]
 
     def check_size(self, height: int, width: int) -> None:
         """Raise InvalidArgumentError if the transform does not take images of this size."""
@@ -203,53 +209,80 @@ class Engine:
         function of (image, sigma, seed, image id, stages, batch) alone, so an interrupted image that is started again gives
         the same votes.
         """
-        parts = range(self.transform.parts)
-        self.prepare(image.shape, sum(n for _, n in stages) * (len(parts) if len(self.models) == 1 else 1))
-        votes = torch.zeros((len(stages), len(parts), self.num_classes), dtype=torch.int64, device=self.device)
-        x = image[None].to(self.device)
-        backend = self.backend_for(x, noise)
-        for model, of_model in self._sequences():
-            pieces = [(stage, part, *stages[stage]) for stage in range(len(stages)) for part in of_model]
-            total = sum(n for *_, n in pieces)
-            buffer = self.buffer(self.batch_for(image.numel(), total), image.shape)
-            with evaluating(self._modules), torch.inference_mode():
-                for batch in _batches([n for *_, n in pieces], len(buffer)):
-                    at = 0
-                    for index, first, end in batch:
-                        _, part, stream, _ = pieces[index]
-                        backend.perturb(
-                            x, noise, self.transform, part=part, sigma=np.array([sigma[part]]), mean=self.mean, std=self.std,
-                            seed=seed, stream=stream + PART_STREAMS * part, ids=np.array([image_id]),
-                            first=first, count=end - first, out=buffer[at : at + end - first],
-                        )  # fmt: skip
-                        at += end - first
-                    if at < len(buffer):
-                        buffer[at:].zero_()
-                    logits = self._logits(model, buffer, image_id)
-                    begin = 0
-                    for index, first, end in batch:
-                        stage, part, *_ = pieces[index]
-                        backend.count(logits[begin : begin + end - first], votes[stage, part])
-                        begin += end - first
-                    if progress is not None:
-                        progress(at)
-        return votes.cpu().numpy()
+        parts = self.transform.parts
+        total = sum(n for _, n in stages) * (parts if len(self.models) == 1 else 1)
+        self.prepare(image.shape, total)
+        votes = np.zeros((len(stages), parts, self.num_classes), dtype=np.int64)
 
-    def _sequences(self) -> list[tuple[Model, list[int]]]:
+        def judge(stage: int, found: np.ndarray) -> bool:
+            votes[stage] = found
+            return False
+
+        segments = [(stream, 0, n) for stream, n in stages]
+        job = batches.Job(image, sigma, image_id, segments, judge, wanted=len(segments))
+        batch = self.batch_for(image.numel(), total)
+        for _ in self.run([job], noise, seed=seed, shape=image.shape, batch=batch, together=False, progress=progress):
+            pass
+        return votes
+
+    def run(
+        self,
+        jobs: Iterable[batches.Job],
+        noise: Noise,
+        *,
+        seed: int,
+        shape: Sequence[int],
+        batch: int,
+        together: bool,
+        progress: Callable[[int], None] | None = None,
+    ) -> Generator[batches.Job, None, None]:
+        """Draw and classify what `jobs` want, in full batches; yields each job when it is done (`rsfast.batches.run`)."""
+        return batches.run(self, jobs, noise, seed=seed, shape=shape, batch=batch, together=together, progress=progress)
+
+    def batching(self, shape: Sequence[int], total: int | None, images: int) -> tuple[int, bool]:
+        """Copies per forward pass, and whether a batch may hold copies of several images.
+
+        `total` copies are drawn of every image, None if that is not known before.  Where it is, the copies of one image fill
+        whole batches by themselves, but for batches that were given and for small numbers on a GPU; otherwise several images
+        share a batch, if the model keeps the bits of its logits then.  The first does not depend on the number of images.
+        """
+        dim = math.prod(shape)
+        most = self.batch_for(dim, None)
+        batch = self.batch_for(dim, total)
+        if total is not None and self.device.type == "cuda" and self.batch is None and total < 8 * most:
+            batch = most
+        wasted = 1.0 if total is None else (-total % batch) / total
+        return batch, images > 1 and wasted > 1 / 16 and self.can_mix(shape, batch)
+
+    def can_mix(self, shape: Sequence[int], batch: int) -> bool:
+        """Whether logits keep their bits when a row stands elsewhere in a batch, beside others; measured once for a shape."""
+        key = (*shape, batch)
+        if key not in self._mixes:
+            rows = inference.Rows(shape, None).take(batch, self.torch_dtype, self.device, channels_last=self.channels_last)
+            try:
+                with evaluating(self._modules), torch.inference_mode():
+                    self._mixes[key] = all(inference.rows_keep_their_bits(model, rows) for model in self.models)
+            except Exception:  # what the model says of real images is told when it is run on them
+                self._mixes[key] = False
+        return self._mixes[key]
+
+    def sequences(self) -> list[tuple[Model, list[int]]]:
         """Each model with the parts it is shown."""
         parts = list(range(self.transform.parts))
         if len(self.models) == 1:
             return [(self.models[0], parts)]
         return [(model, [part]) for model, part in zip(self.models, parts, strict=True)]
 
-    def _logits(self, model: Model, batch: torch.Tensor, image_id: int) -> torch.Tensor:
+    def logits(self, model: Model, batch: torch.Tensor, ids: Sequence[int]) -> torch.Tensor:
+        """The model's logits [N, K] of a batch with copies of the images `ids`; ModelError if it returns anything else."""
         try:
             logits = model(batch)
         except RsfastError:
             raise
         except Exception as error:
             raise ModelError(
-                f"the model raised {type(error).__name__} on image id {image_id}, input {list(batch.shape)} {self.dtype}: "
+                f"the model raised {type(error).__name__} on image id {', '.join(map(str, dict.fromkeys(ids)))}, "
+                f"input {list(batch.shape)} {self.dtype}: "
                 f"{_first_line(error)}"
             ) from error
         if not isinstance(logits, torch.Tensor) or logits.ndim != 2 or len(logits) != len(batch):
@@ -269,24 +302,6 @@ class Engine:
                 f"give num_classes={logits.shape[1]}."
             )
         return logits
-
-
-def _batches(draws: Sequence[int], batch: int) -> Iterator[list[tuple[int, int, int]]]:
-    """The pieces (index into draws, first, end) of each batch; every batch is full but perhaps the last."""
-    pieces: list[tuple[int, int, int]] = []
-    room = batch
-    for index, n in enumerate(draws):
-        first = 0
-        while first < n:
-            end = min(n, first + room)
-            pieces.append((index, first, end))
-            room -= end - first
-            first = end
-            if room == 0:
-                yield pieces
-                pieces, room = [], batch
-    if pieces:
-        yield pieces
 
 
 def _models(model: Model | Sequence[Model], parts: int) -> list[Model]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,6 +12,7 @@ from .certificates.counts import dual_certify_product, dual_product_level
 from .checks import Floats
 from .errors import InvalidArgumentError
 from .noise import Gaussian, GeneralizedGaussian, InputDependentGaussian, Laplace, LatticeGaussian, Noise, Uniform
+from .plans import Grid
 from .result import ABSTAIN, VoteCounts
 from .transforms import Transform
 
@@ -52,11 +54,23 @@ def _check(noise: Noise, parts: int, *, order: float, bound: str, joint: str, mu
 
 
 def derive(counts: VoteCounts, *, alpha: float, order: float, bound: str, joint: str, multiclass: bool) -> Radii:
-    """Radii of the selected classes, each right with probability at least 1 - alpha."""
+    """Radii of the tested classes, each right with probability at least 1 - alpha."""
     _check(counts.noise, counts.parts, order=order, bound=bound, joint=joint, multiclass=multiclass)
-    selected = counts.selected
+    choices: dict[str, Any] = {"order": order, "bound": bound, "joint": joint, "multiclass": multiclass}
+    if counts.stopping is None:
+        return _fixed(counts, counts.estimation, alpha, **choices)
+    if counts.stopping.plan is None:
+        return _curtailed(counts, alpha, **choices)
+    return _planned(counts, alpha, **choices)
+
+
+def _fixed(
+    counts: VoteCounts, estimation: np.ndarray, alpha: float, *, order: float, bound: str, joint: str, multiclass: bool
+) -> Radii:
+    """From votes of all n draws."""
+    selected = counts.tested
     rows = np.arange(len(counts))
-    estimation = counts.estimation if counts.parts > 1 else counts.estimation[:, None]  # [B, P, K]
+    estimation = estimation if counts.parts > 1 else estimation[:, None]  # [B, P, K]
     votes = estimation[rows, :, np.maximum(selected, 0)]  # [B, P]
     votes = np.where((selected == ABSTAIN)[:, None], 0, votes)
     others = estimation.copy()
@@ -75,6 +89,92 @@ def derive(counts: VoteCounts, *, alpha: float, order: float, bound: str, joint:
         p, q = p_lower[:, 0], q_upper[:, 0]
         return Radii(_whole(counts, p, q, None if p_upper is None else p_upper[:, 0], order), p, q)
     return Radii(_parts(counts, p_lower, q_upper, p_upper, order), p_lower, q_upper)
+
+
+def _curtailed(counts: VoteCounts, alpha: float, **choices: Any) -> Radii:
+    """As if all n draws had been made: who was stopped abstains even if all the draws left out had been successes."""
+    short = (counts.drawn < counts.n) & (counts.tested != ABSTAIN)
+    best = counts.estimation.copy()
+    best[short, counts.tested[short]] += (counts.n - counts.drawn)[short]
+    radius, p_lower, q_upper = _fixed(counts, best, alpha, **choices)
+    saved = short & (radius > 0.0)
+    if saved.any() or choices["multiclass"]:
+        raise InvalidArgumentError(
+            f"image id {counts.ids[np.argmax(saved)]} was {counts.stopping} and with alpha={alpha:g}, {choices['bound']} bound, "
+            f"multiclass={choices['multiclass']} it need not abstain: draw again without curtail, or give a smaller alpha."
+        )
+    return Radii(radius, np.where(counts.drawn < counts.n, 0.0, p_lower), np.where(counts.drawn < counts.n, 1.0, q_upper))
+
+
+def _planned(counts: VoteCounts, alpha: float, **choices: Any) -> Radii:
+    """The certificate at the last threshold that was reached: with probability 1 - alpha the class is more likely than that."""
+    stopping = counts.stopping
+    assert stopping is not None and stopping.plan is not None
+    if alpha != stopping.alpha or choices["multiclass"] or choices["bound"] != "clopper-pearson":
+        raise InvalidArgumentError(
+            f"these votes were drawn by a plan for alpha={stopping.alpha:g}, two classes and its own bound, and stopped as it "
+            f"says: they support neither another alpha nor another bound; give alpha={stopping.alpha:g} and leave the others out."
+        )
+    certain = counts.reached >= 0
+    if not stopping.failure:
+        assert isinstance(stopping.plan, Grid)
+        if choices["order"] != stopping.norm:
+            raise InvalidArgumentError(f"these votes were drawn for radii in l{stopping.norm:g}: give norm={stopping.norm:g}.")
+        radius = np.where(certain, np.array(stopping.plan.radii)[np.maximum(counts.reached, 0)], 0.0)
+        nothing = np.zeros(counts.estimation.shape[:-1])
+        return Radii(radius, nothing, nothing + 1.0)
+    q = np.where(certain, np.array(stopping.failure)[np.maximum(counts.reached, 0)], 1.0)
+    p = np.where(certain, np.nextafter(1.0 - q, 0.0), 0.0)
+    return Radii(_at(counts, p, q, choices["order"]), p, q)
+
+
+def _at(counts: VoteCounts, p: Floats, q: Floats, order: float) -> Floats:
+    """Radius of whole images whose class has probability at least p and fails with at most q: [B]."""
+    if isinstance(counts.noise, LatticeGaussian):
+        variation = _variation(counts)[0]
+        p, q = np.maximum(p - variation, 0.0), np.minimum(q + variation, 1.0)
+    return _whole(counts, p, q, None, order)
+
+
+def thresholds(noise: Noise, dim: int, order: float, radii: Sequence[float]) -> tuple[float, ...]:
+    """Largest failure probabilities at which the certificate of whole images is still each of the radii: strictly decreasing.
+
+    Radii of one rounding error less than the next share nothing: a radius that needs no smaller failure probability than the one
+    before is refused, as is one that no probability certifies.
+
+    Raises
+    ------
+    InvalidArgumentError
+        For such radii, and for noise whose level depends on the image.
+    """
+    if isinstance(noise, InputDependentGaussian):
+        raise InvalidArgumentError(
+            "radii=… with input-dependent noise: every image would need thresholds of its own; give plans.Radius() or "
+            "plans.Betting() without radii, which test probabilities."
+        )
+    wanted = np.array(radii, dtype=np.float64)
+    empty = np.zeros((len(wanted), 1), dtype=np.int64)
+    counts = VoteCounts(selection=empty, estimation=empty, n0=0, n=1, ids=np.arange(len(wanted)), noise=noise, seed=0, dim=dim)
+
+    def holds(failure: Floats) -> np.ndarray:
+        radius = _at(counts, np.nextafter(1.0 - failure, 0.0), failure, order)
+        return np.where(wanted > 0.0, radius >= wanted, radius > 0.0)
+
+    low, high = np.full(len(wanted), np.log(1e-300)), np.full(len(wanted), np.log(0.5))
+    possible = holds(np.exp(low))
+    if not possible.all():
+        first = int(np.argmin(possible))
+        raise InvalidArgumentError(
+            f"radii[{first}]={wanted[first]:g} is certified by no probability under {noise} in l{order:g}: give smaller radii."
+        )
+    for _ in range(70):
+        middle = 0.5 * (low + high)
+        good = holds(np.exp(middle))
+        low, high = np.where(good, middle, low), np.where(good, high, middle)
+    failure = np.exp(low)
+    if (np.diff(failure) >= 0).any():
+        raise InvalidArgumentError(f"radii={list(radii)} are too close to be told apart: give fewer.")
+    return tuple(float(q) for q in failure)
 
 
 def _variation(counts: VoteCounts) -> Floats:

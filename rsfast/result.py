@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,10 +13,45 @@ from .noise import InputDependentGaussian, Noise, levels
 from .noise import check as check_noise
 from .transforms import Identity, Transform
 
+if TYPE_CHECKING:
+    from .plans import Plan
+
 ABSTAIN = -1
 """The label of an image for which nothing can be said at the level asked for."""
 
 Integers = NDArray[np.int64]
+
+
+@dataclasses.dataclass(frozen=True)
+class Stopping:
+    """By which rule drawing ended before all n draws, and what was fixed for it before the first one.
+
+    Attributes
+    ----------
+    plan : Plan or None
+        The sequential plan; None for exact curtailment (no draw after abstention is certain).
+    alpha : float
+        Failure probability per image.
+    failure : tuple of float
+        Failure probabilities of the plan's thresholds, strictly decreasing; empty for curtailment and for two halves, whose
+        thresholds are the plan's radii.
+    norm : float
+        Order of the norm that radii of the plan are measured in.
+    labels : bool
+        Whether true labels are tested instead of selected classes.
+    """
+
+    plan: Plan | None
+    alpha: float
+    failure: tuple[float, ...] = ()
+    norm: float = 2.0
+    labels: bool = False
+
+    def __str__(self) -> str:
+        if self.plan is None:
+            return f"stopped where abstention at alpha = {self.alpha:g} was certain"
+        tested = "true labels" if self.labels else "selected classes"
+        return f"{self.plan.to_dict()['name']} plan at alpha = {self.alpha:g}, {tested} tested"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,6 +81,14 @@ class VoteCounts:
         Who drew, and the arithmetic of the base classifier (its dtype, micro-batch and device are part of it).
     versions : dict
         Of rsfast, torch and numpy.
+    stopping : Stopping, optional
+        The rule by which drawing may have ended early.
+    drawn : int64 [B]
+        Draws of each part that `estimation` counts; n, or less where drawing was stopped.
+    tested : int64 [B]
+        The class that a certificate is for: the selected one, or the true label where labels are tested.
+    reached : int64 [B]
+        Index of the plan's last threshold that was certified on the way, -1 for none.
     """
 
     selection: Integers
@@ -64,25 +107,32 @@ class VoteCounts:
     batch: int = 0
     device: str = ""
     versions: dict[str, str] = dataclasses.field(default_factory=dict)
+    stopping: Stopping | None = None
+    drawn: Integers = dataclasses.field(default_factory=lambda: np.empty(0, dtype=np.int64))
+    tested: Integers = dataclasses.field(default_factory=lambda: np.empty(0, dtype=np.int64))
+    reached: Integers = dataclasses.field(default_factory=lambda: np.empty(0, dtype=np.int64))
 
     def __post_init__(self) -> None:
-        for name in ("selection", "estimation", "ids"):
+        for name in ("selection", "estimation", "ids", "drawn", "tested", "reached"):
             object.__setattr__(self, name, np.asarray(getattr(self, name), dtype=np.int64))
+        self._check_drawn()
         noise = check_noise(self.noise, self.parts)
         object.__setattr__(self, "noise", noise)
         axes = 2 if self.parts == 1 else 3
         shown = "[B, K]" if self.parts == 1 else f"[B, {self.parts}, K]"
-        for name, most in (("selection", self.n0), ("estimation", self.n)):
+        for name, most in (("selection", np.full(len(self), self.n0)), ("estimation", self.drawn)):
             votes = getattr(self, name)
             fits = votes.ndim == axes and votes.shape[-1] > 0 and len(votes) == len(self.ids)
             fits = fits and (axes == 2 or votes.shape[1] == self.parts)
-            if not fits or (votes < 0).any() or (votes.sum(axis=-1) > most).any():
+            if not fits or (votes < 0).any() or (votes.sum(axis=-1) > most.reshape(-1, *[1] * (axes - 2))).any():
                 raise InvalidArgumentError(
                     f"{name} is not int {shown} of votes, K at least 1: give a row for each of {len(self.ids)} ids, with at "
-                    f"most {most} votes."
+                    f"most {most.max(initial=0)} votes."
                 )
         if self.selection.shape != self.estimation.shape:
             raise InvalidArgumentError("selection and estimation have different shapes: give votes of the same classes.")
+        if self.tested.shape != self.ids.shape or self.stopping is None or not self.stopping.labels:
+            object.__setattr__(self, "tested", self.selected)
         sigma = np.asarray(self.sigma, dtype=np.float64)
         if not isinstance(noise, InputDependentGaussian):
             stated = levels(noise, self.ids, self.parts).reshape(self.selection.shape[:-1])
@@ -95,6 +145,17 @@ class VoteCounts:
         if self.parts > 1 and (len(self.part_dims) != self.parts or sum(self.part_dims) != self.dim or min(self.part_dims) < 1):
             raise InvalidArgumentError(
                 f"part_dims={self.part_dims}: give the number of pixels of each of {self.parts} parts, {self.dim} together."
+            )
+
+    def _check_drawn(self) -> None:
+        """`drawn` and `reached` of every image; all of n and none where they are left out."""
+        for name, default in (("drawn", self.n), ("reached", -1)):
+            if getattr(self, name).shape != self.ids.shape:
+                object.__setattr__(self, name, np.full(self.ids.shape, default, dtype=np.int64))
+        if ((self.drawn < 0) | (self.drawn > self.n)).any() or (self.stopping is None and (self.drawn < self.n).any()):
+            raise InvalidArgumentError(
+                f"drawn reaches from {self.drawn.min()} to {self.drawn.max()} and n={self.n}: fewer draws than n need the "
+                "stopping rule that they were drawn by."
             )
 
     @property

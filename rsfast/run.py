@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
-import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -15,17 +15,18 @@ import torch
 from . import checks, noise, radii, sampling, store, transforms
 from .api import certify_counts, check_level, predict_counts
 from .backends.tables import lattice_hash, table_hash
+from .batches import Job
+from .drawing import Everything, Recipe
 from .engine import Engine
 from .errors import DataError, InvalidArgumentError, ModelError, StoreError
 from .models.loading import LoadedModel
-from .noise import STREAMS, GeneralizedGaussian, InputDependentGaussian, Laplace, LatticeGaussian, Noise
+from .noise import GeneralizedGaussian, InputDependentGaussian, Laplace, LatticeGaussian, Noise
 from .report.table import ResultTable
 from .result import ABSTAIN, Certificate, VoteCounts, dense, sparse
 from .sources.base import Source
 
 SPOT_CHECKS = 64
 PIXELS_AT_ONCE = 2**25  # of images whose input-dependent noise levels are computed together
-STAGES = {"certify": ("selection", "estimation"), "predict": ("prediction",)}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -105,14 +106,15 @@ def execute(
     engine.check_channels(source.shape[0])
     engine.check_size(*source.shape[1:])
     backend = engine.backend_for(torch.empty((1, *source.shape), device=engine.device), plan.noise).name
-    stages = STAGES[plan.kind]
-    draws = (plan.n0, plan.n)[-len(stages) :]
-    engine.prepare(source.shape, sampling.draws_of_a_model(engine, draws), _measured_before(out))
-    smaller = engine.fit(source.shape, sampling.draws_of_a_model(engine, draws))
+    recipe = _recipe(plan)
+    total = sampling.draws_of_a_model(engine, recipe.total)
+    before = _settings_before(out)
+    engine.prepare(source.shape, total, before)
+    smaller = engine.fit(source.shape, total)
     if smaller is not None:
         reporter.problem(smaller)
-    streams = [(STREAMS[name], count) for name, count in zip(stages, draws, strict=True)]
-    wanted = _manifest(plan, level, loaded, source, engine, sampling.draws_of_a_model(engine, draws))
+    batch, together = engine.batching(source.shape, total, len(positions))
+    wanted = _manifest(plan, level, loaded, source, engine, batch)
     manifest, shard = store.begin(out, wanted, part.shard, part.shards, seed=sampling.check_seed(None))
     problems: list[str] = []
     now = 0
@@ -121,47 +123,52 @@ def execute(
         _check_finished(finished, manifest, source)
         todo = [position for position in positions if position not in finished]
         reporter.begin(len(positions), len(positions) - len(todo))
-        try:
+
+        def jobs() -> Iterator[Job]:
             for position, image, sigma in _prepared(plan.noise, source, todo, engine.transform.parts, problems, reporter):
-                began = time.perf_counter()
-                try:
-                    votes = engine.votes(
-                        image,
-                        plan.noise,
-                        sigma=sigma,
-                        seed=manifest.settings["seed"],
-                        image_id=position,
-                        stages=streams,
-                        progress=reporter.rows,
-                    )
-                except ModelError as error:
-                    raise ModelError(f"{error} {now} images were finished now and are stored in {out}.") from error
-                record = {
-                    "id": position,
-                    "label": source.label(position),
-                    "image": _sha256(image),
-                    "selection": _stored(votes[0]) if plan.kind == "certify" else {},
-                    "estimation": _stored(votes[-1]),
-                    "n0": plan.n0,
-                    "n": plan.n,
-                    "seed": manifest.settings["seed"],
-                    "model": loaded.sha256[:16],
-                    "config": manifest.fingerprint[:16],
-                    "backend": backend,
-                    "versions": sampling.versions(),
-                    "seconds": round(time.perf_counter() - began, 6),
-                }
-                if isinstance(plan.noise, InputDependentGaussian):
-                    record["sigma"] = float(sigma[0])
-                shard.append(record)
-                now += 1
-                reporter.image()
+                drawing = recipe.start()
+                yield Job(image, sigma, position, recipe.segments, drawing.judge, recipe.wanted, drawing)
+
+        running = engine.run(
+            jobs(), plan.noise, seed=manifest.settings["seed"], shape=source.shape, batch=batch, together=together,
+            progress=reporter.rows,
+        )  # fmt: skip
+        try:
+            with contextlib.closing(running):
+                for job in running:
+                    drawing = job.about
+                    record = {
+                        "id": job.id,
+                        "label": source.label(job.id),
+                        "image": _sha256(job.image),
+                        "selection": _stored(drawing.selection) if plan.kind == "certify" else {},
+                        "estimation": _stored(drawing.estimation),
+                        "n0": recipe.n0,
+                        "n": drawing.drawn,
+                        "seed": manifest.settings["seed"],
+                        "model": loaded.sha256[:16],
+                        "config": manifest.fingerprint[:16],
+                        "backend": backend,
+                        "versions": sampling.versions(),
+                        "seconds": round(job.seconds, 6),
+                    }
+                    if isinstance(plan.noise, InputDependentGaussian):
+                        record["sigma"] = float(job.sigma[0])
+                    shard.append(record)
+                    now += 1
+                    reporter.image()
+        except ModelError as error:
+            raise ModelError(f"{error} {now} images were finished now and are stored in {out}.") from error
         finally:
             reporter.end()
     return Outcome(before=len(positions) - len(todo), now=now, problems=problems)
 
 
-def _measured_before(out: Path) -> dict[str, Any] | None:
+def _recipe(plan: Plan) -> Recipe:
+    return Everything(plan.n0, plan.n, "estimation" if plan.kind == "certify" else "prediction")
+
+
+def _settings_before(out: Path) -> dict[str, Any] | None:
     """The settings of a run that is to be continued: what "auto" chose there is not measured again."""
     return store.read_manifest(out).settings if (out / "run.json").exists() else None
 
@@ -236,10 +243,10 @@ def _image(source: Source, position: int) -> torch.Tensor:
     return sampling.check_images(image[None], (0.0, 1.0), "certify")[0]
 
 
-def _manifest(plan: Plan, level: float, loaded: LoadedModel, source: Source, engine: Engine, total: int) -> store.Manifest:
+def _manifest(plan: Plan, level: float, loaded: LoadedModel, source: Source, engine: Engine, batch: int) -> store.Manifest:
     settings: dict[str, Any] = {
         "alpha": level,
-        "batch": engine.batch_for(int(np.prod(source.shape)), total),
+        "batch": batch,
         "channels_last": engine.channels_last,
         "device": engine.device.type,
         "dtype": engine.dtype,

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import secrets
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 import torch
 
 from . import checks
+from .batches import Job
+from .drawing import Drawing, Everything, Recipe
 from .engine import Engine, Model
 from .errors import InvalidArgumentError, ModelError
-from .noise import STREAMS, Noise, levels
+from .noise import Noise, levels
 from .noise import check as check_noise
 from .result import VoteCounts
 from .transforms import Identity, Transform
@@ -94,59 +97,79 @@ def draw(
     noise: Noise,
     seed: int,
     ids: np.ndarray,
-    stages: Sequence[tuple[str, int]],
+    recipe: Recipe,
+    labels: np.ndarray | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> VoteCounts:
-    """Votes of all images, for the selection and estimation (or only the prediction) draws named in `stages`.
+    """Votes of all images, drawn as the recipe says; `labels` are the classes to be tested where it asks for them.
 
     Whatever stops it in the middle carries the finished images: `error.finished`, `error.counts`.
     """
     engine.check_channels(images.shape[1])
     engine.check_size(*images.shape[2:])
     parts = engine.transform.parts
-    engine.prepare(images.shape[1:], draws_of_a_model(engine, [n for _, n in stages]))
-    smaller = engine.fit(images.shape[1:], draws_of_a_model(engine, [n for _, n in stages]))
+    total = draws_of_a_model(engine, recipe.total)
+    engine.prepare(images.shape[1:], total)
+    smaller = engine.fit(images.shape[1:], total)
     if smaller is not None:
         warnings.warn(smaller, RuntimeWarning, stacklevel=3)
     sigma = levels(noise, images, parts)
-    streams = [(STREAMS[name], n) for name, n in stages]
-    votes = np.zeros((len(images), len(stages), parts, engine.num_classes), dtype=np.int64)
+    batch, together = engine.batching(images.shape[1:], total, len(images))
+    drawings: dict[int, Drawing] = {}
 
-    def collected(finished: int) -> VoteCounts:
+    def collected() -> VoteCounts:
         first = images[:1].to(engine.device)
-        found = votes[:finished] if parts > 1 else votes[:finished, :, 0]
+        done = np.array(sorted(drawings), dtype=np.int64)
+        found = [drawings[b] for b in done]
         return VoteCounts(
-            selection=found[:, 0] if len(stages) > 1 else np.zeros_like(found[:, 0]),
-            estimation=found[:, -1],
-            n0=stages[0][1] if len(stages) > 1 else 0,
-            n=stages[-1][1],
-            ids=ids[:finished],
+            selection=stacked([one.selection for one in found], parts, engine.num_classes),
+            estimation=stacked([one.estimation for one in found], parts, engine.num_classes),
+            n0=recipe.n0,
+            n=recipe.n,
+            ids=ids[done],
             noise=noise,
             seed=seed,
             dim=first.numel(),
-            sigma=sigma[:finished] if parts > 1 else sigma[:finished, 0],
+            sigma=sigma[done] if parts > 1 else sigma[done, 0],
             transform=engine.transform,
             part_dims=part_dims(engine.transform, images.shape[1:]),
             backend=engine.backend_for(first, noise).name,
             dtype=engine.dtype,
-            batch=engine.batch_for(first.numel(), draws_of_a_model(engine, [n for _, n in stages])),
+            batch=batch,
             device=engine.device.type,
             versions=versions() | ({"inference": json.dumps(engine.how, sort_keys=True)} if engine.how else {}),
+            drawn=np.array([one.drawn for one in found], dtype=np.int64),
+            stopping=recipe.stopping,
+            tested=np.array([one.tested for one in found], dtype=np.int64),
+            reached=np.array([one.reached for one in found], dtype=np.int64),
         )
 
-    for b, image in enumerate(images):
-        report = None if progress is None else (lambda rows, done=b: progress(done, rows))
-        try:
-            votes[b] = engine.votes(
-                image, noise, sigma=sigma[b], seed=seed, image_id=int(ids[b]), stages=streams, progress=report
-            )
-        except BaseException as error:
-            if b > 0:
-                error.finished, error.counts = b, collected(b)  # type: ignore[attr-defined]
-                if isinstance(error, ModelError):
-                    error.args = (f"{error} {b} images were finished; error.counts holds their votes.",)
-            raise
-    return collected(len(images))
+    def jobs() -> Iterator[Job]:
+        for b, image in enumerate(images):
+            drawing = recipe.start(None if labels is None else int(labels[b]))
+            about = (b, drawing)
+            yield Job(image, sigma[b], int(ids[b]), recipe.segments, drawing.judge, recipe.wanted, about)
+
+    report = None if progress is None else (lambda rows: progress(len(drawings), rows))
+    running = engine.run(jobs(), noise, seed=seed, shape=images.shape[1:], batch=batch, together=together, progress=report)
+    try:
+        with contextlib.closing(running):
+            for job in running:
+                b, drawing = job.about
+                drawings[b] = drawing
+    except BaseException as error:
+        if drawings:
+            error.finished, error.counts = len(drawings), collected()  # type: ignore[attr-defined]
+            if isinstance(error, ModelError):
+                error.args = (f"{error} {len(drawings)} images were finished; error.counts holds their votes.",)
+        raise
+    return collected()
+
+
+def stacked(votes: Sequence[np.ndarray], parts: int, classes: int) -> np.ndarray:
+    """Votes [parts, K] of every image as [B, K], or [B, parts, K] for images in parts."""
+    table = np.array(votes, dtype=np.int64).reshape(len(votes), parts, classes)
+    return table if parts > 1 else table[:, 0]
 
 
 def part_dims(transform: Transform, shape: Sequence[int]) -> tuple[int, ...]:
@@ -155,9 +178,9 @@ def part_dims(transform: Transform, shape: Sequence[int]) -> tuple[int, ...]:
     return tuple(channels * transform.pixels(part, height, width) for part in range(transform.parts))
 
 
-def draws_of_a_model(engine: Engine, stages: Sequence[int]) -> int:
-    """Forward passes of one model for one image whose stages draw so many copies of each part."""
-    return sum(stages) * (engine.transform.parts if len(engine.models) == 1 else 1)
+def draws_of_a_model(engine: Engine, total: int | None) -> int | None:
+    """Forward passes of one model for an image of which so many copies of each part are drawn; None if that is not known."""
+    return None if total is None else total * (engine.transform.parts if len(engine.models) == 1 else 1)
 
 
 WHOLE = Identity()
@@ -245,5 +268,4 @@ def sample_counts(
         runtime=runtime,
         backend=backend, mean=mean, std=std, transform=transform,
     )  # fmt: skip
-    stages = [("selection", n0), ("estimation", n)]
-    return draw(engine, images, noise=noise, seed=check_seed(seed), ids=image_ids, stages=stages, progress=progress)
+    return draw(engine, images, noise=noise, seed=check_seed(seed), ids=image_ids, recipe=Everything(n0, n), progress=progress)

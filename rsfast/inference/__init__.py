@@ -8,7 +8,7 @@ from .batching import best_batch, default_batch
 from .fold import Folded, fold_batch_norms, verify
 from .memory import halving, is_out_of_memory
 from .preparation import Prepared, prepare
-from .probe import DTYPES, evaluating
+from .probe import DTYPES, Rows, evaluating, rows_keep_their_bits
 from .runtimes import RUNTIMES
 
 __all__ = [
@@ -16,6 +16,7 @@ __all__ = [
     "RUNTIMES",
     "Folded",
     "Prepared",
+    "Rows",
     "best_batch",
     "default_batch",
     "evaluating",
@@ -23,5 +24,6 @@ __all__ = [
     "halving",
     "is_out_of_memory",
     "prepare",
+    "rows_keep_their_bits",
     "verify",
 ]

@@ -108,6 +108,17 @@ def check_rows_are_independent(model: Model, x: torch.Tensor, logits: torch.Tens
         )
 
 
+def rows_keep_their_bits(model: Model, x: torch.Tensor) -> bool:
+    """Whether the logits of `x` are the same, bit for bit, when its rows stand elsewhere in the batch, beside other rows."""
+    logits = logits_of(model, x).clone()
+    for by in {len(x) // 2, 1} - {0, len(x)}:
+        moved = torch.empty_like(x).copy_(x.roll(by, 0))  # in the memory layout of x
+        moved[:by] = 1 - 3 * moved[:by]
+        if not torch.equal(logits_of(model, moved)[by:], logits[: len(x) - by]):
+            return False
+    return True
+
+
 @contextlib.contextmanager
 def evaluating(modules: Sequence[torch.nn.Module]) -> Iterator[None]:
     """The modules in eval mode; each one's mode is put back afterwards."""
