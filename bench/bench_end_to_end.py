@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from bench import timing
-from bench.bench_inference import mlp, resnet18, settled
+from bench.networks import mlp, resnet18, settled
 from rsfast.engine import Engine
 from rsfast.models import build
 from rsfast.noise import Gaussian

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import itertools
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -11,6 +10,7 @@ import torch
 from torch import nn
 
 from bench import timing
+from bench.networks import mlp, resnet18, settled
 from rsfast.engine import default_batch
 from rsfast.inference import DTYPES, prepare
 from rsfast.models import build
@@ -19,52 +19,11 @@ ROUNDS = 11
 TOTAL = 100_100
 
 
-class Block(nn.Module):
-    def __init__(self, inside: int, outside: int, stride: int) -> None:
-        super().__init__()
-        self.conv1 = nn.Conv2d(inside, outside, 3, stride, 1, bias=False)
-        self.bn1 = nn.BatchNorm2d(outside)
-        self.relu = nn.ReLU(inplace=True)
-        self.conv2 = nn.Conv2d(outside, outside, 3, 1, 1, bias=False)
-        self.bn2 = nn.BatchNorm2d(outside)
-        self.shortcut: nn.Module = nn.Identity()
-        if stride != 1 or inside != outside:
-            self.shortcut = nn.Sequential(nn.Conv2d(inside, outside, 1, stride, bias=False), nn.BatchNorm2d(outside))
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        out = self.relu(self.bn1(self.conv1(x)))
-        return self.relu(self.bn2(self.conv2(out)) + self.shortcut(x))
-
-
-def resnet18() -> nn.Module:
-    """ResNet-18 for 224x224 images (He et al. 2016, table 1), with fresh weights."""
-    widths = [64, 64, 64, 128, 128, 256, 256, 512, 512]
-    blocks = [Block(inside, outside, 1 if inside == outside else 2) for inside, outside in itertools.pairwise(widths)]
-    return nn.Sequential(
-        nn.Conv2d(3, 64, 7, 2, 3, bias=False), nn.BatchNorm2d(64), nn.ReLU(inplace=True), nn.MaxPool2d(3, 2, 1),
-        *blocks, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(512, 1000),
-    )  # fmt: skip
-
-
-def mlp() -> nn.Module:
-    return nn.Sequential(nn.Flatten(), nn.Linear(3072, 128), nn.ReLU(), nn.Linear(128, 10))
-
-
 CASES: list[tuple[str, Callable[[], nn.Module], tuple[int, int, int], int]] = [
     ("cifar-resnet20", lambda: build("cifar-resnet20", num_classes=10, channels=3), (3, 32, 32), 1024),
     ("resnet18", resnet18, (3, 224, 224), 16),
     ("mlp-3072-128-10", mlp, (3, 32, 32), 8192),
 ]
-
-
-def settled(model: nn.Module) -> nn.Module:
-    """In eval mode, batch norms with statistics and weights as after training, for a check that means something."""
-    for module in model.modules():
-        if isinstance(module, nn.BatchNorm2d):
-            nn.init.normal_(module.running_mean, 0.0, 0.1)
-            nn.init.uniform_(module.running_var, 0.5, 2.0)
-            nn.init.uniform_(module.weight, 0.5, 1.5)
-    return model.eval()
 
 
 def candidates(

@@ -46,7 +46,7 @@ class Engine:
     fold : bool
         Fold batch norms into the layers before them, if the logits stay the same (`inference.verify`).
     runtime : str
-        "torch", "compile", "openvino" or "onnxruntime" (`inference.prepare`).
+        "torch", "compile", "cudagraph", "openvino" or "onnxruntime" (`inference.prepare`).
     backend : str
         Who draws and counts; "auto" takes the fastest that can.  The choice never changes a bit of the noise.
     mean, std : sequence of float, optional

@@ -4,7 +4,8 @@
     python -m bench.gpu.check FOLDER --rehearse   # tiny sizes in Triton's interpreter: does the script itself work?
 
 Builds the extension in place if it is missing, runs the backend tests on the device, measures, and writes JSON files into
-FOLDER: tests.json, noise-path.json, noises.json, dual.json, votes.json, end-to-end.json.  Needs torch, triton, numpy, scipy, numba, pybind11, pytest.
+FOLDER: tests.json, noise-path.json, noises.json, dual.json, votes.json, copy-bandwidth.json, end-to-end.json.  Needs torch,
+triton, numpy, scipy, numba, pybind11, pytest.
 """
 
 from __future__ import annotations
@@ -44,6 +45,7 @@ def main() -> None:
         ("noises", noises),
         ("dual", dual),
         ("votes", votes),
+        ("copy-bandwidth", copy_bandwidth),
         ("end-to-end", end_to_end),
     ):
         result = {**context(), "result": figures()}
@@ -82,6 +84,7 @@ def tests() -> dict[str, Any]:
         "pytest",
         "tests/backends",
         "tests/api/test_certify.py",
+        "tests/engine",
         "tests/sigma",
         "-q",
         "-k",
@@ -221,38 +224,77 @@ def votes() -> list[dict[str, Any]]:
 
 
 def end_to_end() -> list[dict[str, Any]]:
-    """`certify` against the bare forward passes of the same batches, random weights."""
-    import rsfast as rs
+    """Whole votes of one image: `rsfast` with every choice measured, against the bare forward passes of the same batches and
+    against the published loop in float32; fresh weights."""
+    from bench import networks
+    from bench.bench_end_to_end import published
+    from rsfast.engine import Engine
     from rsfast.models import build
+    from rsfast.noise import Gaussian
 
-    rows = []
-    cases = (("small-cnn", (1, 8, 8), 20, 8, "float32"),)
+    cases: list[tuple[str, Callable[[], Any], tuple[int, int, int], int, int, int]] = [
+        ("small-cnn", lambda: build("small-cnn", num_classes=10, channels=1), (1, 8, 8), 10, 20, 8)
+    ]
     if not REHEARSE:
-        cases = tuple(
-            (name, (3, 32, 32), 20_000, 2048, dtype)
-            for name in ("cifar-resnet20", "cifar-resnet110")
-            for dtype in ("float32", "bfloat16")
-        )
-    for name, shape, n, batch, dtype in cases:
-        model = build(name, num_classes=10, channels=shape[0]).eval().to(DEVICE, getattr(torch, dtype))
-        x = torch.rand(1, *shape)
-        noisy = torch.rand(batch, *shape, device=DEVICE).to(getattr(torch, dtype))
+        cases = [
+            ("cifar-resnet110", lambda: build("cifar-resnet110", num_classes=10, channels=3), (3, 32, 32), 10, 20_000, 1000),
+            ("resnet50", networks.resnet50, (3, 224, 224), 1000, 4_000, 200),
+            ("vit-b16", networks.VisionTransformer, (3, 224, 224), 1000, 2_000, 100),
+        ]
+    rows = []
+    for name, make, shape, classes, n, batch in cases:
+        torch.manual_seed(0)
+        model, x = networks.settled(make()).to(DEVICE), torch.rand(*shape)
+        engines = {"rsfast": Engine(model, num_classes=classes, dtype="auto", batch="auto", fold=True, device=DEVICE)}
+        if not REHEARSE:
+            engines["rsfast_cudagraph"] = Engine(
+                model, num_classes=classes, dtype="auto", batch="auto", fold=True, device=DEVICE, runtime="cudagraph"
+            )
+        calls: dict[str, Callable[[], Any]] = {}
+        for label, engine in engines.items():
+            engine.prepare(shape, n)
+            calls[label] = lambda engine=engine, x=x, n=n: engine.votes(
+                x, Gaussian(SIGMA), sigma=[SIGMA], seed=0, image_id=0, stages=[(1, n)]
+            )
+        engine = engines["rsfast"]
+        noisy = engine.buffer(engine.batch, shape).clone()
 
-        def certify(model: Any = model, x: torch.Tensor = x, n: int = n, batch: int = batch) -> Any:
-            return rs.certify(model, x, noise=rs.Gaussian(0.25), num_classes=10, n0=100, n=n, seed=0, batch=batch)
-
-        def forward(model: Any = model, noisy: torch.Tensor = noisy, n: int = n, batch: int = batch) -> None:
+        def forward(engine: Any = engine, noisy: torch.Tensor = noisy, n: int = n) -> None:
             with torch.inference_mode():
-                for _ in range(-(-(n + 100) // batch)):
-                    model(noisy)
+                for _ in range(-(-n // len(noisy))):
+                    engine.models[0](noisy)
 
-        backend = certify().counts.backend
-        ms = median_ms({"certify": certify, "forward": forward}, rounds=7)
+        on_device = x.to(DEVICE)
+        calls["forward"] = forward
+        calls["published"] = lambda model=model, x=on_device, classes=classes, n=n, batch=batch: loop(
+            published, model, x, classes, n, batch
+        )
+        if not REHEARSE:
+            torch.cuda.reset_peak_memory_stats()
+            calls["rsfast"]()
+            peak = torch.cuda.max_memory_allocated() / 2**20
+        ms = median_ms(calls, rounds=5)
         rows.append({
-            "model": name, "dtype": dtype, "n": n, "batch": batch, "backend": backend, "ms": ms,
-            "samples_per_second": 1e3 * (n + 100) / ms["certify"], "overhead_percent": 100 * (ms["certify"] / ms["forward"] - 1),
+            "model": name, "shape": shape, "copies": n, "dtype": engine.dtype, "channels_last": engine.channels_last,
+            "batch": engine.batch, "folded": engine.folded, "measured": engine.measured, "ms": ms,
+            "copies_per_second": 1e3 * n / ms["rsfast"], "overhead_percent": 100 * (ms["rsfast"] / ms["forward"] - 1),
+            "times_faster_than_published": ms["published"] / ms["rsfast"],
+            "peak_mib_of_the_device": None if REHEARSE else peak,
         })  # fmt: skip
     return rows
+
+
+def loop(published: Callable[..., Any], model: Any, x: torch.Tensor, classes: int, n: int, batch: int) -> Any:
+    """The published loop brings its predictions to the host in every batch."""
+    return published(lambda copies: model(copies).cpu(), x, classes, n, batch)
+
+
+def copy_bandwidth() -> dict[str, Any]:
+    """What the device's memory does at best: copying 1 GiB within it, bytes written a second."""
+    size = 2**20 if REHEARSE else 2**28
+    source, target = torch.rand(size, device=DEVICE), torch.empty(size, device=DEVICE)
+    ms = median_ms({"copy": lambda: target.copy_(source), "fill": lambda: target.zero_()}, rounds=20)
+    return {"ms": ms, "gigabytes_written_per_second": {name: 4 * size / time / 1e6 for name, time in ms.items()}}
 
 
 main()

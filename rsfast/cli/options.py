@@ -105,7 +105,7 @@ how_to_run = combined(
     click.option("--fold", is_flag=True, help="Fold batch norms into the layers before them."),
     click.option(
         "--runtime",
-        type=click.Choice(["torch", "compile", "openvino", "onnxruntime"]),
+        type=click.Choice(["torch", "compile", "cudagraph", "openvino", "onnxruntime"]),
         default="torch",
         show_default=True,
         help="What runs the model; openvino and onnxruntime are extras, for the CPU.",

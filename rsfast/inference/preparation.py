@@ -29,7 +29,7 @@ from .probe import (
     tf32,
     tf32_flags,
 )
-from .runtimes import RUNTIME_DTYPES, RUNTIMES, ForBatch, check_runtime, compiled, exported
+from .runtimes import RUNTIME_DTYPES, RUNTIMES, ForBatch, check_runtime, compiled, exported, graphed
 
 MOST_PROBED = 64
 WRONG = {"float32": 1e-3, "bfloat16": 0.25, "float16": 0.25}
@@ -104,8 +104,8 @@ def prepare(
     fold : bool
         Fold batch norms into the layers before them, if the logits on `calibration` stay the same (`verify`).
     runtime : str
-        "torch"; "compile" (torch.compile, seconds to minutes for the first pass); "openvino" or "onnxruntime" (CPU, extras).
-        With "compile", what is measured is measured without compiling.
+        "torch"; "compile" (torch.compile, seconds to minutes for the first pass); "cudagraph" (one launch for a forward pass);
+        "openvino" or "onnxruntime" (CPU, extras).  With the second and third, what is measured is measured without them.
     batch : int, "auto" or None
         Images per forward pass; "auto" measures (`best_batch`); by default by image size (`default_batch`).
     calibration : Tensor [N, C, H, W], optional
@@ -180,14 +180,14 @@ class _Preparation:
         measured: dict[str, Any] = {}
         choices = self._choices(dtype, channels_last)
         chosen = choices[0] if len(choices) == 1 else self._fastest(choices, explicit, measured)
-        make = self._maker(*chosen, measuring=self.runtime == "compile")
+        make = self._maker(*chosen, measuring=True)
         if explicit is not None:
             size = explicit
         elif batch == "auto":
             size = self._best_batch(make, *chosen, measured)
         else:
             size = batching.default_batch(math.prod(self.shape), self.total or 2**20, self.device.type)
-        if self.runtime == "compile":
+        if self.runtime in ("compile", "cudagraph"):
             make = self._maker(*chosen)
         return self._finish(make, *chosen, size, explicit is not None, fold, measured)
 
@@ -225,7 +225,7 @@ class _Preparation:
         return [(name, layout) for name in dtypes for layout in layouts]
 
     def _maker(self, dtype: str, channels_last: bool, *, measuring: bool = False) -> ForBatch:
-        """A callable for each batch size; `measuring` leaves out compiling."""
+        """A callable for each batch size; `measuring` leaves out compiling and capturing."""
         if self.runtime in RUNTIME_DTYPES:
             module = self._placed("float32", False, always_copied=True)
             assert isinstance(module, nn.Module)
@@ -233,12 +233,14 @@ class _Preparation:
             return exported(self.runtime, module, x, channels_last=channels_last)
         placed = self._placed(dtype, channels_last)
         model: Model = placed if self.tf32 is None else WithTf32(placed, self.tf32)
-        if self.runtime != "compile" or measuring:
+        if self.runtime == "torch" or measuring:
             return lambda batch: model
 
         def compiling(batch: int) -> Model:
-            assert isinstance(placed, nn.Module)
             x = self.rows.take(batch, DTYPES[dtype], self.device, channels_last=channels_last)
+            if self.runtime == "cudagraph":
+                return graphed(model, x)
+            assert isinstance(placed, nn.Module)
             call, self.fullgraph = compiled(placed, x)
             return call if self.tf32 is None else WithTf32(call, self.tf32)
 

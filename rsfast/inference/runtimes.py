@@ -1,4 +1,4 @@
-"""Who runs the forward pass: torch as it is, torch.compile, or one of two CPU runtimes that take an exported copy.
+"""Who runs the forward pass: torch as it is, torch.compile, a CUDA graph, or one of two CPU runtimes that take an exported copy.
 
 A runtime is made once from a module in float32 and then asked for a callable per batch size.
 """
@@ -16,9 +16,10 @@ import torch
 from torch import nn
 
 from ..errors import BackendUnavailableError, InvalidArgumentError, ModelError
+from .memory import is_out_of_memory
 from .probe import DTYPES, Model, first_line
 
-RUNTIMES = {"torch": "", "compile": "", "openvino": "openvino", "onnxruntime": "onnx"}
+RUNTIMES = {"torch": "", "compile": "", "cudagraph": "", "openvino": "openvino", "onnxruntime": "onnx"}
 """By name: the extra of rsfast that installs it."""
 
 RUNTIME_DTYPES = {"openvino": ("float32", "bfloat16"), "onnxruntime": ("float32",)}
@@ -30,6 +31,10 @@ def check_runtime(runtime: str, device: torch.device, model: object, dtype: str 
     """Raise if a runtime cannot be used here; the versions of the libraries that it needs."""
     versions = {"torch": str(torch.__version__)}
     if runtime == "torch":
+        return versions
+    if runtime == "cudagraph":
+        if device.type != "cuda":
+            raise InvalidArgumentError(f"runtime='cudagraph' runs on CUDA and device is {device}: leave runtime at 'torch'.")
         return versions
     if not isinstance(model, nn.Module):
         raise InvalidArgumentError(
@@ -75,6 +80,43 @@ def compiled(module: nn.Module, x: torch.Tensor) -> tuple[Model, bool]:
         return call, fullgraph
     assert failed is not None
     raise ModelError(f"torch.compile cannot compile the model ({first_line(failed)}): give runtime='torch'.") from failed
+
+
+def graphed(model: Model, x: torch.Tensor) -> Model:
+    """A model's forward pass on batches like `x` as one CUDA graph: the host launches it in one call.
+
+    Each call overwrites the logits that the call before returned.
+    """
+    held = torch.empty_like(x).copy_(x)
+    side = torch.cuda.Stream(x.device)  # type: ignore[no-untyped-call]
+    side.wait_stream(torch.cuda.current_stream(x.device))
+    graph = torch.cuda.CUDAGraph()
+    try:
+        with torch.inference_mode():
+            with torch.cuda.stream(side):
+                for _ in range(3):  # what libraries allocate and choose at first must not be captured
+                    model(held)
+            torch.cuda.current_stream(x.device).wait_stream(side)
+            with torch.cuda.graph(graph):
+                logits = model(held)
+    except Exception as error:
+        if is_out_of_memory(error):
+            raise
+        raise ModelError(
+            f"the forward pass cannot be captured as a CUDA graph ({first_line(error)}): give runtime='torch'."
+        ) from error
+
+    def call(batch: torch.Tensor) -> torch.Tensor:
+        if batch.shape != held.shape or batch.dtype != held.dtype:
+            raise ModelError(
+                f"the CUDA graph was captured for input {list(held.shape)} {held.dtype} and was given {list(batch.shape)} "
+                f"{batch.dtype}: prepare it again with this batch and dtype."
+            )
+        held.copy_(batch)
+        graph.replay()
+        return logits
+
+    return call
 
 
 def exported(runtime: str, module: nn.Module, x: torch.Tensor, *, channels_last: bool) -> ForBatch:

@@ -288,7 +288,10 @@ def test_what_cannot_be_certified_is_refused(model, sentence):
     ("arguments", "sentence"),
     [
         ({"dtype": "int8"}, "dtype='int8' is not known: give one of auto, float32, bfloat16, float16"),
-        ({"runtime": "tensorrt"}, "runtime='tensorrt' is not known: give one of torch, compile, openvino, onnxruntime"),
+        (
+            {"runtime": "tensorrt"},
+            "runtime='tensorrt' is not known: give one of torch, compile, cudagraph, openvino, onnxruntime",
+        ),
         ({"batch": 0}, "batch=0 is not allowed"),
         ({"batch": "big"}, "batch='big' is not allowed"),
         ({"total": 0}, "total=0 is not allowed"),

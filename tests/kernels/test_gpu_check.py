@@ -14,7 +14,7 @@ def test_rehearsal_writes_every_file(tmp_path):
     )
     assert result.returncode == 0, result.stderr[-2000:]
     files = {file.stem: json.loads(file.read_text().replace("NaN", "null"))["result"] for file in tmp_path.glob("*.json")}
-    assert set(files) == {"tests", "noise-path", "noises", "dual", "votes", "end-to-end"}
+    assert set(files) == {"tests", "noise-path", "noises", "dual", "votes", "copy-bandwidth", "end-to-end"}
     assert all(row["bits_equal_the_cpu"] for row in files["noise-path"])
     assert all(row["bits_equal_the_cpu"] for row in files["noises"])
     assert all(row["votes_equal_torch"] for row in files["votes"])
