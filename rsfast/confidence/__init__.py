@@ -10,6 +10,7 @@ from .binomial import (
     least_samples,
     prediction_pvalue,
 )
+from .finite import population_interval, population_lower
 
 __all__ = [
     "BOUNDS",
@@ -19,5 +20,7 @@ __all__ = [
     "clopper_pearson_upper",
     "failure_upper",
     "least_samples",
+    "population_interval",
+    "population_lower",
     "prediction_pvalue",
 ]
