@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 
 from bench import results_file
 from rsfast import models, store
-from rsfast.run import read_run
+from rsfast.stored import read_run
 
 KILLS, IMAGES = 20, 120
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from .version import VERSION
 
 if TYPE_CHECKING:
-    from . import backends, certificates, confidence, noise, numerics, sigma, transforms
+    from . import backends, certificates, confidence, noise, numerics, plans, sigma, transforms
     from .api import certify, certify_counts, predict, predict_counts, predict_details
     from .errors import (
         BackendUnavailableError,
@@ -69,6 +69,7 @@ _MODULES = {
     "ncx2": "numerics.ncx2",
     "noise": "noise",
     "numerics": "numerics",
+    "plans": "plans",
     "sigma": "sigma",
     "transforms": "transforms",
 }
@@ -102,6 +103,7 @@ __all__ = [
     "ncx2",
     "noise",
     "numerics",
+    "plans",
     "predict",
     "predict_counts",
     "predict_details",

@@ -17,6 +17,11 @@ from .result import ABSTAIN, VoteCounts
 from .transforms import Transform
 
 JOINTS = ("bonferroni", "product")
+TWO_SIDED = "two-sided"
+BOUNDS = (*confidence.BOUNDS, TWO_SIDED)
+OTHERS_SHARE = (
+    0.1  # of alpha, for the other classes under the two-sided bound (SAMPLING: break-even where they hold 98 % of 1 - p)
+)
 LEVEL_ROUNDING = 2.0**-23 + 2e-11  # relative: the level drawn is sigma(x), right to 1e-11, rounded up to float32
 
 
@@ -31,13 +36,15 @@ class Radii(NamedTuple):
 def _check(noise: Noise, parts: int, *, order: float, bound: str, joint: str, multiclass: bool) -> None:
     """Raise InvalidArgumentError where no certificate covers what is asked of votes under such noise."""
     checks.order(order)
-    checks.choice("bound", bound, confidence.BOUNDS)
+    checks.choice("bound", bound, BOUNDS)
+    multiclass = multiclass or bound == TWO_SIDED
     checks.choice("joint", joint, JOINTS)
     log_concave, depends = isinstance(noise, (Laplace, GeneralizedGaussian)), isinstance(noise, InputDependentGaussian)
     shown = f"{type(noise).__name__} noise in {parts} part(s)"
     if multiclass and (parts > 2 or depends or (parts == 2 and log_concave)):
         raise InvalidArgumentError(
-            f"multiclass=True and {shown}: the radius of that case is for two classes; give multiclass=False."
+            f"the other classes' bound and {shown}: the radius of that case is for two classes; give multiclass=False and the "
+            "clopper-pearson bound."
         )
     if parts > 1 and (isinstance(noise, Uniform) or (log_concave and parts > 2)):
         raise InvalidArgumentError(
@@ -78,9 +85,10 @@ def _fixed(
     other = others.max(axis=2)  # the largest other count of the same draws: bounds every other class (FORMULAS: factor 2, not K)
     if joint == "product":
         return _product(counts, votes, alpha, order)
-    share = alpha / (counts.parts * (2 if multiclass else 1))
-    p_lower, q_upper = confidence.bound(bound, votes, counts.n, share)
-    p_upper = confidence.clopper_pearson_upper(other, counts.n, share) if multiclass else None
+    of_others = OTHERS_SHARE if bound == TWO_SIDED else 0.5 if multiclass else 0.0
+    name = "clopper-pearson" if bound == TWO_SIDED else bound
+    p_lower, q_upper = confidence.bound(name, votes, counts.n, alpha * (1.0 - of_others) / counts.parts)
+    p_upper = confidence.clopper_pearson_upper(other, counts.n, alpha * of_others / counts.parts) if of_others else None
     if isinstance(counts.noise, LatticeGaussian):
         variation = _variation(counts)
         p_lower, q_upper = np.maximum(p_lower - variation, 0.0), np.minimum(q_upper + variation, 1.0)
@@ -120,7 +128,8 @@ def _planned(counts: VoteCounts, alpha: float, **choices: Any) -> Radii:
         assert isinstance(stopping.plan, Grid)
         if choices["order"] != stopping.norm:
             raise InvalidArgumentError(f"these votes were drawn for radii in l{stopping.norm:g}: give norm={stopping.norm:g}.")
-        radius = np.where(certain, np.array(stopping.plan.radii)[np.maximum(counts.reached, 0)], 0.0)
+        stated = np.maximum(stopping.plan.radii, 5e-324)  # radius 0 was asked for as any positive one
+        radius = np.where(certain, stated[np.maximum(counts.reached, 0)], 0.0)
         nothing = np.zeros(counts.estimation.shape[:-1])
         return Radii(radius, nothing, nothing + 1.0)
     q = np.where(certain, np.array(stopping.failure)[np.maximum(counts.reached, 0)], 1.0)
@@ -288,11 +297,12 @@ def caveats(noise: Noise) -> tuple[str, ...]:
     return ()
 
 
-def least_draws(parts: int, alpha: float, *, joint: str, multiclass: bool) -> int:
+def least_draws(parts: int, alpha: float, *, joint: str, multiclass: bool, bound: str = "clopper-pearson") -> int:
     """The fewest draws of each part with which anything can be certified: all votes must leave every bound above one half."""
     if joint == "product" and parts == 2:
         return int(-np.log2(dual_product_level(alpha)) / 2.0) + 1
-    return confidence.least_samples(alpha / (parts * (2 if multiclass else 1)))
+    share = 1.0 - OTHERS_SHARE if bound == TWO_SIDED else 0.5 if multiclass else 1.0
+    return confidence.least_samples(alpha * share / parts)
 
 
 __all__ = ["JOINTS", "Radii", "caveats", "derive", "least_draws", "rehearse"]

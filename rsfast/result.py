@@ -89,6 +89,8 @@ class VoteCounts:
         The class that a certificate is for: the selected one, or the true label where labels are tested.
     reached : int64 [B]
         Index of the plan's last threshold that was certified on the way, -1 for none.
+    spent : float64 [B]
+        How much of alpha the plan's looks at an image may have used up; 0 without a plan.
     """
 
     selection: Integers
@@ -111,6 +113,7 @@ class VoteCounts:
     drawn: Integers = dataclasses.field(default_factory=lambda: np.empty(0, dtype=np.int64))
     tested: Integers = dataclasses.field(default_factory=lambda: np.empty(0, dtype=np.int64))
     reached: Integers = dataclasses.field(default_factory=lambda: np.empty(0, dtype=np.int64))
+    spent: NDArray[np.float64] = dataclasses.field(default_factory=lambda: np.empty(0))
 
     def __post_init__(self) -> None:
         for name in ("selection", "estimation", "ids", "drawn", "tested", "reached"):
@@ -149,9 +152,9 @@ class VoteCounts:
 
     def _check_drawn(self) -> None:
         """`drawn` and `reached` of every image; all of n and none where they are left out."""
-        for name, default in (("drawn", self.n), ("reached", -1)):
-            if getattr(self, name).shape != self.ids.shape:
-                object.__setattr__(self, name, np.full(self.ids.shape, default, dtype=np.int64))
+        for name, default in (("drawn", self.n), ("reached", -1), ("spent", 0.0)):
+            if np.shape(getattr(self, name)) != self.ids.shape:
+                object.__setattr__(self, name, np.full(self.ids.shape, default))
         if ((self.drawn < 0) | (self.drawn > self.n)).any() or (self.stopping is None and (self.drawn < self.n).any()):
             raise InvalidArgumentError(
                 f"drawn reaches from {self.drawn.min()} to {self.drawn.max()} and n={self.n}: fewer draws than n need the "

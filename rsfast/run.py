@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import hashlib
+import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -12,17 +13,16 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 
-from . import checks, noise, radii, sampling, store, transforms
-from .api import certify_counts, check_level, predict_counts
+from . import checks, noise, plans, radii, recipes, sampling, store, transforms
+from .api import check_level
 from .backends.tables import lattice_hash, table_hash
 from .batches import Job
-from .drawing import Everything, Recipe
+from .drawing import Everything, Paused, Recipe
 from .engine import Engine
 from .errors import DataError, InvalidArgumentError, ModelError, StoreError
 from .models.loading import LoadedModel
 from .noise import GeneralizedGaussian, InputDependentGaussian, Laplace, LatticeGaussian, Noise
-from .report.table import ResultTable
-from .result import ABSTAIN, Certificate, VoteCounts, dense, sparse
+from .result import dense, sparse
 from .sources.base import Source
 
 SPOT_CHECKS = 64
@@ -44,6 +44,9 @@ class Plan:
     bound: str = "clopper-pearson"
     joint: str = "bonferroni"
     multiclass: bool = False
+    sequential: plans.Plan | None = None
+    curtail: bool = False
+    labels: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -106,28 +109,34 @@ def execute(
     engine.check_channels(source.shape[0])
     engine.check_size(*source.shape[1:])
     backend = engine.backend_for(torch.empty((1, *source.shape), device=engine.device), plan.noise).name
-    recipe = _recipe(plan)
-    total = sampling.draws_of_a_model(engine, recipe.total)
     before = _settings_before(out)
+    recipe = _recipe(plan, level, engine, source, before)
+    total = sampling.draws_of_a_model(engine, recipe.total)
     engine.prepare(source.shape, total, before)
     smaller = engine.fit(source.shape, total)
     if smaller is not None:
         reporter.problem(smaller)
     batch, together = engine.batching(source.shape, total, len(positions))
-    wanted = _manifest(plan, level, loaded, source, engine, batch)
+    wanted = _manifest(plan, level, loaded, source, engine, batch, recipe)
     manifest, shard = store.begin(out, wanted, part.shard, part.shards, seed=sampling.check_seed(None))
     problems: list[str] = []
     now = 0
     with shard:
         finished = store.records(out)
         _check_finished(finished, manifest, source)
-        todo = [position for position in positions if position not in finished]
+        paused = _paused(finished, plan, recipe)
+        todo = [position for position in positions if position not in finished or position in paused]
         reporter.begin(len(positions), len(positions) - len(todo))
 
         def jobs() -> Iterator[Job]:
             for position, image, sigma in _prepared(plan.noise, source, todo, engine.transform.parts, problems, reporter):
-                drawing = recipe.start()
-                yield Job(image, sigma, position, recipe.segments, drawing.judge, recipe.wanted, drawing)
+                label = source.label(position) if plan.labels else None
+                if plan.labels and label is None:
+                    problems.append(f"image {position} of {source.name} has no label to be tested.")
+                    reporter.problem(f"{problems[-1]} It is left out.")
+                    continue
+                drawing = recipe.start(sigma, label, paused.get(position))
+                yield Job(image, sigma, position, drawing.segments, drawing.judge, drawing.wanted, drawing)
 
         running = engine.run(
             jobs(), plan.noise, seed=manifest.settings["seed"], shape=source.shape, batch=batch, together=together,
@@ -154,6 +163,9 @@ def execute(
                     }
                     if isinstance(plan.noise, InputDependentGaussian):
                         record["sigma"] = float(job.sigma[0])
+                    if plan.sequential is not None:
+                        record |= {"tested": drawing.tested, "reached": drawing.reached, "path": drawing.path}
+                        record["spent"] = drawing.spent
                     shard.append(record)
                     now += 1
                     reporter.image()
@@ -164,8 +176,38 @@ def execute(
     return Outcome(before=len(positions) - len(todo), now=now, problems=problems)
 
 
-def _recipe(plan: Plan) -> Recipe:
-    return Everything(plan.n0, plan.n, "estimation" if plan.kind == "certify" else "prediction")
+def _recipe(plan: Plan, level: float, engine: Engine, source: Source, before: dict[str, Any] | None) -> Recipe:
+    """What is drawn of each image; thresholds are those of the run that is continued, if there is one."""
+    if plan.kind == "predict":
+        return Everything(0, plan.n, "prediction")
+    if plan.labels and source.label(0) is None:
+        raise InvalidArgumentError(f"labels are to be tested and {source.name} has none: leave out the testing of labels.")
+    transform, dims = engine.transform, sampling.part_dims(engine.transform, source.shape)
+    how = (plan.bound, plan.joint, plan.multiclass, plan.sequential, plan.curtail, plan.labels)
+    ask = recipes.Ask(plan.noise, transform, dims, level, checks.order(plan.norm), *how)
+    failure = None
+    if before is not None and before.get("thresholds") and before.get("plan") == _plan_dict(plan):
+        failure = tuple(float.fromhex(text) for text in before["thresholds"])
+    return recipes.make(ask, plan.n0, plan.n, failure)
+
+
+def _plan_dict(plan: Plan) -> dict[str, Any] | None:
+    return None if plan.sequential is None else json.loads(store.canonical(plan.sequential.to_dict()))
+
+
+def _paused(finished: dict[int, dict[str, Any]], plan: Plan, recipe: Recipe) -> dict[int, Paused]:
+    """Finished images of a plan that can be continued, and that go on with this n."""
+    if plan.sequential is None or not plan.sequential.continuable:
+        return {}
+    found = {}
+    for position, record in finished.items():
+        if record["n"] >= plan.n:
+            continue
+        votes = [np.array([dense(record[stage], plan.num_classes)]) for stage in ("selection", "estimation")]
+        paused = Paused(votes[0], votes[1], record["n"], record["tested"], record["reached"], record["path"])
+        if not recipe.start(np.ones(1), None, paused).over:
+            found[position] = paused
+    return found
 
 
 def _settings_before(out: Path) -> dict[str, Any] | None:
@@ -181,7 +223,7 @@ def _check_plan(plan: Plan, engine: Engine, shape: tuple[int, int, int]) -> floa
             raise InvalidArgumentError("predict shows whole images: certify with the transform, whose labels are the answers.")
         return float(checks.alpha(plan.alpha))
     choices: dict[str, Any] = {"joint": plan.joint, "multiclass": plan.multiclass}
-    level = check_level(plan.alpha, plan.n, parts, **choices)
+    level = check_level(plan.alpha, plan.n, parts, **choices, bound=plan.bound)
     dims = sampling.part_dims(engine.transform, shape)
     radii.rehearse(plan.noise, engine.transform, dims, alpha=level, order=plan.norm, bound=plan.bound, **choices)
     return level
@@ -243,7 +285,9 @@ def _image(source: Source, position: int) -> torch.Tensor:
     return sampling.check_images(image[None], (0.0, 1.0), "certify")[0]
 
 
-def _manifest(plan: Plan, level: float, loaded: LoadedModel, source: Source, engine: Engine, batch: int) -> store.Manifest:
+def _manifest(
+    plan: Plan, level: float, loaded: LoadedModel, source: Source, engine: Engine, batch: int, recipe: Recipe
+) -> store.Manifest:
     settings: dict[str, Any] = {
         "alpha": level,
         "batch": batch,
@@ -262,6 +306,7 @@ def _manifest(plan: Plan, level: float, loaded: LoadedModel, source: Source, eng
         settings |= {"bound": plan.bound, "n0": plan.n0, "norm": "inf" if plan.norm == np.inf else float(plan.norm)}
         if plan.multiclass:
             settings["multiclass"] = True
+        settings |= _stopping_settings(plan, recipe)
     if engine.transform != transforms.Identity():
         settings |= {"transform": engine.transform.to_dict(), "joint": plan.joint}
     if engine.how:
@@ -279,156 +324,18 @@ def _manifest(plan: Plan, level: float, loaded: LoadedModel, source: Source, eng
     )
 
 
-@dataclasses.dataclass(frozen=True)
-class StoredRun:
-    """A run read back: its manifest, votes, labels (-1 where unknown) and seconds per image."""
-
-    manifest: store.Manifest
-    counts: VoteCounts
-    labels: np.ndarray
-    seconds: np.ndarray
-
-
-def read_run(path: Path) -> StoredRun:
-    """Everything that a run directory holds, in the order of ids."""
-    manifest = store.read_manifest(path)
-    settings = manifest.settings
-    records = [record for _, record in sorted(store.records(path).items())]
-    for record in records:
-        if record["config"] != manifest.fingerprint[:16]:
-            raise StoreError(f"{path} holds counts of another run (image {record['id']}): take them out.")
-    classes = settings["num_classes"]
-
-    transform = transforms.from_dict(settings.get("transform", transforms.Identity().to_dict()))
-    shape = (len(records), classes) if transform.parts == 1 else (len(records), transform.parts, classes)
-
-    def votes(stage: str) -> np.ndarray:
-        rows = [
-            [dense(part, classes) for part in (record[stage] if isinstance(record[stage], list) else [record[stage]])]
-            for record in records
-        ]
-        return np.array(rows, dtype=np.int64).reshape(shape)
-
-    kind = noise.from_dict(settings["noise"])
-    depends = isinstance(kind, InputDependentGaussian)
-    counts = VoteCounts(
-        selection=votes("selection"),
-        estimation=votes("estimation"),
-        n0=settings.get("n0", 0),
-        n=settings["n"],
-        ids=np.array([record["id"] for record in records], dtype=np.int64),
-        noise=kind,
-        seed=settings["seed"],
-        dim=int(np.prod(settings["shape"])),
-        sigma=np.array([record["sigma"] for record in records] if depends else [], dtype=np.float64),
-        transform=transform,
-        part_dims=sampling.part_dims(transform, settings["shape"]),
-        backend=", ".join(sorted({record["backend"] for record in records})),
-        dtype=settings["dtype"],
-        batch=settings["batch"],
-        device=settings["device"],
-        versions=manifest.versions,
-    )
-    labels = np.array([-1 if record["label"] is None else record["label"] for record in records], dtype=np.int64)
-    return StoredRun(manifest, counts, labels, np.array([record["seconds"] for record in records], dtype=np.float64))
-
-
-def certificate(
-    stored: StoredRun,
-    *,
-    alpha: float | None = None,
-    norm: float | None = None,
-    bound: str | None = None,
-    joint: str | None = None,
-    multiclass: bool | None = None,
-) -> Certificate:
-    """Certificates of a stored run, at the level it was planned for unless another is given."""
-    settings = stored.manifest.settings
-    if stored.manifest.kind != "certify":
-        raise InvalidArgumentError("the run holds predictions, which certify no radius: run `rsfast certify`.")
-    return certify_counts(
-        stored.counts,
-        alpha=settings["alpha"] if alpha is None else alpha,
-        norm=float(settings["norm"]) if norm is None else norm,
-        bound=settings["bound"] if bound is None else bound,
-        joint=settings.get("joint", "bonferroni") if joint is None else joint,
-        multiclass=settings.get("multiclass", False) if multiclass is None else multiclass,
-    )
-
-
-def result_table(
-    path: Path,
-    *,
-    alpha: float | None = None,
-    norm: float | None = None,
-    bound: str | None = None,
-    joint: str | None = None,
-    multiclass: bool | None = None,
-    name: str | None = None,
-) -> ResultTable:
-    """A run as idx label predict radius correct time."""
-    stored = read_run(path)
-    settings = stored.manifest.settings
-    details = {
-        "model": f"{stored.manifest.model['name']}, sha256 {stored.manifest.model['sha256']}",
-        "data": f"{stored.manifest.data['name']}, {stored.manifest.data['images']} images",
-        "noise": str(stored.counts.noise),
-        "samples": f"n0 = {stored.counts.n0}, n = {stored.counts.n}, seed = {stored.counts.seed}",
-    }
-    if stored.counts.parts > 1:
-        details["samples"] += f", of each of {stored.counts.parts} parts"
-        details["transform"] = str(stored.counts.transform)
-    if isinstance(stored.counts.noise, InputDependentGaussian) and len(stored.counts):
-        low, middle, high = np.quantile(stored.counts.sigma, [0.0, 0.5, 1.0])
-        details["levels"] = f"sigma(x) from {low:.4g} to {high:.4g}, median {middle:.4g}"
-    radius = None
-    if stored.manifest.kind == "certify":
-        cert = certificate(stored, alpha=alpha, norm=norm, bound=bound, joint=joint, multiclass=multiclass)
-        label, radius = cert.label, cert.radius
-        details["certificate"] = f"l{cert.norm:g}, alpha = {cert.alpha:g} per image, {cert.bound} bound"
-        details["certificate"] += ", the other classes bounded too" if cert.multiclass else ""
-        if stored.counts.parts > 1:
-            details["certificate"] += f", {cert.joint} over {stored.counts.parts} parts"
-        for number, caveat in enumerate(cert.caveats, start=1):
-            details[f"caveat {number}"] = caveat
-    else:
-        if any(option is not None for option in (norm, bound, joint, multiclass)):
-            raise InvalidArgumentError(f"{path.name} holds predictions, which have neither norm nor bound: leave them out.")
-        prediction = predict_counts(stored.counts, alpha=settings["alpha"] if alpha is None else alpha)
-        label = prediction.label
-        details["test"] = f"two-sided, alpha = {prediction.alpha:g} per image"
-    details["arithmetic"] = f"{settings['dtype']} on {settings['device']}, batches of {settings['batch']}"
-    details["versions"] = ", ".join(f"{key} {value}" for key, value in stored.manifest.versions.items())
-    return ResultTable(
-        name=name or path.name,
-        idx=stored.counts.ids,
-        label=stored.labels,
-        predict=label,
-        radius=radius,
-        correct=(label == stored.labels) & (label != ABSTAIN),
-        seconds=stored.seconds,
-        details=details,
-    )
-
-
-def status(path: Path) -> dict[str, Any]:
-    """How far a run is: manifest, images finished, draws, seconds of work, time of the last line."""
-    manifest = store.read_manifest(path)
-    records = list(store.records(path).values())
-    shards: Sequence[Path] = sorted(path.glob("counts-*.jsonl"))
-    seconds = sum(record["seconds"] for record in records)
-    transform = transforms.from_dict(manifest.settings.get("transform", transforms.Identity().to_dict()))
-    per_image = (manifest.settings["n"] + manifest.settings.get("n0", 0)) * transform.parts
-    return {
-        "kind": manifest.kind,
-        "model": manifest.model["name"],
-        "data": manifest.data["name"],
-        "finished": len(records),
-        "images": manifest.data["images"],
-        "shards": len(shards),
-        "samples": per_image * len(records),
-        "seconds": seconds,
-        "samples_per_second": per_image * len(records) / seconds if seconds else 0.0,
-        "last_written": max((shard.stat().st_mtime for shard in shards), default=None),
-        "settings": manifest.settings,
-    }
+def _stopping_settings(plan: Plan, recipe: Recipe) -> dict[str, Any]:
+    """What a run says of when drawing stops; nothing for all draws."""
+    if plan.curtail:
+        return {"curtail": True}
+    if plan.sequential is None:
+        return {}
+    settings: dict[str, Any] = {"plan": _plan_dict(plan)}
+    if recipe.stopping is not None and recipe.stopping.failure:
+        settings["thresholds"] = [q.hex() for q in recipe.stopping.failure]
+    if plan.labels:
+        settings |= {"labels": True, "n0": 0}
+    if plan.sequential.continuable:  # n is where a call pauses
+        return settings | {"n": None}
+    table = recipes.table_hash(recipe)
+    return settings | ({"plan_table": table} if table is not None else {})

@@ -12,13 +12,14 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 import numpy as np
 import torch
 
-from . import checks
+from . import checks, recipes
 from .batches import Job
-from .drawing import Drawing, Everything, Recipe
+from .drawing import Drawing, Paused, Recipe, check_labels
 from .engine import Engine, Model
 from .errors import InvalidArgumentError, ModelError
 from .noise import Noise, levels
 from .noise import check as check_noise
+from .plans import Plan
 from .result import VoteCounts
 from .transforms import Identity, Transform
 from .transforms import check as check_transform
@@ -99,9 +100,12 @@ def draw(
     ids: np.ndarray,
     recipe: Recipe,
     labels: np.ndarray | None = None,
+    earlier: VoteCounts | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> VoteCounts:
     """Votes of all images, drawn as the recipe says; `labels` are the classes to be tested where it asks for them.
+
+    Images of `earlier` go on where they were.
 
     Whatever stops it in the middle carries the finished images: `error.finished`, `error.counts`.
     """
@@ -116,16 +120,17 @@ def draw(
     sigma = levels(noise, images, parts)
     batch, together = engine.batching(images.shape[1:], total, len(images))
     drawings: dict[int, Drawing] = {}
+    finished: set[int] = set()
 
     def collected() -> VoteCounts:
         first = images[:1].to(engine.device)
-        done = np.array(sorted(drawings), dtype=np.int64)
+        done = np.array(sorted(finished), dtype=np.int64)
         found = [drawings[b] for b in done]
         return VoteCounts(
             selection=stacked([one.selection for one in found], parts, engine.num_classes),
             estimation=stacked([one.estimation for one in found], parts, engine.num_classes),
             n0=recipe.n0,
-            n=recipe.n,
+            n=recipe.n if earlier is None else max(recipe.n, earlier.n),
             ids=ids[done],
             noise=noise,
             seed=seed,
@@ -142,28 +147,40 @@ def draw(
             stopping=recipe.stopping,
             tested=np.array([one.tested for one in found], dtype=np.int64),
             reached=np.array([one.reached for one in found], dtype=np.int64),
+            spent=np.array([one.spent for one in found], dtype=np.float64),
         )
 
     def jobs() -> Iterator[Job]:
+        paused = {} if earlier is None else {int(i): _paused(earlier, row) for row, i in enumerate(earlier.ids)}
         for b, image in enumerate(images):
-            drawing = recipe.start(None if labels is None else int(labels[b]))
-            about = (b, drawing)
-            yield Job(image, sigma[b], int(ids[b]), recipe.segments, drawing.judge, recipe.wanted, about)
+            label = None if labels is None else int(labels[b])
+            drawing = recipe.start(sigma[b], label, paused.get(int(ids[b])))
+            drawings[b] = drawing
+            if not drawing.over:
+                yield Job(image, sigma[b], int(ids[b]), drawing.segments, drawing.judge, drawing.wanted, b)
+            else:
+                finished.add(b)
 
-    report = None if progress is None else (lambda rows: progress(len(drawings), rows))
+    report = None if progress is None else (lambda rows: progress(len(finished), rows))
     running = engine.run(jobs(), noise, seed=seed, shape=images.shape[1:], batch=batch, together=together, progress=report)
     try:
         with contextlib.closing(running):
             for job in running:
-                b, drawing = job.about
-                drawings[b] = drawing
+                finished.add(job.about)
     except BaseException as error:
-        if drawings:
-            error.finished, error.counts = len(drawings), collected()  # type: ignore[attr-defined]
+        if finished:
+            error.finished, error.counts = len(finished), collected()  # type: ignore[attr-defined]
             if isinstance(error, ModelError):
-                error.args = (f"{error} {len(drawings)} images were finished; error.counts holds their votes.",)
+                error.args = (f"{error} {len(finished)} images were finished; error.counts holds their votes.",)
         raise
     return collected()
+
+
+def _paused(counts: VoteCounts, row: int) -> Paused:
+    """One image of votes that are to be continued."""
+    shape = (counts.parts, -1)
+    selection, estimation = counts.selection[row].reshape(shape), counts.estimation[row].reshape(shape)
+    return Paused(selection, estimation, int(counts.drawn[row]), int(counts.tested[row]), int(counts.reached[row]), [])
 
 
 def stacked(votes: Sequence[np.ndarray], parts: int, classes: int) -> np.ndarray:
@@ -195,6 +212,15 @@ def sample_counts(
     transform: Transform = WHOLE,
     n0: int = 100,
     n: int = 100_000,
+    plan: Plan | None = None,
+    curtail: bool = False,
+    labels: object = None,
+    earlier: VoteCounts | None = None,
+    alpha: float = 1e-3,
+    norm: float = 2,
+    bound: str = "clopper-pearson",
+    joint: str = "bonferroni",
+    multiclass: bool = False,
     seed: int | None = None,
     ids: Iterable[int] | None = None,
     batch: int | str | None = None,
@@ -226,6 +252,17 @@ def sample_counts(
         What the model is shown: the whole image, or parts of it (`DiagonalSplit`, `Partition`).
     n0, n : int
         Draws of each part that choose the class, and draws of each part that bound its probability.
+    plan : plans.Grid, plans.Radius or plans.Betting, optional
+        Draw as many as each image needs, at most n.  Default: n for every image.
+    curtail : bool
+        Leave out draws that cannot change an abstention any more; the answers stay the same.
+    labels : sequence of int, optional
+        With a plan: test these classes, the true labels, instead of selected ones (n0 is not drawn).  The result then is for
+        certified accuracy and says nothing of images whose label is not certified.
+    earlier : VoteCounts, optional
+        Of a `plans.Betting` call on the same images: go on with them, up to a larger n.
+    alpha, norm, bound, joint, multiclass
+        With a plan or curtail: what will be certified, as in `certify_counts`; they decide when an image is done.
     seed : int, optional
         0 … 2^64 - 1; None draws a fresh one.  The result records it.
     ids : iterable of int, optional
@@ -262,10 +299,50 @@ def sample_counts(
     noise = check_noise(noise, check_transform(transform).parts)
     images = check_images(x, value_range, "sample_counts")
     n0, n = checks.whole("n0", n0, 0, 2**32 - 1), checks.whole("n", n, 1, 2**32 - 1)
+    level = float(checks.alpha(alpha))
+    images_labels = None if labels is None else check_labels(labels, len(images), num_classes)
+    if earlier is not None:
+        seed, ids = _check_earlier(earlier, plan, noise, n0, n, level, labels is not None, seed, ids)
     image_ids = check_ids(ids, len(images))
+    dims, order = part_dims(transform, images.shape[1:]), checks.order(norm)
+    ask = recipes.Ask(noise, transform, dims, level, order, bound, joint, multiclass, plan, curtail, labels is not None)
+    recipe = recipes.make(ask, n0, n)
     engine = Engine(
         model, num_classes=num_classes, batch=batch, dtype=dtype, device=device, channels_last=channels_last, fold=fold,
         runtime=runtime,
         backend=backend, mean=mean, std=std, transform=transform,
     )  # fmt: skip
-    return draw(engine, images, noise=noise, seed=check_seed(seed), ids=image_ids, recipe=Everything(n0, n), progress=progress)
+    return draw(
+        engine, images, noise=noise, seed=check_seed(seed), ids=image_ids, recipe=recipe, labels=images_labels, earlier=earlier,
+        progress=progress,
+    )  # fmt: skip
+
+
+def _check_earlier(
+    earlier: VoteCounts,
+    plan: Plan | None,
+    noise: Noise,
+    n0: int,
+    n: int,
+    alpha: float,
+    labels: bool,
+    seed: int | None,
+    ids: Iterable[int] | None,
+) -> tuple[int, Iterable[int]]:
+    """Seed and ids of votes that can be continued, or InvalidArgumentError."""
+    stopping = earlier.stopping
+    if stopping is None or stopping.plan is None or not stopping.plan.continuable:
+        how = "all n draws" if stopping is None else str(stopping)
+        raise InvalidArgumentError(
+            f"earlier was drawn as {how}, whose alpha is spent by n={earlier.n}: more draws would need a second one. Only votes "
+            "of plans.Betting can be continued."
+        )
+    same = (plan, noise, alpha, labels) == (stopping.plan, earlier.noise, stopping.alpha, stopping.labels)
+    if not same or n < earlier.drawn.max(initial=0) or (not labels and n0 != earlier.n0):
+        raise InvalidArgumentError(
+            f"earlier was drawn by {stopping} under {earlier.noise} with n0={earlier.n0}, up to n={earlier.n}: give the same "
+            "plan, alpha, noise and n0, labels as there, and n of at least that."
+        )
+    if seed not in (None, earlier.seed):
+        raise InvalidArgumentError(f"seed={seed} and earlier has {earlier.seed}: leave seed out.")
+    return earlier.seed, list(earlier.ids) if ids is None else ids

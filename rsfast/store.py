@@ -28,6 +28,7 @@ except ImportError:  # Windows: nothing keeps two writers apart there
     fcntl = None  # type: ignore[assignment]
 
 FORMAT = 1
+STAGES = ("selection", "estimation")
 FIRST_NAMED = ("noise", "n", "n0", "alpha", "seed", "num_classes", "dtype")  # others may follow from these
 SYNC_EVERY = 1.0  # seconds between fsync calls: a power cut loses at most these; a kill loses nothing
 
@@ -216,9 +217,22 @@ def records(path: Path) -> dict[int, dict[str, Any]]:
             raise StoreError(f"{file} cannot be read: {error.strerror or error}.") from None
         for _, record in _lines(file, content):
             earlier = finished.setdefault(record["id"], record)
-            if (earlier["selection"], earlier["estimation"]) != (record["selection"], record["estimation"]):
+            if _continues(record, earlier):
+                finished[record["id"]] = record
+            elif not _continues(earlier, record) and (earlier["selection"], earlier["estimation"]) != (
+                record["selection"],
+                record["estimation"],
+            ):
                 raise StoreError(f"{file} and another shard hold different counts for image {record['id']}: find out why.")
     return finished
+
+
+def _continues(later: dict[str, Any], earlier: dict[str, Any]) -> bool:
+    """Whether a line is of the same drawing as an earlier one, with more draws (of a plan that may be continued)."""
+    before, after = earlier.get("path"), later.get("path")
+    if before is None or after is None or later["n"] <= earlier["n"]:
+        return False
+    return later["selection"] == earlier["selection"] and after[: len(before)] == before
 
 
 def _lines(file: Path, content: bytes) -> Iterator[tuple[int, dict[str, Any]]]:

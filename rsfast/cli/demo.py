@@ -40,7 +40,8 @@ def demo(out: str | None, images: int, n: int, smoothing: str) -> None:
     from ..engine import Engine
     from ..errors import StoreError
     from ..report import write_tsv
-    from ..run import Part, Plan, execute, result_table
+    from ..run import Part, Plan, execute
+    from ..stored import result_table
     from ..transforms import DiagonalSplit, Identity
     from .memory import keep_freed_memory
     from .progress import Progress

@@ -16,19 +16,22 @@ def duration(seconds: float) -> str:
 
 
 class Progress:
-    """Prints images done, samples per second and the time left."""
+    """Prints images done, samples per second and the time left.
 
-    def __init__(self, samples_per_image: int, out: TextIO | None = None, quiet: bool = False) -> None:
+    Where the samples per image are not known before, the time left is guessed from the images done.
+    """
+
+    def __init__(self, samples_per_image: int | None, out: TextIO | None = None, quiet: bool = False) -> None:
         self.out = out or sys.stderr
         self.terminal = self.out.isatty()
         self.quiet = quiet
         self.samples_per_image = samples_per_image
-        self.total = self.done = self.samples = 0
+        self.total = self.done = self.before = self.samples = 0
         self.began = self.printed = time.monotonic()
         self.width = 0
 
     def begin(self, total: int, done: int) -> None:
-        self.total, self.done = total, done
+        self.total, self.done, self.before = total, done, done
         self.began = self.printed = time.monotonic()
         if done and not self.quiet:
             self._line(f"{done} of {total} images are already stored; continuing.", final=True)
@@ -58,11 +61,20 @@ class Progress:
         elapsed = max(time.monotonic() - self.began, 1e-9)
         rate = self.samples / elapsed
         text = f"{self.done}/{self.total} images, {rate:,.0f} samples/s, {duration(elapsed)} elapsed"
-        if self.done < self.total and rate > 0:
-            partial = self.samples % self.samples_per_image
-            left = ((self.total - self.done) * self.samples_per_image - partial) / rate
+        left = self._left(elapsed, rate)
+        if left is not None:
             text += f", {duration(max(left, 0))} left"
         return text
+
+    def _left(self, elapsed: float, rate: float) -> float | None:
+        """Seconds, if anything is left and can be guessed."""
+        if self.done >= self.total or rate <= 0:
+            return None
+        if self.samples_per_image is None:
+            now = self.done - self.before
+            return elapsed / now * (self.total - self.done) if now else None
+        partial = self.samples % self.samples_per_image
+        return ((self.total - self.done) * self.samples_per_image - partial) / rate
 
     def _line(self, text: str, *, final: bool) -> None:
         end = "\n" if final else ""

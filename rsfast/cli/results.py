@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 @click.argument("run", type=click.Path())
 def status(run: str) -> None:
     """How far a run is."""
-    from ..run import status as read_status
+    from ..stored import status as read_status
 
     state = read_status(Path(run))
     settings = state["settings"]
@@ -52,7 +52,7 @@ def recertify(run: str, radii: list[float] | None, out: str | None, **options: A
 
     The guarantee is for an alpha chosen before the radii are seen; trying several and keeping the best spends it.
     """
-    from ..run import result_table
+    from ..stored import result_table
 
     table = result_table(Path(run), **options)
     _print([table], radii)
@@ -86,7 +86,7 @@ def export(run: str, file: str, **options: Any) -> None:
 
     Columns idx label predict radius correct time; radii rounded down to six decimals.
     """
-    from ..run import result_table
+    from ..stored import result_table
 
     table = result_table(Path(run), **options)
     _export(table, Path(file))
@@ -107,7 +107,7 @@ def _export(table: ResultTable, file: Path) -> None:
 def _tables(paths: Sequence[str]) -> list[ResultTable]:
     from ..errors import DataError
     from ..report import find_logs, read_log
-    from ..run import result_table
+    from ..stored import result_table
 
     tables = []
     for text in paths:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .options import how_to_run, what_to_run
-from .smoothing import which_noise, which_transform
+from .smoothing import which_draws, which_noise, which_transform
 
 if TYPE_CHECKING:
     from ..models import LoadedModel
@@ -25,6 +25,10 @@ if TYPE_CHECKING:
 @click.option("--n", type=int, default=100_000, show_default=True, help="Draws (of each part) that bound its probability.")
 @click.option("--alpha", type=float, default=0.001, show_default=True, help="Failure probability per image.")
 @click.option("--norm", type=float, default=2.0, show_default=True, help="Of the certified ball: 1, 2, inf, …")
+@click.option(
+    "--bound", default="clopper-pearson", show_default=True, help="clopper-pearson, or two-sided: bounds the other classes, too."
+)
+@which_draws
 @how_to_run
 def certify(n0: int, n: int, alpha: float, norm: float, **options: Any) -> None:
     """Certify a data set, image by image, into a run directory.
@@ -45,20 +49,25 @@ def certify(n0: int, n: int, alpha: float, norm: float, **options: Any) -> None:
                    --noise input-dependent --sigma 0.25 --rate 0.01 --n 10000 --out runs/input-dependent
     """
     from .. import checks
-    from ..radii import JOINTS
+    from ..radii import BOUNDS, JOINTS
+    from .smoothing import make_plan
 
     n, n0 = checks.whole("n", n, 1, 2**32 - 1), checks.whole("n0", n0, 1, 2**32 - 1)
     checks.alpha(alpha)
     checks.floats("norm", norm, 1e-300, float("inf"), "a norm's order: a positive number or inf")
     checks.choice("joint", options["joint"], JOINTS)
+    checks.choice("bound", options["bound"], BOUNDS)
+
+    sequential = make_plan(options)
 
     def plan(noise: Noise, classes: int) -> Plan:
         from ..run import Plan
 
-        chosen = {name: options[name] for name in ("joint", "multiclass")}
+        chosen = {name: options[name] for name in ("joint", "multiclass", "bound", "curtail")}
+        chosen |= {"sequential": sequential, "labels": options["test_labels"]}
         return Plan("certify", noise, classes, n=n, alpha=alpha, n0=n0, seed=options["seed"], norm=norm, **chosen)
 
-    _run(plan, n0 + n, options)
+    _run(plan, n0 + n if sequential is None and not options["curtail"] else None, options)
 
 
 @click.command()
@@ -82,7 +91,7 @@ def predict(n: int, alpha: float, **options: Any) -> None:
     _run(plan, n, {**options, "transform": "whole", "interpolation": None, "joint": "bonferroni", "multiclass": False})
 
 
-def _run(make_plan: Callable[[Noise, int], Plan], samples_per_image: int, options: dict[str, Any]) -> None:
+def _run(make_plan: Callable[[Noise, int], Plan], samples_per_image: int | None, options: dict[str, Any]) -> None:
     import torch
 
     from .. import sources
@@ -127,7 +136,8 @@ def _run(make_plan: Callable[[Noise, int], Plan], samples_per_image: int, option
     part = Part(options["start"], options["count"], options["every"], index, shards)
     out = Path(options["out"])
     noise = make_noise(options, transform, source, out / "levels")
-    progress = Progress(samples_per_image * transform.parts, quiet=options["quiet"])
+    each = None if samples_per_image is None else samples_per_image * transform.parts
+    progress = Progress(each, quiet=options["quiet"])
     outcome = execute(make_plan(noise, classes), loaded, source, engine, out, part, progress)
     finished = outcome.before + outcome.now
     click.echo(f"{finished} images are stored in {out} ({outcome.now} of them now). Next: rsfast report {out}")

@@ -11,6 +11,7 @@ from .options import FloatList, combined
 
 if TYPE_CHECKING:
     from ..noise import Noise
+    from ..plans import Plan as SequentialPlan
     from ..sources.base import Source
     from ..transforms import Transform
 
@@ -66,7 +67,41 @@ which_transform = combined(
     click.option("--multiclass", is_flag=True, help="Bound the other classes, too."),
 )  # fmt: skip
 
+which_draws = combined(
+    click.option("--plan", "plan", type=click.Choice(["all", "grid", "radius", "betting"]), default="all", show_default=True,
+                 help="all: --n draws of every image.  grid: until the last of --radii is certified or out of reach.  radius: "
+                 "until the radius is within --tolerance.  betting: as grid, and may be continued with a larger --n."),
+    click.option("--radii", type=FloatList(), help="Of plans: what is to be certified, separated by commas."),
+    click.option("--tolerance", type=float, help="Of the radius plan, relative.  [default: 0.05]"),
+    click.option("--final", type=float, help="Of grid and radius: the last look's share of alpha.  [default: 0.8, 0.9]"),
+    click.option("--test-labels", is_flag=True, help="Of plans: test the true labels instead of selected classes; for certified "
+                 "accuracy."),
+    click.option("--curtail", is_flag=True, help="Leave out draws that cannot change an abstention; the results stay the same."),
+)  # fmt: skip
+
 ONLY_INPUT_DEPENDENT = ("rate", "neighbors", "offset", "largest", "train", "sigma_function")
+
+
+def make_plan(options: dict[str, Any]) -> SequentialPlan | None:
+    """The sequential plan that the options name; None for all draws."""
+    from .. import plans
+    from ..errors import InvalidArgumentError
+
+    kind = options["plan"]
+    taken = {"all": (), "grid": ("radii", "final"), "radius": ("tolerance", "final"), "betting": ("radii",)}[kind]
+    for name in ("radii", "tolerance", "final"):
+        if options[name] is not None and name not in taken:
+            raise InvalidArgumentError(f"--{name} was given and --plan {kind} takes none: leave it out, or give another --plan.")
+    if kind == "all":
+        if options["test_labels"]:
+            raise InvalidArgumentError("--test-labels is for plans: give --plan grid, radius or betting.")
+        return None
+    given = {name: options[name] for name in taken if options[name] is not None}
+    if kind == "grid":
+        if "radii" not in given:
+            raise InvalidArgumentError("--plan grid tests radii: give --radii, such as 0.25,0.5,0.75.")
+        return plans.Grid(**given)
+    return plans.Radius(**given) if kind == "radius" else plans.Betting(**given)
 
 
 def make_transform(options: dict[str, Any]) -> Transform:

@@ -132,7 +132,7 @@ def test_levels_of_the_wrong_number_or_size_are_refused(levels, rng):
 
 def test_several_classes_and_stored_noise_are_refused_where_nothing_covers_them(rng):
     counts = _stored(np.array([990]), 1000, rate=0.1, dim=784, proven=True)
-    with pytest.raises(InvalidArgumentError, match="multiclass=True and InputDependentGaussian"):
+    with pytest.raises(InvalidArgumentError, match="other classes' bound and InputDependentGaussian"):
         rs.certify_counts(counts, multiclass=True)
     with pytest.raises(InvalidArgumentError, match="read from a run"):
         rs.sample_counts(lambda x: x.flatten(1)[:, :3], images(rng), noise=counts.noise, num_classes=3, n=10)

@@ -4,8 +4,8 @@ import time
 
 import numpy as np
 
-from rsfast.run import read_run
 from rsfast.store import Shard, records
+from rsfast.stored import read_run
 
 COMMAND = ("certify", "--model", "tests.reference.factories:slow", "--data", "digits", "--sigma", "0.25", "--n0", "10", "--n", "300",
            "--alpha", "0.01", "--seed", "5", "--batch", "32", "--count", "12", "--quiet", "--num-classes", "10")  # fmt: skip

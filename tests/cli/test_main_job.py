@@ -11,7 +11,7 @@ import torch
 
 import rsfast as rs
 from rsfast import sources
-from rsfast.run import read_run
+from rsfast.stored import read_run
 
 LINEAR = ("--model", "tests.reference.factories:linear", "--data", "digits")
 SMALL = ("--sigma", "0.25", "--n0", "10", "--n", "200", "--alpha", "0.01", "--seed", "5", "--quiet")

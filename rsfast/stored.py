@@ -1,0 +1,192 @@
+"""Reading a run back: its votes, certificates derived from them, its table, and how far it is."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from . import noise, plans, sampling, store, transforms
+from .api import certify_counts, predict_counts
+from .errors import InvalidArgumentError, StoreError
+from .noise import InputDependentGaussian
+from .report.table import ResultTable
+from .result import ABSTAIN, Certificate, Stopping, VoteCounts, dense
+
+
+def _stopping(settings: dict[str, Any]) -> Stopping | None:
+    """The rule that a run's settings describe."""
+    if settings.get("curtail"):
+        return Stopping(None, settings["alpha"])
+    if "plan" not in settings:
+        return None
+    failure = tuple(float.fromhex(text) for text in settings.get("thresholds", []))
+    labels = settings.get("labels", False)
+    return Stopping(plans.from_dict(settings["plan"]), settings["alpha"], failure, float(settings["norm"]), labels)
+
+
+@dataclasses.dataclass(frozen=True)
+class StoredRun:
+    """A run read back: its manifest, votes, labels (-1 where unknown) and seconds per image."""
+
+    manifest: store.Manifest
+    counts: VoteCounts
+    labels: np.ndarray
+    seconds: np.ndarray
+
+
+def read_run(path: Path) -> StoredRun:
+    """Everything that a run directory holds, in the order of ids."""
+    manifest = store.read_manifest(path)
+    settings = manifest.settings
+    records = [record for _, record in sorted(store.records(path).items())]
+    for record in records:
+        if record["config"] != manifest.fingerprint[:16]:
+            raise StoreError(f"{path} holds counts of another run (image {record['id']}): take them out.")
+    classes = settings["num_classes"]
+
+    transform = transforms.from_dict(settings.get("transform", transforms.Identity().to_dict()))
+    shape = (len(records), classes) if transform.parts == 1 else (len(records), transform.parts, classes)
+
+    def votes(stage: str) -> np.ndarray:
+        rows = [
+            [dense(part, classes) for part in (record[stage] if isinstance(record[stage], list) else [record[stage]])]
+            for record in records
+        ]
+        return np.array(rows, dtype=np.int64).reshape(shape)
+
+    kind = noise.from_dict(settings["noise"])
+    depends = isinstance(kind, InputDependentGaussian)
+    stopping = _stopping(settings)
+    counts = VoteCounts(
+        selection=votes("selection"),
+        estimation=votes("estimation"),
+        n0=settings.get("n0", 0),
+        n=settings["n"] or max((record["n"] for record in records), default=1),
+        ids=np.array([record["id"] for record in records], dtype=np.int64),
+        noise=kind,
+        seed=settings["seed"],
+        dim=int(np.prod(settings["shape"])),
+        sigma=np.array([record["sigma"] for record in records] if depends else [], dtype=np.float64),
+        transform=transform,
+        part_dims=sampling.part_dims(transform, settings["shape"]),
+        backend=", ".join(sorted({record["backend"] for record in records})),
+        dtype=settings["dtype"],
+        batch=settings["batch"],
+        device=settings["device"],
+        versions=manifest.versions,
+        stopping=stopping,
+        drawn=np.array([record["n"] for record in records], dtype=np.int64),
+        tested=np.array([record.get("tested", ABSTAIN) for record in records], dtype=np.int64),
+        reached=np.array([record.get("reached", -1) for record in records], dtype=np.int64),
+        spent=np.array([record.get("spent", 0.0) for record in records], dtype=np.float64),
+    )
+    labels = np.array([-1 if record["label"] is None else record["label"] for record in records], dtype=np.int64)
+    return StoredRun(manifest, counts, labels, np.array([record["seconds"] for record in records], dtype=np.float64))
+
+
+def certificate(
+    stored: StoredRun,
+    *,
+    alpha: float | None = None,
+    norm: float | None = None,
+    bound: str | None = None,
+    joint: str | None = None,
+    multiclass: bool | None = None,
+) -> Certificate:
+    """Certificates of a stored run, at the level it was planned for unless another is given."""
+    settings = stored.manifest.settings
+    if stored.manifest.kind != "certify":
+        raise InvalidArgumentError("the run holds predictions, which certify no radius: run `rsfast certify`.")
+    return certify_counts(
+        stored.counts,
+        alpha=settings["alpha"] if alpha is None else alpha,
+        norm=float(settings["norm"]) if norm is None else norm,
+        bound=settings["bound"] if bound is None else bound,
+        joint=settings.get("joint", "bonferroni") if joint is None else joint,
+        multiclass=settings.get("multiclass", False) if multiclass is None else multiclass,
+    )
+
+
+def result_table(
+    path: Path,
+    *,
+    alpha: float | None = None,
+    norm: float | None = None,
+    bound: str | None = None,
+    joint: str | None = None,
+    multiclass: bool | None = None,
+    name: str | None = None,
+) -> ResultTable:
+    """A run as idx label predict radius correct time."""
+    stored = read_run(path)
+    settings = stored.manifest.settings
+    details = {
+        "model": f"{stored.manifest.model['name']}, sha256 {stored.manifest.model['sha256']}",
+        "data": f"{stored.manifest.data['name']}, {stored.manifest.data['images']} images",
+        "noise": str(stored.counts.noise),
+        "samples": f"n0 = {stored.counts.n0}, n = {stored.counts.n}, seed = {stored.counts.seed}",
+    }
+    if stored.counts.stopping is not None:
+        drawn = stored.counts.drawn
+        details["samples"] += f", {stored.counts.stopping}: {drawn.mean() if len(drawn) else 0:,.0f} draws an image in the mean"
+    if stored.counts.parts > 1:
+        details["samples"] += f", of each of {stored.counts.parts} parts"
+        details["transform"] = str(stored.counts.transform)
+    if isinstance(stored.counts.noise, InputDependentGaussian) and len(stored.counts):
+        low, middle, high = np.quantile(stored.counts.sigma, [0.0, 0.5, 1.0])
+        details["levels"] = f"sigma(x) from {low:.4g} to {high:.4g}, median {middle:.4g}"
+    radius = None
+    if stored.manifest.kind == "certify":
+        cert = certificate(stored, alpha=alpha, norm=norm, bound=bound, joint=joint, multiclass=multiclass)
+        label, radius = cert.label, cert.radius
+        details["certificate"] = f"l{cert.norm:g}, alpha = {cert.alpha:g} per image, {cert.bound} bound"
+        details["certificate"] += ", the other classes bounded too" if cert.multiclass else ""
+        if stored.counts.parts > 1:
+            details["certificate"] += f", {cert.joint} over {stored.counts.parts} parts"
+        for number, caveat in enumerate(cert.caveats, start=1):
+            details[f"caveat {number}"] = caveat
+    else:
+        if any(option is not None for option in (norm, bound, joint, multiclass)):
+            raise InvalidArgumentError(f"{path.name} holds predictions, which have neither norm nor bound: leave them out.")
+        prediction = predict_counts(stored.counts, alpha=settings["alpha"] if alpha is None else alpha)
+        label = prediction.label
+        details["test"] = f"two-sided, alpha = {prediction.alpha:g} per image"
+    details["arithmetic"] = f"{settings['dtype']} on {settings['device']}, batches of {settings['batch']}"
+    details["versions"] = ", ".join(f"{key} {value}" for key, value in stored.manifest.versions.items())
+    return ResultTable(
+        name=name or path.name,
+        idx=stored.counts.ids,
+        label=stored.labels,
+        predict=label,
+        radius=radius,
+        correct=(label == stored.labels) & (label != ABSTAIN),
+        seconds=stored.seconds,
+        details=details,
+    )
+
+
+def status(path: Path) -> dict[str, Any]:
+    """How far a run is: manifest, images finished, draws, seconds of work, time of the last line."""
+    manifest = store.read_manifest(path)
+    records = list(store.records(path).values())
+    shards: Sequence[Path] = sorted(path.glob("counts-*.jsonl"))
+    seconds = sum(record["seconds"] for record in records)
+    transform = transforms.from_dict(manifest.settings.get("transform", transforms.Identity().to_dict()))
+    samples = sum(record["n"] + record["n0"] for record in records) * transform.parts
+    return {
+        "kind": manifest.kind,
+        "model": manifest.model["name"],
+        "data": manifest.data["name"],
+        "finished": len(records),
+        "images": manifest.data["images"],
+        "shards": len(shards),
+        "samples": samples,
+        "seconds": seconds,
+        "samples_per_second": samples / seconds if seconds else 0.0,
+        "last_written": max((shard.stat().st_mtime for shard in shards), default=None),
+        "settings": manifest.settings,
+    }

@@ -1,0 +1,152 @@
+"""Runs with sequential plans: stored, killed, continued, reported, recertified."""
+
+import json
+import time
+
+import numpy as np
+import pytest
+
+from rsfast.store import records
+from rsfast.stored import certificate, read_run
+
+MODEL = ("--model", "tests.reference.factories:linear", "--data", "digits", "--sigma", "0.25")
+COMMON = ("--n0", "10", "--alpha", "0.01", "--seed", "5", "--quiet")
+GRID = ("--plan", "grid", "--radii", "0,0.1,0.25,0.5")
+
+
+def lines(run):
+    return [json.loads(line) for line in (run / "counts-000-of-001.jsonl").read_text().splitlines()]
+
+
+@pytest.fixture
+def run(rsfast, tmp_path):
+    result = rsfast("certify", *MODEL, *COMMON, *GRID, "--n", 5000, "--count", 12, "--out", tmp_path / "run")
+    assert result.code == 0, result.err
+    return tmp_path / "run"
+
+
+def test_a_line_says_how_its_drawing_went(run):
+    for line in lines(run):
+        assert line["path"][-1][0] == line["n"] == sum(line["estimation"].values())
+        assert line["path"][-1][1] == line["estimation"].get(str(line["tested"]), 0)
+        assert -1 <= line["reached"] <= 3
+        assert 0 < line["spent"] <= 0.01
+        draws = [draw for draw, _ in line["path"]]
+        assert draws == sorted(set(draws))
+    assert np.mean([line["n"] for line in lines(run)]) < 3000
+
+
+def test_report_and_status_tell_what_was_drawn(rsfast, run):
+    assert "12 of" in rsfast("status", run).out
+    drawn = sum(line["n"] + line["n0"] for line in lines(run))
+    assert f"{drawn:,}" in rsfast("status", run).out
+    table = rsfast("report", run, "--out", run / "report")
+    assert table.code == 0, table.err
+    assert "grid plan at alpha = 0.01" in (run / "report" / "report.html").read_text()
+
+
+def test_recertify_takes_another_norm_and_refuses_another_alpha(rsfast, run):
+    assert rsfast("recertify", run, "--norm", "inf").code == 0
+    refused = rsfast("recertify", run, "--alpha", "0.001")
+    assert refused.code == 1
+    assert "stopped as it says" in refused.err
+
+
+def test_a_spent_plan_is_not_continued_with_more_draws(rsfast, run):
+    refused = rsfast("certify", *MODEL, *COMMON, *GRID, "--n", 10_000, "--count", 12, "--out", run)
+    assert refused.code == 1
+    assert "n=5000" in refused.err
+
+
+def test_betting_goes_on_with_more_draws(rsfast, tmp_path):
+    command = ("certify", *MODEL, *COMMON, "--plan", "betting", "--radii", "0.05,0.25,0.5", "--count", 12)
+    first = rsfast(*command, "--n", 500, "--out", tmp_path / "run")
+    assert first.code == 0, first.err
+    before = read_run(tmp_path / "run")
+    assert before.counts.n <= 500
+    more = rsfast(*command, "--n", 4000, "--out", tmp_path / "run")
+    assert more.code == 0, more.err
+    after = read_run(tmp_path / "run")
+    grown = after.counts.drawn > before.counts.drawn
+    assert 0 < grown.sum() < 12
+    assert (certificate(after).radius >= certificate(before).radius).all()
+    whole = rsfast(*command, "--n", 4000, "--out", tmp_path / "whole")
+    assert whole.code == 0
+    at_once = read_run(tmp_path / "whole").counts
+    same = at_once.drawn == after.counts.drawn
+    assert same.sum() >= 10  # the pause is one more look
+    np.testing.assert_array_equal(at_once.estimation[same], after.counts.estimation[same])
+
+
+def test_tested_labels_need_labels(rsfast, tmp_path, rng):
+    result = rsfast("certify", *MODEL, *COMMON, *GRID, "--test-labels", "--n", 2000, "--count", 12, "--out", tmp_path / "run")
+    assert result.code == 0, result.err
+    for line in lines(tmp_path / "run"):
+        assert (line["tested"], line["n0"], line["selection"]) == (line["label"], 0, {})
+    np.savez(tmp_path / "x.npz", x=rng.integers(0, 255, (3, 8, 8), dtype=np.uint8))
+    model = ("--model", "tests.reference.factories:linear", "--data", tmp_path / "x.npz", "--sigma", "0.25", "--num-classes", 10)
+    refused = rsfast("certify", *model, *COMMON, *GRID, "--test-labels", "--out", tmp_path / "other")
+    assert refused.code == 1
+    assert "has none" in refused.err
+
+
+def test_curtailed_runs_have_the_rows_of_full_ones(rsfast, tmp_path):
+    command = ("certify", *MODEL[:4], "--sigma", "4", *COMMON, "--n", 1500, "--count", 30)
+    for name, more in (("full", ()), ("short", ("--curtail",))):
+        assert rsfast(*command, *more, "--out", tmp_path / name).code == 0
+    full, short = (certificate(read_run(tmp_path / name)) for name in ("full", "short"))
+    np.testing.assert_array_equal(full.label, short.label)
+    np.testing.assert_array_equal(full.radius, short.radius)
+    assert (short.counts.drawn < 1500).any()
+    refused = rsfast("recertify", tmp_path / "short", "--multiclass")
+    assert refused.code == 1
+    assert "need not abstain" in refused.err
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--plan", "grid"), "give --radii"),
+        (("--radii", "0.5"), "--plan all takes none"),
+        (("--plan", "radius", "--radii", "0.5"), "--plan radius takes none"),
+        (("--plan", "betting", "--final", "0.5"), "--plan betting takes none"),
+        (("--test-labels",), "is for plans"),
+        ((*GRID, "--curtail"), "stops by itself"),
+        (("--bound", "bayes"), "is not known"),
+    ],
+)
+def test_options_that_do_not_go_together_are_refused(rsfast, tmp_path, options, message):
+    refused = rsfast("certify", *MODEL, *COMMON, "--n", 500, *options, "--out", tmp_path / "run")
+    assert refused.code == 1
+    assert message in refused.err
+    assert not (tmp_path / "run").exists()
+
+
+KILLED = ("certify", "--model", "tests.reference.factories:slow", "--data", "digits", "--sigma", "0.25", "--n0", "10", "--n", "3000",
+          "--alpha", "0.01", "--seed", "5", "--batch", "64", "--count", "30", "--quiet", *GRID)  # fmt: skip
+
+
+def test_killed_plans_continue_bit_for_bit(spawn, tmp_path, rng):
+    whole = spawn(*KILLED, "--out", tmp_path / "whole")
+    assert whole.wait(240) == 0, whole.stderr.read()
+    kills, finished = 0, 0
+    while True:
+        process = spawn(*KILLED, "--out", tmp_path / "killed")
+        target = finished + int(rng.integers(1, 12))
+        while process.poll() is None and finished < target:
+            time.sleep(0.02)
+            finished = len(records(tmp_path / "killed"))
+        if process.poll() is not None:
+            assert process.returncode == 0, process.stderr.read()
+            break
+        time.sleep(float(rng.uniform(0, 0.1)))
+        process.kill()
+        process.wait()
+        kills += 1
+        finished = len(records(tmp_path / "killed"))
+    assert kills >= 2
+    one, other = records(tmp_path / "whole"), records(tmp_path / "killed")
+    assert set(one) == set(other) == set(range(30))
+    for i in range(30):
+        for name in ("n", "selection", "estimation", "path", "reached", "tested", "spent"):
+            assert one[i][name] == other[i][name]
