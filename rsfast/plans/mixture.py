@@ -36,6 +36,14 @@ def bets(e):
 
 
 @njit(cache=True, error_model="numpy")
+def _log_ratio(e, f):
+    """log(e / f) for e > f > 0, to 5e-16 relative."""
+    if e < 2.0 * f:
+        return math.log1p((e - f) / f)
+    return math.log(e / f) if f > 1e-300 else math.log(e) - math.log(f)
+
+
+@njit(cache=True, error_model="numpy")
 def log_wealth(successes, failures, e, f, w):
     """log M, rounded down."""
     largest, logs = -math.inf, np.empty(len(f))
@@ -44,8 +52,8 @@ def log_wealth(successes, failures, e, f, w):
             logs[i] = -math.inf
             continue
         won = successes * math.log1p((e - f[i]) / (1.0 - e))
-        lost = failures * math.log(e / f[i])
-        logs[i] = math.log(w[i]) + (won - lost) - 1e-15 * (won + lost + 10.0)
+        lost = failures * _log_ratio(e, f[i])
+        logs[i] = math.log(w[i]) + (won - lost) - 1.5e-15 * (won + lost + 10.0)
         largest = max(largest, logs[i])
     if largest == -math.inf:
         return -math.inf

@@ -149,6 +149,15 @@ def tables(plan: Plan, failure: ArrayLike, *, alpha: float, n: int) -> Tables:
     -----
     Group-sequential tests with alpha spent over looks (Lan & DeMets 1983), here exactly binomial and with the unused budget
     carried; `boundary` holds the argument of soundness, `mixture` that of `Betting`.
+
+    Examples
+    --------
+    >>> from rsfast.plans import Grid
+    >>> t = tables(Grid([0.0, 0.5]), [0.5, 0.16], alpha=0.001, n=1000)
+    >>> t.looks[:3].tolist(), t.accept[0].tolist()
+    ([128, 256, 384], [88, 123])
+    >>> t.reached(0, [70, 100, 128], [-1, -1, -1]).tolist()
+    [-1, 0, 1]
     """
     check(plan)
     level = checks.alpha(alpha)

@@ -38,6 +38,8 @@ def test_an_unknown_name_is_an_attribute_error():
     [
         "api",
         "confidence.binomial",
+        "confidence.finite",
+        "plans.table",
         "certificates.gaussian",
         "certificates.input_dependent",
         "certificates.divergences",

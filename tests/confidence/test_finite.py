@@ -1,6 +1,5 @@
 """Bounds for a whole data set: exactness, rounding, coverage, refusals."""
 
-import doctest
 from fractions import Fraction
 
 import numpy as np
@@ -115,7 +114,3 @@ def test_simulated_coverage_at_the_setting_of_the_notes(rng):
 def test_bad_arguments_are_refused_in_one_sentence(counts, levels, message):
     with pytest.raises(InvalidArgumentError, match=message):
         confidence.population_lower(*counts, **{"alpha_image": 0.001, "delta": 0.05} | levels)
-
-
-def test_examples_hold():
-    assert doctest.testmod(finite).failed == 0
