@@ -53,8 +53,10 @@ MAIN_JOB := show-noise-path show-votes show-confidence show-overhead show-draws 
 NUMERICS := show-ncx2-accuracy show-input-dependent show-ncx2-speed show-input-dependent-speed
 CERTIFICATES := show-certificates show-certificates-speed
 ENGINE := show-noises show-inference show-end-to-end show-memory
+PLANS := show-plan-guarantees show-plan-savings
 DUAL := show-dual show-dual-speed show-neighbors show-smoothings show-idrs-toy
-.PHONY: show-main-job show-numerics show-all-certificates show-dual-and-input-dependent show-engine $(MAIN_JOB) $(NUMERICS) $(CERTIFICATES) $(DUAL) $(ENGINE)
+.PHONY: show-main-job show-numerics show-all-certificates show-dual-and-input-dependent show-engine show-plans \
+        $(MAIN_JOB) $(NUMERICS) $(CERTIFICATES) $(DUAL) $(ENGINE) $(PLANS)
 
 show-main-job: $(MAIN_JOB) ## what bench/README.md lists of noise, counting, runs
 show-numerics: $(NUMERICS) ## of special functions and input-dependent certificates
@@ -62,6 +64,7 @@ show-all-certificates: $(CERTIFICATES) ## of the certificate library
 show-dual-and-input-dependent: $(DUAL) ## of dual and input-dependent smoothing
 
 show-engine: $(ENGINE) ## of other noises and of the prepared forward pass
+show-plans: $(PLANS) ## of plans that draw fewer samples
 
 show-noise-path show-votes show-confidence show-overhead show-noises show-inference show-end-to-end: show-%: setup
 	$(BIN)/python -m bench $*
@@ -80,6 +83,12 @@ show-certificates: setup
 
 show-dual: setup
 	$(BIN)/python -m bench.show_dual
+
+show-plan-guarantees: setup
+	$(BIN)/python -m bench.show_plans
+
+show-plan-savings: setup
+	$(BIN)/python -m bench.show_savings
 
 show-memory: setup
 	$(BIN)/python -m bench.show_memory

@@ -21,6 +21,14 @@ def rng(request):
     return np.random.default_rng(list(request.node.name.encode()))
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _own_cache(tmp_path_factory):
+    """Tables of plans are kept for the session, not in the user's folder."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RSFAST_CACHE_DIR", str(tmp_path_factory.mktemp("plans")))
+        yield
+
+
 @pytest.fixture(autouse=True)
 def _two_threads():
     torch.set_num_threads(2)

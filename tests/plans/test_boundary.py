@@ -10,7 +10,13 @@ from scipy import stats
 from rsfast import plans
 from rsfast.plans import boundary
 from rsfast.plans.schedule import schedule, spending
-from tests.reference.plans import around, exact_rejection_probability, false_certification
+from tests.reference.plans import (
+    around,
+    exact_rejection_probability,
+    false_certification,
+    long_rejection_probability,
+    rejection_probability,
+)
 
 Z = np.array([0.0, 0.25, 0.5, 1.0, 1.01, 2.0, 2.4])
 
@@ -51,6 +57,16 @@ def test_in_rational_arithmetic_it_is_at_most_alpha_without_any_tolerance():
         for e in t.failure:
             exact = false_certification(t.looks, t.accept, t.failure, e, exact_rejection_probability)
             assert 0.3 * alpha < exact <= alpha
+
+
+@pytest.mark.parametrize("z", [0.0, 1.0, 3.0, 3.7])
+def test_at_100_000_draws_it_is_at_most_alpha_too(z):
+    t = grid(100_000, 1e-3, z=[z], final=0.5)
+    e = t.failure[0]
+    assert 1e-4 < long_rejection_probability(t.looks, t.accept[:, 0], e) <= 1e-3 * (1 + 1e-9)
+    short = grid(2000, 1e-3, z=[z])
+    both = [recursion(short.looks, short.accept[:, 0], e) for recursion in (rejection_probability, long_rejection_probability)]
+    assert both[0] == pytest.approx(both[1], rel=1e-9, abs=1e-12)
 
 
 @pytest.mark.parametrize("alpha", [1e-3, 0.05])

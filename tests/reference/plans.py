@@ -18,6 +18,23 @@ def rejection_probability(looks, least, failure):
     return rejected
 
 
+def long_rejection_probability(looks, least, failure, drop=1e-30):
+    """The same for large n: terms below `drop` at the ends are left out, and their sum is counted as rejected."""
+    alive, low, before, rejected = np.ones(1), 0, 0, 0.0
+    for n, c in zip(looks, least, strict=True):
+        draws, before = n - before, n
+        mean, reach = draws * failure, 14 * np.sqrt(draws * failure * (1 - failure)) + 60
+        start, end = max(int(mean - reach), 0), min(int(mean + reach), draws)
+        step = stats.binom.pmf(np.arange(start, end + 1), draws, failure)
+        rejected += stats.binom.cdf(start - 1, draws, failure) + stats.binom.sf(end, draws, failure)
+        alive, low = np.convolve(alive, step), low + start
+        kept = np.flatnonzero((alive > drop) & (low + np.arange(len(alive)) > n - c))
+        first, last = kept[0], kept[-1] + 1
+        rejected += alive[:first].sum() + alive[last:].sum()
+        alive, low = alive[first:last], low + first
+    return rejected
+
+
 def exact_rejection_probability(looks, least, failure):
     """The same in rational numbers, one draw at a time: no rounding at all."""
     e, alive, rejected = Fraction(failure), [Fraction(1)], Fraction(0)
