@@ -11,6 +11,7 @@ from rsfast import plans
 from rsfast.errors import InvalidArgumentError
 from rsfast.plans import cache
 from tests.plans.walks import successes, walk
+from tests.reference.plans import around, false_certification
 
 Z = np.array([0.0, 0.5, 1.0, 2.0, 3.0])
 FAILURE = stats.norm.sf(Z)
@@ -20,6 +21,13 @@ ALL = [plans.Grid(Z), plans.Radius(spacing=0.05), plans.Betting(radii=Z), plans.
 def tables(plan, n=5000, alpha=1e-3):
     failure = plan.failures(alpha, n) if getattr(plan, "radii", None) is None else FAILURE
     return plans.tables(plan, failure, alpha=alpha, n=n)
+
+
+@pytest.mark.parametrize("plan", ALL, ids=repr)
+def test_false_certification_probability_is_at_most_alpha_on_and_around_every_threshold(plan):
+    t = tables(plan, 2000)
+    worst = max(false_certification(t.looks, t.accept, t.failure, e) for e in around(t.failure))
+    assert 1e-5 < worst <= 1e-3
 
 
 @pytest.mark.parametrize("plan", ALL, ids=repr)
