@@ -51,16 +51,21 @@ class Plan:
 
 @dataclasses.dataclass(frozen=True)
 class Part:
-    """Which images: positions start, start + every, … at most count of them, of which this shard takes its share."""
+    """Which images: positions start, start + every, … at most count of them, of which this shard takes its share.
+
+    `chosen` names them instead; what the run says of how they were chosen is `sample`.
+    """
 
     start: int = 0
     count: int | None = None
     every: int = 1
     shard: int = 0
     shards: int = 1
+    chosen: tuple[int, ...] | None = None
+    sample: dict[str, int] | None = None
 
     def positions(self, total: int) -> list[int]:
-        chosen = list(range(self.start, total, self.every))[: self.count]
+        chosen = list(range(self.start, total, self.every))[: self.count] if self.chosen is None else list(self.chosen)
         return chosen[self.shard :: self.shards]
 
 
@@ -118,6 +123,8 @@ def execute(
         reporter.problem(smaller)
     batch, together = engine.batching(source.shape, total, len(positions))
     wanted = _manifest(plan, level, loaded, source, engine, batch, recipe)
+    if part.sample is not None:
+        wanted.settings["sample"] = part.sample
     manifest, shard = store.begin(out, wanted, part.shard, part.shards, seed=sampling.check_seed(None))
     problems: list[str] = []
     now = 0

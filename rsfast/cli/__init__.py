@@ -16,6 +16,7 @@ from .demo import demo
 from .info import info
 from .limits import limits
 from .pack import pack
+from .planning import estimate, plan
 from .reproduce import reproduce
 from .results import export, recertify, report, status
 from .runs import certify, predict
@@ -31,7 +32,7 @@ def cli() -> None:
     """
 
 
-for command in (info, demo, certify, predict, status, recertify, report, export, limits, pack, reproduce):
+for command in (info, demo, certify, predict, status, recertify, report, export, limits, pack, reproduce, plan, estimate):
     cli.add_command(command)
 
 

@@ -67,7 +67,7 @@ def certify(n0: int, n: int, alpha: float, norm: float, **options: Any) -> None:
         chosen |= {"sequential": sequential, "labels": options["test_labels"]}
         return Plan("certify", noise, classes, n=n, alpha=alpha, n0=n0, seed=options["seed"], norm=norm, **chosen)
 
-    _run(plan, n0 + n if sequential is None and not options["curtail"] else None, options)
+    run_all(plan, n0 + n if sequential is None and not options["curtail"] else None, options)
 
 
 @click.command()
@@ -88,10 +88,16 @@ def predict(n: int, alpha: float, **options: Any) -> None:
 
         return Plan("predict", noise, classes, n=n, alpha=alpha, seed=options["seed"])
 
-    _run(plan, n, {**options, "transform": "whole", "interpolation": None, "joint": "bonferroni", "multiclass": False})
+    run_all(plan, n, {**options, "transform": "whole", "interpolation": None, "joint": "bonferroni", "multiclass": False})
 
 
-def _run(make_plan: Callable[[Noise, int], Plan], samples_per_image: int | None, options: dict[str, Any]) -> None:
+def run_all(
+    make_plan: Callable[[Noise, int], Plan],
+    samples_per_image: int | None,
+    options: dict[str, Any],
+    sample: Callable[[int], dict[str, int]] | None = None,
+) -> None:
+    """Run what the options name; `sample` says, for so many images of the data, how many are drawn at random."""
     import torch
 
     from .. import sources
@@ -134,6 +140,12 @@ def _run(make_plan: Callable[[Noise, int], Plan], samples_per_image: int | None,
     )
     index, shards = options["shard"]
     part = Part(options["start"], options["count"], options["every"], index, shards)
+    if sample is not None:
+        from ..estimate import chosen
+
+        drawn = sample(len(source))
+        positions = tuple(chosen(len(source), drawn["images"], drawn["seed"]))
+        part = Part(shard=index, shards=shards, chosen=positions, sample=drawn)
     out = Path(options["out"])
     noise = make_noise(options, transform, source, out / "levels")
     each = None if samples_per_image is None else samples_per_image * transform.parts

@@ -127,7 +127,7 @@ def make_transform(options: dict[str, Any]) -> Transform:
     return Partition(masks, interpolation or "nearest")
 
 
-def make_noise(options: dict[str, Any], transform: Transform, source: Source, cache: Path | None) -> Noise:
+def make_noise(options: dict[str, Any], transform: Transform, source: Source | None, cache: Path | None = None) -> Noise:
     """The noise that the options name; levels of input-dependent noise are kept in `cache`."""
     from ..errors import InvalidArgumentError
     from ..noise import Gaussian, GeneralizedGaussian, InputDependentGaussian, Laplace, LatticeGaussian, Uniform
@@ -171,6 +171,8 @@ def make_noise(options: dict[str, Any], transform: Transform, source: Source, ca
         raise InvalidArgumentError(f"--sigma has {len(sigma)} levels: input-dependent noise takes one, sigma_b.")
     from .. import sources
     from ..sigma import NearestNeighbors
+
+    assert source is not None
 
     data, _, place = options["data"].partition(":")
     if options["train"] is None and (data not in WITH_SPLITS or Path(place).is_file()):

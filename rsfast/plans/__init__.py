@@ -4,7 +4,8 @@
 what a threshold's radius is, lies above.
 """
 
+from .expected import Expected, expected
 from .kinds import PLANS, Betting, Grid, Plan, Radius, check, from_dict
 from .table import Tables, tables
 
-__all__ = ["PLANS", "Betting", "Grid", "Plan", "Radius", "Tables", "check", "from_dict", "tables"]
+__all__ = ["PLANS", "Betting", "Expected", "Grid", "Plan", "Radius", "Tables", "check", "expected", "from_dict", "tables"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, TypeAlias
 
 import numpy as np
@@ -112,7 +112,7 @@ class Grid(_Looks):
         A value outside its range.
     """
 
-    radii: tuple[float, ...]
+    radii: Sequence[float]
     final: float = dataclasses.field(default=0.8, kw_only=True)
     spread: float = dataclasses.field(default=1.05, kw_only=True)
 
@@ -187,7 +187,7 @@ class Betting(_Looks):
         As for `Grid`, with the draws up to the pause in the place of all.
     """
 
-    radii: tuple[float, ...] | None = dataclasses.field(default=None, kw_only=True)
+    radii: Sequence[float] | None = dataclasses.field(default=None, kw_only=True)
     spacing: float = dataclasses.field(default=0.02, kw_only=True)
     largest: float = dataclasses.field(default=5.0, kw_only=True)
 

@@ -1,0 +1,121 @@
+"""rsfast plan and rsfast estimate."""
+
+import json
+
+import numpy as np
+import pytest
+
+from rsfast.errors import InvalidArgumentError, StoreError
+from rsfast.estimate import chosen, estimate, images_needed
+from rsfast.stored import certificate, read_run
+
+MODEL = ("--model", "tests.reference.factories:linear", "--data", "digits", "--sigma", "0.25")
+ESTIMATE = ("estimate", *MODEL, "--radii", "0,0.1,0.25", "--n", "3000", "--alpha", "0.01", "--seed", "3", "--quiet")
+
+
+def test_plan_tells_what_radii_take(rsfast):
+    result = rsfast("plan", "--sigma", "0.5", "--radii", "0.25,1.5,2.5")
+    assert result.code == 0, result.err
+    rows = [line.split() for line in result.out.splitlines()[3:]]
+    assert [row[0] for row in rows] == ["0.25", "1.5", "2.5"]
+    assert [row[2] for row in rows[:2]] == ["19", "5,114"]
+    assert rows[2][3:] == ["more", "than", "n"]
+
+
+def test_plan_forecasts_from_a_pilot(rsfast, tmp_path):
+    made = rsfast("certify", *MODEL, "--n", 1000, "--n0", 20, "--count", 30, "--quiet", "--out", tmp_path / "pilot")
+    assert made.code == 0, made.err
+    result = rsfast("plan", "--run", tmp_path / "pilot", "--radii", "0,0.1,0.25", "--n", 20_000)
+    assert result.code == 0, result.err
+    lines = [line for line in result.out.splitlines() if line.startswith(("grid", "betting", "radius,"))]
+    assert len(lines) == 4
+    draws = [int(line.split("  x")[0].split()[-1].replace(",", "")) for line in lines]
+    assert all(100 < draw < 20_000 for draw in draws)
+
+
+def test_plan_refuses_a_level_beside_a_pilot(rsfast, tmp_path):
+    assert "leave the level out" in rsfast("plan", "--run", tmp_path, "--sigma", 0.5, "--radii", "0.5").err
+    assert "no one level" in rsfast("plan", "--noise", "input-dependent", "--sigma", 0.5, "--radii", "0.5").err
+
+
+def test_an_estimate_covers_what_the_whole_data_set_gives(rsfast, tmp_path):
+    result = rsfast(*ESTIMATE, "--images", 120, "--out", tmp_path / "run")
+    assert result.code == 0, result.err
+    whole = rsfast(*ESTIMATE, "--images", 599, "--out", tmp_path / "whole")
+    assert whole.code == 0, whole.err
+    some, every = estimate(tmp_path / "run"), estimate(tmp_path / "whole")
+    for one, truth in zip(some, every, strict=True):
+        assert truth.low <= truth.share <= truth.high < truth.low + 1e-12
+        assert one.low <= truth.share <= one.high
+        assert one.robust <= truth.share
+        assert one.high - one.low < 0.25
+    stored = json.loads((tmp_path / "run" / "estimate.json").read_text())
+    assert [row["certified"] for row in stored["radii"]] == [one.certified for one in some]
+    cert = certificate(read_run(tmp_path / "run"))
+    assert some[1].certified == int((cert.radius >= 0.1).sum())
+    assert "120 of 599 images" in result.out
+
+
+def test_an_unfinished_estimate_says_nothing(rsfast, tmp_path):
+    half = rsfast(*ESTIMATE, "--images", 40, "--shard", "0/2", "--out", tmp_path / "run")
+    assert half.code == 0, half.err
+    with pytest.raises(StoreError, match="holds 20 of the 40 images"):
+        estimate(tmp_path / "run")
+    other = rsfast(*ESTIMATE, "--images", 40, "--shard", "1/2", "--out", tmp_path / "run")
+    assert other.code == 0, other.err
+    assert estimate(tmp_path / "run")[0].drawn == 40
+    refused = rsfast(*ESTIMATE, "--images", 41, "--out", tmp_path / "run")
+    assert refused.code == 1
+    assert "sample=" in refused.err
+
+
+def test_an_ordinary_run_is_no_estimate(rsfast, tmp_path):
+    assert rsfast("certify", *MODEL, "--n", 200, "--count", 3, "--quiet", "--out", tmp_path / "run").code == 0
+    with pytest.raises(StoreError, match="is not a run of `rsfast estimate`"):
+        estimate(tmp_path / "run")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ((), "either --images or --precision"),
+        (("--images", 5, "--precision", 0.1), "either --images or --precision"),
+        (("--images", 600), "give at most that many"),
+        (("--images", 5, "--count", 3), "leave them out"),
+        (("--precision", 0), "distance from 0.000001"),
+        (("--images", 5, "--confidence", 1), "confidence from 0.5"),
+    ],
+)
+def test_bad_options_are_refused(rsfast, tmp_path, options, message):
+    refused = rsfast(*ESTIMATE, *options, "--out", tmp_path / "run")
+    assert refused.code == 1
+    assert message in refused.err
+    assert not (tmp_path / "run").exists()
+
+
+def test_chosen_images_are_distinct_and_nested():
+    many, few = chosen(1000, 300, 5), chosen(1000, 40, 5)
+    assert len(set(many)) == 300
+    assert many[:40] == few
+    assert chosen(1000, 40, 6) != few
+    assert sorted(chosen(50, 50, 0)) == list(range(50))
+
+
+def test_every_image_is_chosen_equally_often():
+    counts = np.zeros(20)
+    for seed in range(4000):
+        counts[chosen(20, 5, seed)] += 1
+    assert np.abs(counts - 1000).max() < 5 * np.sqrt(4000 * 0.25 * 0.75)
+
+
+def test_images_needed_reach_the_precision():
+    from rsfast.confidence import population_interval
+
+    for population, precision in ((599, 0.05), (50_000, 0.01), (50_000, 0.044)):
+        images = images_needed(population, precision, confidence_level=0.95)
+        low, high = population_interval(images // 2, images, population, delta=0.05)
+        share = (images // 2) / images
+        assert max(high - share, share - low) <= precision
+    assert images_needed(50_000, 0.01, confidence_level=0.95) == pytest.approx(8100, rel=0.06)  # SAMPLING: 10,000 for one point
+    with pytest.raises(InvalidArgumentError):
+        images_needed(100, 0.9, confidence_level=0.95)
