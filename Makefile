@@ -53,7 +53,7 @@ MAIN_JOB := show-noise-path show-votes show-confidence show-overhead show-draws 
 NUMERICS := show-ncx2-accuracy show-input-dependent show-ncx2-speed show-input-dependent-speed
 CERTIFICATES := show-certificates show-certificates-speed
 ENGINE := show-noises show-inference show-end-to-end show-memory
-PLANS := show-plan-guarantees show-plan-savings
+PLANS := show-plan-guarantees show-plan-savings show-plan-halves show-plan-speed
 DUAL := show-dual show-dual-speed show-neighbors show-smoothings show-idrs-toy
 .PHONY: show-main-job show-numerics show-all-certificates show-dual-and-input-dependent show-engine show-plans \
         $(MAIN_JOB) $(NUMERICS) $(CERTIFICATES) $(DUAL) $(ENGINE) $(PLANS)
@@ -86,6 +86,12 @@ show-dual: setup
 
 show-plan-guarantees: setup
 	$(BIN)/python -m bench.show_plans
+
+show-plan-halves: setup
+	$(BIN)/python -m bench.show_plan_halves
+
+show-plan-speed: setup
+	$(BIN)/python -m bench.show_plan_speed
 
 show-plan-savings: setup
 	$(BIN)/python -m bench.show_savings

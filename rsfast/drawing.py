@@ -243,15 +243,24 @@ class OverLooks(_Selecting):
         drawing.reached = max(drawing.reached, int(certain.sum()) - 1)
         if drawing.reached + 1 == len(self.radii) or look + 1 == len(self.looks):
             return True
-        share = drawing.estimation / drawing.drawn
-        best = share + self.margin * np.sqrt(share * (1.0 - share) / drawing.drawn) + self.margin**2 / drawing.drawn
-        raised = share.copy()
-        raised[:, drawing.tested] = np.minimum(best[:, drawing.tested], 1.0)
-        votes = np.floor(raised * self.n).astype(np.int64)
-        others = np.arange(votes.shape[1]) != drawing.tested
-        votes[:, others] = np.minimum(votes[:, others], (self.n - votes[:, drawing.tested])[:, None])
+        if np.isinf(self.margin):
+            return False
+        votes = self._hoped(drawing)
         hoped = self.certify(votes, drawing.tested, self.n, float(self.shares[-1]), sigma)
         return hoped <= 0.0 or hoped < self.radii[drawing.reached + 1]
+
+    def _hoped(self, drawing: Drawing) -> np.ndarray:
+        """Votes [parts, K] of all n draws if the tested class does as well as can be hoped, and the others as before."""
+        share = drawing.estimation / drawing.drawn
+        own = share[:, drawing.tested]
+        raised = own + self.margin * np.sqrt(own * (1.0 - own) / drawing.drawn) + self.margin**2 / drawing.drawn
+        votes = np.floor(share * self.n).astype(np.int64)
+        votes[:, drawing.tested] = 0
+        winner = np.floor(np.minimum(raised, 1.0) * self.n).astype(np.int64)
+        left, others = self.n - winner, votes.sum(axis=1)
+        votes = np.where((others > left)[:, None], votes * left[:, None] // np.maximum(others, 1)[:, None], votes)
+        votes[:, drawing.tested] = winner
+        return votes
 
     def spent(self, look: int) -> float:
         return float(self.shares[: look + 1].sum())

@@ -99,7 +99,8 @@ def estimate(path: Path, *, confidence_level: float = 0.95) -> list[Estimate]:
             f"{path} holds {len(run.counts)} of the {sample['images']} images drawn at random: run the same command again until "
             "all are there."
         )
-    cert = certify_counts(run.counts, alpha=stopping.alpha, norm=stopping.norm)
+    how = {"bound": stopping.bound, "multiclass": stopping.multiclass}
+    cert = certify_counts(run.counts, alpha=stopping.alpha, norm=stopping.norm, **how)  # type: ignore[arg-type]
     radii = list(stopping.plan.radii or [])  # type: ignore[union-attr]
     found = []
     for radius in radii:

@@ -118,10 +118,10 @@ def _planned(counts: VoteCounts, alpha: float, **choices: Any) -> Radii:
     """The certificate at the last threshold that was reached: with probability 1 - alpha the class is more likely than that."""
     stopping = counts.stopping
     assert stopping is not None and stopping.plan is not None
-    if alpha != stopping.alpha or choices["multiclass"] or choices["bound"] != "clopper-pearson":
+    if (alpha, choices["bound"], choices["multiclass"]) != (stopping.alpha, stopping.bound, stopping.multiclass):
         raise InvalidArgumentError(
-            f"these votes were drawn by a plan for alpha={stopping.alpha:g}, two classes and its own bound, and stopped as it "
-            f"says: they support neither another alpha nor another bound; give alpha={stopping.alpha:g} and leave the others out."
+            f"these votes were drawn by a plan for alpha={stopping.alpha:g}, bound={stopping.bound!r} and "
+            f"multiclass={stopping.multiclass}, and stopped as it says: they support no others; give these."
         )
     certain = counts.reached >= 0
     if not stopping.failure:

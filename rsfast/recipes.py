@@ -98,7 +98,7 @@ def _over_looks(ask: Ask, plan: Plan, n0: int, n: int) -> Recipe:
     looks = schedule(n, plan.first, plan.growth, plan.step)
     shares = spending(looks, ask.alpha, plan.final, plan.spread)
     margin = -float(ndtri(plan.futility)) if plan.futility > 0.0 else np.inf
-    stopping = Stopping(plan, ask.alpha, (), ask.norm, ask.labels)
+    stopping = Stopping(plan, ask.alpha, (), ask.norm, ask.labels, ask.bound, ask.multiclass)
     return OverLooks(n0, looks, shares, plan.radii, margin, _certifier(ask), stopping)
 
 

@@ -39,6 +39,8 @@ class Stopping:
         Order of the norm that radii of the plan are measured in.
     labels : bool
         Whether true labels are tested instead of selected classes.
+    bound, multiclass
+        Of the certificates at each look, where a plan has no thresholds.
     """
 
     plan: Plan | None
@@ -46,6 +48,8 @@ class Stopping:
     failure: tuple[float, ...] = ()
     norm: float = 2.0
     labels: bool = False
+    bound: str = "clopper-pearson"
+    multiclass: bool = False
 
     def __str__(self) -> str:
         if self.plan is None:

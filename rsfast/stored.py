@@ -25,7 +25,8 @@ def _stopping(settings: dict[str, Any]) -> Stopping | None:
         return None
     failure = tuple(float.fromhex(text) for text in settings.get("thresholds", []))
     labels = settings.get("labels", False)
-    return Stopping(plans.from_dict(settings["plan"]), settings["alpha"], failure, float(settings["norm"]), labels)
+    how = (settings["bound"], settings.get("multiclass", False))
+    return Stopping(plans.from_dict(settings["plan"]), settings["alpha"], failure, float(settings["norm"]), labels, *how)
 
 
 @dataclasses.dataclass(frozen=True)

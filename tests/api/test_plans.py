@@ -179,6 +179,19 @@ def test_a_grid_works_for_two_halves(joint):
     assert (cert.counts.drawn < 3000).all()
 
 
+def test_a_grid_works_with_the_two_sided_bound(rng):
+    x = torch.zeros(3, 1, 2, 2)
+    x[:, 0, 0, 0] = torch.tensor([0.05, 0.8, 3.0])
+    call = {"noise": rs.Gaussian(1.0), "num_classes": 3, "n": 20_000, "seed": 1, "bound": "two-sided", "value_range": None}
+    for futility in (0.0, 1e-3):
+        cert = rs.certify(three, x, plan=rs.plans.Grid([0.0, 0.2, 0.5], futility=futility), **call)
+        fixed = rs.certify(three, x, **call)
+        assert (cert.radius <= np.maximum(fixed.radius, 1e-300)).all()
+        assert cert.radius[2] == 0.5
+        assert cert.counts.drawn[2] < 1000
+        assert (cert.counts.drawn[1] < 20_000) == (futility > 0)
+
+
 def test_shares_of_alpha_over_looks_add_up_to_alpha():
     from rsfast.recipes import Ask, make
 
@@ -255,3 +268,12 @@ def test_thresholds_are_the_least_probabilities_that_certify():
         assert float(cohen_l2(1 - q * (1 + 1e-12), sigma=0.5, q_upper=q * (1 + 1e-12))) < max(r, 1e-12)
     for a, b in itertools.pairwise(failure):
         assert a > b
+
+
+@pytest.mark.parametrize(("joint", "paths", "most"), [("bonferroni", 400, 37), ("product", 30, 8)])
+def test_looks_at_two_halves_seldom_state_too_much(joint, paths, most, rng):
+    from bench.show_plan_halves import share_wrong
+
+    found = share_wrong((0.98, 0.55), joint, paths, rng)
+    assert found["wrong"] <= most  # at alpha = 0.05; more has probability 1e-4
+    assert 0.5 * found["true_radius"] < found["mean_radius"] < found["true_radius"]
