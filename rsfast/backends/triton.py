@@ -7,6 +7,7 @@ import importlib.util
 import os
 from typing import Any
 
+import numpy as np
 import torch
 
 from ..errors import BackendUnavailableError
@@ -71,9 +72,9 @@ def _arguments(rows: base.Rows) -> dict[str, Any]:
         "pixels": rows.pixels,
         "scale": torch.from_numpy(rows.scale).to(device),
         "ids": torch.from_numpy(rows.ids.astype("int64")).to(device),
-        "table": torch.from_numpy(rows.draw.table).to(device),
-        "thresholds": torch.from_numpy(rows.draw.lattice.thresholds).to(device),
-        "high": torch.from_numpy(rows.draw.lattice.high).to(device),
+        "table": _constant(rows.draw.table, device),
+        "thresholds": _constant(rows.draw.lattice.thresholds, device),
+        "high": _constant(rows.draw.lattice.high, device),
         "length": len(rows.draw.lattice.high),
         "step": rows.draw.lattice.step,
         "out": out.view(torch.int16) if out.dtype == torch.bfloat16 else out,
@@ -88,6 +89,19 @@ def _arguments(rows: base.Rows) -> dict[str, Any]:
         "BFLOAT16": out.dtype == torch.bfloat16,
         "enable_fp_fusion": False,
     }
+
+
+_constants: dict[tuple[int, torch.device], tuple[np.ndarray, torch.Tensor]] = {}
+
+
+def _constant(array: np.ndarray, device: torch.device) -> torch.Tensor:
+    """A table of `backends.tables`, copied to the device once; it is never written to."""
+    key = (id(array), device)
+    if key not in _constants:
+        if len(_constants) >= 64:
+            _constants.clear()
+        _constants[key] = (array, torch.from_numpy(array).to(device))  # the array is kept, so that its id stays its own
+    return _constants[key][1]
 
 
 def _tiles(all_tiles: int, least: int) -> int:
