@@ -95,7 +95,7 @@ def extensions():
         print("rsfast: the C++ extension is not built (pybind11 is missing).", file=sys.stderr)
         return []
 
-    sources = ["csrc/module.cpp", "csrc/perturb.cpp", "csrc/votes.cpp"]
+    sources = [str(path) for path in sorted(Path("csrc").glob("*.cpp"))]
     headers = [str(path) for path in sorted(Path("csrc").glob("*.hpp"))]
     return [Extension("rsfast._C", sources, include_dirs=[get_include()], depends=headers, language="c++")]
 

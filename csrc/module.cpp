@@ -8,13 +8,12 @@
 #endif
 
 #include <algorithm>
+#include <atomic>
 #include <optional>
 #include <stdexcept>
 #include <string>
 
-#include "perturb.hpp"
-#include "portability.hpp"
-#include "votes.hpp"
+#include "call.hpp"
 
 namespace py = pybind11;
 using namespace rsfast;
@@ -23,6 +22,19 @@ namespace {
 
 template <class T>
 using Array = py::array_t<T, py::array::c_style>;
+
+// Slowest first.  All give the same bits; which one is in use can be changed for tests and measurements.
+constexpr const Level* LEVELS[] = {&BASELINE, &AVX2, &AVX512};
+std::atomic<const Level*> chosen{nullptr};
+
+const Level& level() {
+    if (chosen == nullptr) {
+        for (const Level* candidate : LEVELS) {
+            if (runs(*candidate)) chosen = candidate;
+        }
+    }
+    return *chosen;
+}
 
 void require(bool condition, const char* what) {
     if (!condition) throw std::invalid_argument(what);
@@ -86,7 +98,7 @@ void perturb_rows(const Array<float>& pixels, const Array<float>& scale, const A
         checked(pixels, scale, ids, seed, stream, first, count, out, cast, channels_last, kind, table, thresholds, high, step, begin, end,
                 pixels.shape(2));
     py::gil_scoped_release unlocked;
-    over_threads(begin, end, threads, [&](int64_t first, int64_t last) { perturb(call, first, last); });
+    over_threads(begin, end, threads, [&](int64_t first, int64_t last) { level().perturb(call, first, last); });
 }
 
 bool all_below(const Array<int32_t>& values, int64_t limit) {
@@ -117,7 +129,7 @@ void perturb_part_rows(const Array<float>& pixels, const Array<float>& scale, co
     const View view{Fill(fill), plane, width, gain.data(), offset.data(), kept.data(), indices.data(), weights.data(),
                     indices.shape(0)};
     py::gil_scoped_release unlocked;
-    over_threads(begin, end, threads, [&](int64_t first, int64_t last) { perturb_part(call, view, first, last); });
+    over_threads(begin, end, threads, [&](int64_t first, int64_t last) { level().perturb_part(call, view, first, last); });
 }
 
 void count(const Array<float>& logits, Array<int64_t>& votes, const std::optional<Array<int64_t>>& rows) {
@@ -133,22 +145,34 @@ void count(const Array<float>& logits, Array<int64_t>& votes, const std::optiona
     const int64_t* row_of = rows ? rows->data() : nullptr;
     const Votes target{votes.mutable_data(), images, votes.shape(1)};
     py::gil_scoped_release unlocked;
-    count_votes(source, copies, row_of, target);
+    level().count_votes(source, copies, row_of, target);
 }
 
 Array<uint32_t> philox(uint32_t block, int64_t n, uint32_t sample, uint32_t image, uint32_t stream, uint64_t seed) {
     require(n >= 0, "n must not be negative");
     Array<uint32_t> words({n, int64_t(4)});
-    philox_words(block, n, sample, image, stream, split(seed), words.mutable_data());
+    level().philox_words(block, n, sample, image, stream, split(seed), words.mutable_data());
     return words;
 }
 
-const char* simd() {
-#if RSFAST_HAS_CLONES
-    if (__builtin_cpu_supports("x86-64-v4")) return "AVX-512";
-    if (__builtin_cpu_supports("x86-64-v3")) return "AVX2";
-#endif
-    return "baseline";
+std::string simd() { return level().name; }
+
+py::list simd_levels() {
+    py::list names;
+    for (const Level* candidate : LEVELS) {
+        if (runs(*candidate)) names.append(candidate->name);
+    }
+    return names;
+}
+
+void use_simd(const std::string& name) {
+    for (const Level* candidate : LEVELS) {
+        if (runs(*candidate) && name == candidate->name) {
+            chosen = candidate;
+            return;
+        }
+    }
+    throw std::invalid_argument("this machine has no such instruction set");
 }
 
 }  // namespace
@@ -174,5 +198,7 @@ PYBIND11_MODULE(_C, module) {
 #else
     module.attr("openmp") = false;
 #endif
-    module.def("simd", &simd, "The instruction set that the loader picked on this machine.");
+    module.def("simd", &simd, "The instruction set in use: the last of simd_levels() until use_simd() says otherwise.");
+    module.def("simd_levels", &simd_levels, "The instruction sets that this machine runs, slowest first.");
+    module.def("use_simd", &use_simd, py::arg("name"));
 }

@@ -2,32 +2,29 @@
 #pragma once
 #include <cstdint>
 
-#include "portability.hpp"
+#include "call.hpp"
+#include "lanes.hpp"
 
 namespace rsfast {
+namespace {
 
-struct Key {
-    uint32_t lo, hi;  // the 64-bit seed
+// Four counter words, and afterwards four random ones: the lower half of every 64-bit lane.  The upper half holds anything, since
+// a product takes only lower halves: half a multiplication's worth of moving bits about is saved that way.
+template <class T>
+struct Quad {
+    T w0, w1, w2, w3;
 };
 
-struct Words {
-    uint32_t w0, w1, w2, w3;
-};
-
-// Counter (c0, c1, c2, c3) = (pixel block, sample index, image id, stream).
-RSFAST_INLINE Words philox4x32_10(uint32_t c0, uint32_t c1, uint32_t c2, uint32_t c3, Key key) {
-    uint32_t k0 = key.lo, k1 = key.hi;
-    for (int round = 0; round < 10; ++round) {
-        const uint64_t p0 = uint64_t(0xD2511F53u) * c0;
-        const uint64_t p1 = uint64_t(0xCD9E8D57u) * c2;
-        c0 = uint32_t(p1 >> 32) ^ c1 ^ k0;
-        c1 = uint32_t(p1);
-        c2 = uint32_t(p0 >> 32) ^ c3 ^ k1;
-        c3 = uint32_t(p0);
-        k0 += 0x9E3779B9u;
-        k1 += 0xBB67AE85u;
+// Counter (w0, w1, w2, w3) = (pixel block, sample index, image id, stream).
+template <class T>
+RSFAST_INLINE Quad<T> philox4x32_10(Quad<T> c, Key key) {
+    RSFAST_UNROLL for (uint32_t round = 0; round < 10; ++round) {
+        const uint64_t k0 = key.lo + round * 0x9E3779B9u, k1 = key.hi + round * 0xBB67AE85u;
+        const T p0 = product(c.w0, 0xD2511F53u), p1 = product(c.w2, 0xCD9E8D57u);
+        c = {(p1 >> 32) ^ c.w1 ^ k0, p1, (p0 >> 32) ^ c.w3 ^ k1, p0};
     }
-    return {c0, c1, c2, c3};
+    return c;
 }
 
+}  // namespace
 }  // namespace rsfast

@@ -1,0 +1,233 @@
+// Numbers worked on side by side: vectors of the instruction set that is being compiled, and packs of several vectors.
+//
+// All arithmetic of draws.hpp and philox.hpp is written once, for numbers, vectors and packs alike.  Operators act on each lane;
+// what differs between the three has a function here.  Only for level_*.cpp, which set RSFAST_VECTOR_BYTES: 64 for
+// AVX-512, 32 for AVX2, 16 for any machine of GCC and Clang; 0 for plain numbers where a compiler has no vector types.
+#pragma once
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+#if RSFAST_VECTOR_BYTES && defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
+#include "portability.hpp"
+
+namespace rsfast {
+namespace {
+
+template <class To, class From>
+RSFAST_INLINE To bit_cast(const From& from) {
+    static_assert(sizeof(To) == sizeof(From), "another size");
+    To to;
+    std::memcpy(&to, &from, sizeof to);
+    return to;
+}
+
+// Numbers.
+RSFAST_INLINE float to_float(int32_t value) { return float(value); }
+RSFAST_INLINE int32_t to_int(float value) { return int32_t(value); }
+RSFAST_INLINE int32_t as_int(bool value) { return value; }
+RSFAST_INLINE int32_t as_int(uint32_t value) { return int32_t(value); }
+RSFAST_INLINE int32_t as_int(float value) { return bit_cast<int32_t>(value); }
+RSFAST_INLINE uint32_t as_word(float value) { return bit_cast<uint32_t>(value); }
+RSFAST_INLINE uint32_t as_word(int32_t value) { return uint32_t(value); }
+RSFAST_INLINE float as_float(uint32_t value) { return bit_cast<float>(value); }
+RSFAST_INLINE float as_float(int32_t value) { return bit_cast<float>(value); }
+RSFAST_INLINE float root(float value) { return std::sqrt(value); }
+RSFAST_INLINE uint64_t product(uint64_t a, uint32_t b) { return (a & 0xffffffffu) * b; }  // of the lower halves
+RSFAST_INLINE float lookup(const float* table, int32_t place) { return table[place]; }
+RSFAST_INLINE int32_t lookup(const int32_t* table, int32_t place) { return table[place]; }
+template <class T>
+RSFAST_INLINE T choose(bool first, T a, T b) {
+    return first ? a : b;
+}
+RSFAST_INLINE float at_most(float limit, float value) { return value < limit ? value : limit; }
+RSFAST_INLINE bool any(bool mask) { return mask; }
+
+#if RSFAST_VECTOR_BYTES
+
+constexpr int WIDTH = RSFAST_VECTOR_BYTES / 4;  // numbers in a vector
+typedef float Floats __attribute__((vector_size(RSFAST_VECTOR_BYTES)));
+typedef int32_t Ints __attribute__((vector_size(RSFAST_VECTOR_BYTES)));
+typedef uint32_t Words __attribute__((vector_size(RSFAST_VECTOR_BYTES)));
+typedef uint64_t Longs __attribute__((vector_size(RSFAST_VECTOR_BYTES)));
+
+RSFAST_INLINE Floats to_float(Ints value) { return __builtin_convertvector(value, Floats); }
+RSFAST_INLINE Ints to_int(Floats value) { return __builtin_convertvector(value, Ints); }
+RSFAST_INLINE Ints as_int(Ints value) { return value; }
+RSFAST_INLINE Ints as_int(Words value) { return bit_cast<Ints>(value); }
+RSFAST_INLINE Ints as_int(Floats value) { return bit_cast<Ints>(value); }
+RSFAST_INLINE Words as_word(Floats value) { return bit_cast<Words>(value); }
+RSFAST_INLINE Words as_word(Ints value) { return bit_cast<Words>(value); }
+RSFAST_INLINE Floats as_float(Words value) { return bit_cast<Floats>(value); }
+RSFAST_INLINE Floats as_float(Ints value) { return bit_cast<Floats>(value); }
+RSFAST_INLINE Floats choose(Ints first, Floats a, Floats b) { return first ? a : b; }
+RSFAST_INLINE Ints choose(Ints first, Ints a, Ints b) { return first ? a : b; }
+RSFAST_INLINE Words choose(Ints first, Words a, Words b) { return first ? a : b; }
+
+RSFAST_INLINE Floats at_most(float limit, Floats value) { return value < limit ? value : Floats{} + limit; }
+
+#if RSFAST_VECTOR_BYTES == 64
+RSFAST_INLINE Floats root(Floats value) { return bit_cast<Floats>(_mm512_sqrt_ps(bit_cast<__m512>(value))); }
+RSFAST_INLINE Longs product(Longs a, uint32_t b) {
+    return bit_cast<Longs>(_mm512_mul_epu32(bit_cast<__m512i>(a), _mm512_set1_epi64(b)));
+}
+RSFAST_INLINE bool any(Ints mask) { return _mm512_test_epi32_mask(bit_cast<__m512i>(mask), bit_cast<__m512i>(mask)) != 0; }
+RSFAST_INLINE Ints lookup(const int32_t* table, Ints place) {
+    return bit_cast<Ints>(_mm512_i32gather_epi32(bit_cast<__m512i>(place), table, 4));
+}
+// Places 0 ... 63: two permutations of registers and a choice cost less than a gather.
+RSFAST_INLINE Floats lookup(const float* table, Ints place) {
+    const __m512i where = bit_cast<__m512i>(place);
+    const __m512 low = _mm512_permutex2var_ps(_mm512_loadu_ps(table), where, _mm512_loadu_ps(table + 16));
+    const __m512 high = _mm512_permutex2var_ps(_mm512_loadu_ps(table + 32), where, _mm512_loadu_ps(table + 48));
+    return bit_cast<Floats>(_mm512_mask_blend_ps(_mm512_test_epi32_mask(where, _mm512_set1_epi32(32)), low, high));
+}
+#else
+#if RSFAST_VECTOR_BYTES == 32
+RSFAST_INLINE Floats root(Floats value) { return bit_cast<Floats>(_mm256_sqrt_ps(bit_cast<__m256>(value))); }
+RSFAST_INLINE Longs product(Longs a, uint32_t b) {
+    return bit_cast<Longs>(_mm256_mul_epu32(bit_cast<__m256i>(a), _mm256_set1_epi64x(b)));
+}
+RSFAST_INLINE bool any(Ints mask) { return _mm256_movemask_epi8(bit_cast<__m256i>(mask)) != 0; }
+RSFAST_INLINE Ints lookup(const int32_t* table, Ints place) {
+    return bit_cast<Ints>(_mm256_i32gather_epi32(table, bit_cast<__m256i>(place), 4));
+}
+RSFAST_INLINE Floats lookup(const float* table, Ints place) {
+    return bit_cast<Floats>(_mm256_i32gather_ps(table, bit_cast<__m256i>(place), 4));
+}
+#else
+#if defined(__x86_64__)
+RSFAST_INLINE Floats root(Floats value) { return bit_cast<Floats>(_mm_sqrt_ps(bit_cast<__m128>(value))); }
+RSFAST_INLINE Longs product(Longs a, uint32_t b) {
+    return bit_cast<Longs>(_mm_mul_epu32(bit_cast<__m128i>(a), _mm_set1_epi64x(b)));
+}
+#else
+RSFAST_INLINE Floats root(Floats value) {
+    for (int lane = 0; lane < WIDTH; ++lane) value[lane] = std::sqrt(value[lane]);
+    return value;
+}
+RSFAST_INLINE Longs product(Longs a, uint32_t b) { return (a & 0xffffffffu) * b; }
+#endif
+RSFAST_INLINE bool any(Ints mask) {
+    const Longs halves = bit_cast<Longs>(mask);
+    return (halves[0] | halves[1]) != 0;
+}
+RSFAST_INLINE Ints lookup(const int32_t* table, Ints place) {
+    return Ints{table[place[0]], table[place[1]], table[place[2]], table[place[3]]};
+}
+RSFAST_INLINE Floats lookup(const float* table, Ints place) {
+    return Floats{table[place[0]], table[place[1]], table[place[2]], table[place[3]]};
+}
+#endif
+#endif
+
+#else  // plain numbers
+
+constexpr int WIDTH = 1;
+using Floats = float;
+using Ints = int32_t;
+using Words = uint32_t;
+using Longs = uint64_t;
+
+#endif
+
+// Several vectors worked on in turns, so that no instruction has to wait for the one before it.
+template <class T, int N>
+struct Pack {
+    T at[N];
+};
+
+#define RSFAST_EACH_LANE(op)                                                       \
+    template <class T, int N>                                                      \
+    RSFAST_INLINE auto operator op(const Pack<T, N>& a, const Pack<T, N>& b) {     \
+        Pack<decltype(a.at[0] op b.at[0]), N> result;                              \
+        RSFAST_UNROLL for (int i = 0; i < N; ++i) result.at[i] = a.at[i] op b.at[i]; \
+        return result;                                                             \
+    }                                                                              \
+    template <class T, int N, class Number>                                        \
+    RSFAST_INLINE auto operator op(const Pack<T, N>& a, Number b) {                \
+        Pack<decltype(a.at[0] op b), N> result;                                    \
+        RSFAST_UNROLL for (int i = 0; i < N; ++i) result.at[i] = a.at[i] op b;     \
+        return result;                                                             \
+    }
+RSFAST_EACH_LANE(+)
+RSFAST_EACH_LANE(-)
+RSFAST_EACH_LANE(*)
+RSFAST_EACH_LANE(&)
+RSFAST_EACH_LANE(|)
+RSFAST_EACH_LANE(^)
+RSFAST_EACH_LANE(<<)
+RSFAST_EACH_LANE(>>)
+RSFAST_EACH_LANE(<)
+RSFAST_EACH_LANE(>=)
+RSFAST_EACH_LANE(!=)
+RSFAST_EACH_LANE(==)
+RSFAST_EACH_LANE(>)
+#undef RSFAST_EACH_LANE
+
+#define RSFAST_EACH_LANE(function)                                                   \
+    template <class T, int N>                                                        \
+    RSFAST_INLINE auto function(const Pack<T, N>& a) {                               \
+        Pack<decltype(function(a.at[0])), N> result;                                 \
+        RSFAST_UNROLL for (int i = 0; i < N; ++i) result.at[i] = function(a.at[i]);  \
+        return result;                                                               \
+    }
+RSFAST_EACH_LANE(to_float)
+RSFAST_EACH_LANE(to_int)
+RSFAST_EACH_LANE(as_int)
+RSFAST_EACH_LANE(as_word)
+RSFAST_EACH_LANE(as_float)
+RSFAST_EACH_LANE(root)
+#undef RSFAST_EACH_LANE
+
+template <class T, int N>
+RSFAST_INLINE Pack<T, N> product(const Pack<T, N>& a, uint32_t b) {
+    Pack<T, N> result;
+    RSFAST_UNROLL for (int i = 0; i < N; ++i) result.at[i] = product(a.at[i], b);
+    return result;
+}
+
+template <class Mask, class T, int N>
+RSFAST_INLINE Pack<T, N> choose(const Pack<Mask, N>& first, const Pack<T, N>& a, const Pack<T, N>& b) {
+    Pack<T, N> result;
+    RSFAST_UNROLL for (int i = 0; i < N; ++i) result.at[i] = choose(first.at[i], a.at[i], b.at[i]);
+    return result;
+}
+
+template <class T, int N>
+RSFAST_INLINE Pack<T, N> at_most(float limit, const Pack<T, N>& value) {
+    Pack<T, N> result;
+    RSFAST_UNROLL for (int i = 0; i < N; ++i) result.at[i] = at_most(limit, value.at[i]);
+    return result;
+}
+
+template <class Number, class T, int N>
+RSFAST_INLINE auto lookup(const Number* table, const Pack<T, N>& place) {
+    Pack<decltype(lookup(table, place.at[0])), N> result;
+    RSFAST_UNROLL for (int i = 0; i < N; ++i) result.at[i] = lookup(table, place.at[i]);
+    return result;
+}
+
+template <class T, int N>
+RSFAST_INLINE bool any(const Pack<T, N>& mask) {
+    T all = mask.at[0];
+    RSFAST_UNROLL for (int i = 1; i < N; ++i) all = all | mask.at[i];
+    return any(all);
+}
+
+template <class T, class Number>
+RSFAST_INLINE T load(const Number* from) {
+    T value;
+    std::memcpy(&value, from, sizeof value);
+    return value;
+}
+
+template <class T, class Number>
+RSFAST_INLINE void store(Number* to, const T& value) {
+    std::memcpy(to, &value, sizeof value);
+}
+
+}  // namespace
+}  // namespace rsfast
