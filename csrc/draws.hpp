@@ -58,10 +58,24 @@ RSFAST_INLINE float refined_radius(int32_t k, uint32_t extra) {
     return k < REFINE_BELOW ? float(fine) * 0x1p-32f : plain_radius(k);
 }
 
-template <class Int, class Float>
+// Which rows of a table are looked up: all, or only the NEAR_ROWS highest octaves of both halves, which is faster.
+struct AllRows {
+    template <class Int>
+    static RSFAST_MEMBER auto at(const float* table, const Int& row) {
+        return lookup(table, row);
+    }
+};
+struct NearRows {
+    template <class Int>
+    static RSFAST_MEMBER auto at(const float* table, const Int& row) {
+        return lookup_near(table, row);
+    }
+};
+
+template <class Rows, class Int, class Float>
 RSFAST_INLINE Float polynomial(const float* table, const Int& row, const Float& t) {
-    Float value = lookup(table + DEGREE * ROWS, row);
-    RSFAST_UNROLL for (int i = DEGREE - 1; i >= 0; --i) value = value * t + lookup(table + i * ROWS, row);
+    Float value = Rows::at(table + DEGREE * ROWS, row);
+    RSFAST_UNROLL for (int i = DEGREE - 1; i >= 0; --i) value = value * t + Rows::at(table + i * ROWS, row);
     return value;
 }
 
@@ -70,25 +84,36 @@ RSFAST_INLINE auto mantissa_from_middle(const Word& bits) {
     return as_float((bits & 0x7fffffu) | 0x3f800000u) - 1.5f;
 }
 
-// The variate whose tail probability is (m + 1/2) 2^-32, m the lower 31 bits of the word; the top bit is its sign.
+// How far the lower 31 bits m of a word are from the end of their half: of the outer one at 0, or of the inner one at 2^31 - 1.
+template <class Int>
+RSFAST_INLINE Int from_end(const Int& m) {
+    return choose(m >= 0x40000000, m ^ 0x7fffffff, m);
+}
+
 template <class Word>
+RSFAST_INLINE bool beyond_near_rows(const Word& word) {
+    return NEAR_ROWS < 31 && any(from_end(as_int(word & 0x7fffffffu)) < (1 << (30 - NEAR_ROWS % 31)));
+}
+
+// The variate whose tail probability is (m + 1/2) 2^-32, m the lower 31 bits of the word; the top bit is its sign.
+template <class Rows, class Word>
 RSFAST_INLINE auto quantile(const Word& word, const float* table) {
     const auto m = as_int(word & 0x7fffffffu);
-    const auto inner = m >= 0x40000000;
-    const auto x = to_float(choose(inner, m ^ 0x7fffffff, m)) + 0.5f;
+    const auto x = to_float(from_end(m)) + 0.5f;
     const auto bits = as_word(at_most(1073741760.0f, x));
     const auto octave = as_int(bits >> 23) - 126;
-    const auto size = polynomial(table, choose(inner, octave + INNER_ROW, octave), mantissa_from_middle(bits));
+    const auto row = choose(m >= 0x40000000, octave + INNER_ROW, octave);
+    const auto size = polynomial<Rows>(table, row, mantissa_from_middle(bits));
     return as_float(as_word(size) ^ (word & SIGN));
 }
 
 // The same with 32 more bits where m is below REFINE_BELOW.
 RSFAST_INLINE float refined_quantile(uint32_t word, uint32_t extra, const float* table) {
     const int32_t m = int32_t(word & 0x7fffffffu);
-    if (m >= REFINE_BELOW) return quantile(word, table);
+    if (m >= REFINE_BELOW) return quantile<AllRows>(word, table);
     const int64_t fine = (int64_t(m) << 32) | int64_t(extra) | 1;
     const uint32_t bits = as_word(float(fine) * 0x1p-32f);
-    const float size = polynomial(table, int(bits >> 23) - 95 + TAIL_ROW, mantissa_from_middle(bits));
+    const float size = polynomial<AllRows>(table, int(bits >> 23) - 95 + TAIL_ROW, mantissa_from_middle(bits));
     return as_float(as_word(size) ^ (word & SIGN));
 }
 

@@ -77,12 +77,21 @@ RSFAST_INLINE bool any(Ints mask) { return _mm512_test_epi32_mask(bit_cast<__m51
 RSFAST_INLINE Ints lookup(const int32_t* table, Ints place) {
     return bit_cast<Ints>(_mm512_i32gather_epi32(bit_cast<__m512i>(place), table, 4));
 }
-// Places 0 ... 63: two permutations of registers and a choice cost less than a gather.
 RSFAST_INLINE Floats lookup(const float* table, Ints place) {
-    const __m512i where = bit_cast<__m512i>(place);
-    const __m512 low = _mm512_permutex2var_ps(_mm512_loadu_ps(table), where, _mm512_loadu_ps(table + 16));
-    const __m512 high = _mm512_permutex2var_ps(_mm512_loadu_ps(table + 32), where, _mm512_loadu_ps(table + 48));
-    return bit_cast<Floats>(_mm512_mask_blend_ps(_mm512_test_epi32_mask(where, _mm512_set1_epi32(32)), low, high));
+    return bit_cast<Floats>(_mm512_i32gather_ps(bit_cast<__m512i>(place), table, 4));
+}
+// Rows 15 ... 30 and 47 ... 62 fit into two registers, and a permutation costs less than a gather.
+constexpr int NEAR_ROWS = 16;
+RSFAST_INLINE Floats lookup_near(const float* table, Ints place) {
+    const Ints where = place - ((place >> 5) * 16 + 15);  // 0 ... 15 or 16 ... 31
+    return bit_cast<Floats>(_mm512_permutex2var_ps(_mm512_loadu_ps(table + 15), bit_cast<__m512i>(where), _mm512_loadu_ps(table + 47)));
+}
+// The lane of the first true one, of which there is at least one.
+RSFAST_INLINE int first(Ints mask) { return __builtin_ctz(_mm512_movepi32_mask(bit_cast<__m512i>(mask))); }
+RSFAST_INLINE float largest(Floats value) { return _mm512_reduce_max_ps(bit_cast<__m512>(value)); }
+// The first n numbers, fewer than a vector's, and `rest` in the other lanes.
+RSFAST_INLINE Floats load_some(const float* from, int n, float rest) {
+    return bit_cast<Floats>(_mm512_mask_loadu_ps(_mm512_set1_ps(rest), __mmask16((1u << n) - 1), from));
 }
 #else
 #if RSFAST_VECTOR_BYTES == 32
@@ -97,6 +106,15 @@ RSFAST_INLINE Ints lookup(const int32_t* table, Ints place) {
 RSFAST_INLINE Floats lookup(const float* table, Ints place) {
     return bit_cast<Floats>(_mm256_i32gather_ps(table, bit_cast<__m256i>(place), 4));
 }
+// Rows 23 ... 30 and 55 ... 62 are a register each, and two permutations and a choice cost less than a gather.
+constexpr int NEAR_ROWS = 8;
+RSFAST_INLINE Floats lookup_near(const float* table, Ints place) {
+    const __m256i where = bit_cast<__m256i>(place - 23), inner = bit_cast<__m256i>(place << 26);
+    const __m256 a = _mm256_permutevar8x32_ps(_mm256_loadu_ps(table + 23), where);
+    const __m256 b = _mm256_permutevar8x32_ps(_mm256_loadu_ps(table + 55), where);
+    return bit_cast<Floats>(_mm256_blendv_ps(a, b, _mm256_castsi256_ps(inner)));
+}
+RSFAST_INLINE int first(Ints mask) { return __builtin_ctz(_mm256_movemask_ps(bit_cast<__m256>(mask))); }
 #else
 #if defined(__x86_64__)
 RSFAST_INLINE Floats root(Floats value) { return bit_cast<Floats>(_mm_sqrt_ps(bit_cast<__m128>(value))); }
@@ -114,13 +132,30 @@ RSFAST_INLINE bool any(Ints mask) {
     const Longs halves = bit_cast<Longs>(mask);
     return (halves[0] | halves[1]) != 0;
 }
+RSFAST_INLINE int first(Ints mask) {
+    int lane = 0;
+    while (mask[lane] == 0) ++lane;
+    return lane;
+}
 RSFAST_INLINE Ints lookup(const int32_t* table, Ints place) {
     return Ints{table[place[0]], table[place[1]], table[place[2]], table[place[3]]};
 }
 RSFAST_INLINE Floats lookup(const float* table, Ints place) {
     return Floats{table[place[0]], table[place[1]], table[place[2]], table[place[3]]};
 }
+constexpr int NEAR_ROWS = 31;  // nothing is gained
+RSFAST_INLINE Floats lookup_near(const float* table, Ints place) { return lookup(table, place); }
 #endif
+RSFAST_INLINE float largest(Floats value) {
+    float found = value[0];
+    for (int lane = 1; lane < WIDTH; ++lane) found = value[lane] > found ? value[lane] : found;
+    return found;
+}
+RSFAST_INLINE Floats load_some(const float* from, int n, float rest) {
+    float all[WIDTH];
+    for (int lane = 0; lane < WIDTH; ++lane) all[lane] = lane < n ? from[lane] : rest;
+    return bit_cast<Floats>(all);
+}
 #endif
 
 #else  // plain numbers
@@ -130,6 +165,11 @@ using Floats = float;
 using Ints = int32_t;
 using Words = uint32_t;
 using Longs = uint64_t;
+constexpr int NEAR_ROWS = 31;
+RSFAST_INLINE float lookup_near(const float* table, int32_t place) { return table[place]; }
+RSFAST_INLINE int first(bool) { return 0; }
+RSFAST_INLINE float largest(float value) { return value; }
+RSFAST_INLINE float load_some(const float* from, int, float) { return *from; }
 
 #endif
 
@@ -200,6 +240,13 @@ template <class T, int N>
 RSFAST_INLINE Pack<T, N> at_most(float limit, const Pack<T, N>& value) {
     Pack<T, N> result;
     RSFAST_UNROLL for (int i = 0; i < N; ++i) result.at[i] = at_most(limit, value.at[i]);
+    return result;
+}
+
+template <class T, int N>
+RSFAST_INLINE auto lookup_near(const float* table, const Pack<T, N>& place) {
+    Pack<decltype(lookup_near(table, place.at[0])), N> result;
+    RSFAST_UNROLL for (int i = 0; i < N; ++i) result.at[i] = lookup_near(table, place.at[i]);
     return result;
 }
 

@@ -25,16 +25,9 @@ using Array = py::array_t<T, py::array::c_style>;
 
 // Slowest first.  All give the same bits; which one is in use can be changed for tests and measurements.
 constexpr const Level* LEVELS[] = {&BASELINE, &AVX2, &AVX512};
-std::atomic<const Level*> chosen{nullptr};
+std::atomic<const Level*> chosen{&BASELINE};
 
-const Level& level() {
-    if (chosen == nullptr) {
-        for (const Level* candidate : LEVELS) {
-            if (runs(*candidate)) chosen = candidate;
-        }
-    }
-    return *chosen;
-}
+const Level& level() { return *chosen; }
 
 void require(bool condition, const char* what) {
     if (!condition) throw std::invalid_argument(what);
@@ -172,7 +165,7 @@ void use_simd(const std::string& name) {
             return;
         }
     }
-    throw std::invalid_argument("this machine has no such instruction set");
+    throw std::invalid_argument("name must be one of simd_levels()");
 }
 
 }  // namespace
@@ -192,6 +185,9 @@ PYBIND11_MODULE(_C, module) {
     module.def("count", &count, py::arg("logits").noconvert(), py::arg("votes").noconvert(), py::arg("rows").noconvert());
     module.def("philox", &philox, py::arg("block"), py::arg("n"), py::arg("sample"), py::arg("image"), py::arg("stream"),
                py::arg("seed"));
+    for (const Level* candidate : LEVELS) {
+        if (runs(*candidate)) chosen = candidate;
+    }
     module.attr("sources") = RSFAST_SOURCES;  // hash of csrc/ at build time
 #ifdef _OPENMP
     module.attr("openmp") = true;

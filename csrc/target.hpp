@@ -10,7 +10,6 @@
 #include "call.hpp"
 
 #if defined(__x86_64__) && defined(__GNUC__)
-#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"  // GCC 12 says it of its own header
 #include <immintrin.h>
 #define RSFAST_TARGETS 1
 #define RSFAST_PRAGMA(text) _Pragma(#text)

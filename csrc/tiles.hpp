@@ -11,9 +11,7 @@ constexpr int AT_ONCE = 16;  // tiles
 constexpr int AT_ONCE_LANES = AT_ONCE * LANES;
 
 // Vectors in a pack: enough independent work to fill the machine, few enough to stay in its registers.
-constexpr int PHILOX_PACK = RSFAST_VECTOR_BYTES == 64 ? 2 : 1;
-constexpr int NORMAL_PACK = RSFAST_VECTOR_BYTES == 64 ? 4 : 2;
-constexpr int PACK = 4;
+constexpr int PHILOX_PACK = 1, NORMAL_PACK = 2, QUANTILE_PACK = 4;
 
 struct Stream {
     uint32_t image, stream;
@@ -80,7 +78,7 @@ RSFAST_INLINE void fill(uint32_t* words, int tiles, const Counters& counters, St
 }
 
 // Variates with 31 bits of radius or tail; these return whether any lane is due for more bits (see refine).
-bool normals(float* z, const uint32_t* words, int tiles) {
+bool normals(float* RSFAST_RESTRICT z, const uint32_t* words, int tiles) {
     constexpr int N = NORMAL_PACK, VECTORS = LANES / WIDTH;
     Pack<Ints, N> rare = {};
     for (int i = 0; i < 2 * VECTORS * tiles; i += N) {
@@ -102,29 +100,28 @@ bool normals(float* z, const uint32_t* words, int tiles) {
     return any(rare);
 }
 
-bool quantiles(float* z, const uint32_t* words, int tiles, const float* table) {
-    using Many = Pack<Words, PACK>;
-    Pack<Ints, PACK> rare = {};
-    for (int i = 0; i < tiles * TILE; i += PACK * WIDTH) {
-        const Many word = load<Many>(words + i);
+bool quantiles(float* RSFAST_RESTRICT z, const uint32_t* words, int tiles, const float* RSFAST_RESTRICT table) {
+    constexpr int N = QUANTILE_PACK;
+    Pack<Ints, N> rare = {};
+    for (int i = 0; i < tiles * TILE; i += N * WIDTH) {
+        const auto word = load<Pack<Words, N>>(words + i);
         rare = rare | as_int(as_int(word & 0x7fffffffu) < REFINE_BELOW);
-        store(z + i, quantile(word, table));
+        store(z + i, beyond_near_rows(word) ? quantile<AllRows>(word, table) : quantile<NearRows>(word, table));
     }
     return any(rare);
 }
 
-void uniforms(float* z, const uint32_t* words, int tiles) {
-    using Many = Pack<Words, PACK>;
-    for (int i = 0; i < tiles * TILE; i += PACK * WIDTH) store(z + i, symmetric_uniform(load<Many>(words + i)));
+void uniforms(float* RSFAST_RESTRICT z, const uint32_t* words, int tiles) {
+    for (int i = 0; i < tiles * TILE; i += WIDTH) store(z + i, symmetric_uniform(load<Words>(words + i)));
 }
 
 // Whole numbers from quantiles in z; returns whether the lower 32 bits decide any of them.
 bool lattice_numbers(float* z, const uint32_t* words, int tiles, const Draw& draw) {
-    using Many = Pack<Words, PACK>;
-    Pack<Ints, PACK> unsure = {};
-    for (int i = 0; i < tiles * TILE; i += PACK * WIDTH) {
-        const Many word = load<Many>(words + i);
-        const auto count = lattice_count(word, load<Pack<Floats, PACK>>(z + i), draw);
+    constexpr int N = QUANTILE_PACK;
+    Pack<Ints, N> unsure = {};
+    for (int i = 0; i < tiles * TILE; i += N * WIDTH) {
+        const auto word = load<Pack<Words, N>>(words + i);
+        const auto count = lattice_count(word, load<Pack<Floats, N>>(z + i), draw);
         unsure = unsure | as_int(as_int(word & 0x7fffffffu) == lookup(draw.high, count));
         store(z + i, signed_count(count, word));
     }
@@ -167,13 +164,12 @@ void refine(float* z, int tiles, const Counters& counters, Stream at, const Draw
     }
 }
 
-// At most AT_ONCE tiles; an even number of them is written.
+// At most AT_ONCE tiles.
 template <class Counters>
 void draw_some(float* z, int tiles, const Counters& counters, Stream at, const Draw& draw) {
     alignas(64) uint32_t words[AT_ONCE * TILE];
-    const int even = (tiles + 1) / 2 * 2;
-    fill(words, even, counters, at);
-    if (variates(z, words, even, draw)) refine(z, tiles, counters, at, draw);
+    fill(words, tiles, counters, at);
+    if (variates(z, words, tiles, draw)) refine(z, tiles, counters, at, draw);
 }
 
 }  // namespace

@@ -8,25 +8,39 @@
 namespace rsfast {
 namespace {
 
-// Integers in the order of the floats they stand for, -0 and +0 equal, NaN of either sign outside [-inf, inf].
-RSFAST_INLINE int32_t ordered(float value) {
-    const int32_t bits = as_int(value + 0.0f);
-    return bits ^ int32_t(uint32_t(bits >> 31) >> 1);
-}
+// The larger one, or the second if one is a NaN.
+RSFAST_INLINE Floats larger_of(Floats a, Floats b) { return choose(a > b, a, b); }
 
 // The class a copy votes for, or -1.
-int64_t vote(const float* logits, int64_t classes) {
-    int32_t largest = INT32_MIN, least = INT32_MAX;
-    for (int64_t k = 0; k < classes; ++k) {
-        const int32_t value = ordered(logits[k]);
-        largest = value > largest ? value : largest;
-        least = value < least ? value : least;
+RSFAST_INLINE int64_t vote(const float* logits, int64_t classes) {
+    constexpr float infinity = __builtin_huge_valf();
+    if (classes < WIDTH) {
+        const Floats value = load_some(logits, int(classes), -infinity);
+        if (any(value != value)) return -1;
+        return first(value == Floats{} + largest(value));
     }
-    constexpr int32_t infinity = 0x7f800000;
-    if (largest > infinity || least < ~infinity) return -1;
-    int64_t k = 0;
-    while (ordered(logits[k]) != largest) ++k;
-    return k;
+    const int64_t last = classes - WIDTH;  // where the last vector begins; it may hold some of those before it again
+    constexpr int N = 4;
+    Pack<Floats, N> most;
+    auto nan = most != most;
+    RSFAST_UNROLL for (int i = 0; i < N; ++i) {
+        most.at[i] = load<Floats>(logits + (i * WIDTH < last ? i * WIDTH : last));
+        nan.at[i] = most.at[i] != most.at[i];
+    }
+    for (int64_t k = N * WIDTH; k < classes; k += N * WIDTH) {
+        RSFAST_UNROLL for (int i = 0; i < N; ++i) {
+            const Floats value = load<Floats>(logits + (k + i * WIDTH < last ? k + i * WIDTH : last));
+            nan.at[i] = nan.at[i] | (value != value);
+            most.at[i] = larger_of(value, most.at[i]);
+        }
+    }
+    if (any(nan)) return -1;
+    const Floats top = Floats{} + largest(larger_of(larger_of(most.at[0], most.at[1]), larger_of(most.at[2], most.at[3])));
+    for (int64_t k = 0;; k += WIDTH) {
+        const int64_t at = k < last ? k : last;
+        const auto found = load<Floats>(logits + at) == top;
+        if (any(found)) return at + first(found);
+    }
 }
 
 void count_votes(const float* logits, int64_t copies, const int64_t* row_of, const Votes& votes) {

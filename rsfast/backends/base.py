@@ -169,7 +169,9 @@ def prepare(
         raise InvalidArgumentError(f"x has shape {tuple(x.shape)}; perturb() takes a batch (B, C, H, W).")
     images, channels, height, width = x.shape
     ids = np.asarray(ids, dtype=np.int64)
-    sigma = np.broadcast_to(np.asarray(sigma, dtype=np.float64), (images,))
+    sigma = np.asarray(sigma, dtype=np.float64)
+    if sigma.shape != (images,):
+        sigma = np.broadcast_to(sigma, (images,))
     if ids.shape != (images,):
         raise InvalidArgumentError(f"ids has shape {ids.shape}; give one id for each of the {images} images.")
     if images and (ids.min() < 0 or ids.max() >= WORD):
@@ -202,13 +204,14 @@ def prepare(
     scale = np.repeat(sigma[:, None], channels, axis=1)
     shift, divisor = normalisation(mean, std, channels)
     steps = float(noise.levels) if isinstance(noise, LatticeGaussian) else 1.0
-    gain = (1.0 / (divisor.double() * steps)).to(torch.float32).numpy()
-    offset = (0.0 - shift.double() / divisor.double()).to(torch.float32).numpy()
+    gain = (1.0 / (divisor.astype(np.float64) * steps)).astype(np.float32)
+    offset = (0.0 - shift.astype(np.float64) / divisor).astype(np.float32)
     if view is not None:
         pixels = pixels[:, :, on_device(view, "kept", x.device)]
     elif mean is not None or std is not None:
-        scale = scale / divisor.double().numpy()
-        pixels = (pixels - shift.to(x.device)[:, None]) / divisor.to(x.device)[:, None]
+        scale = scale / divisor.astype(np.float64)
+        minus, over = (torch.from_numpy(values).to(x.device)[:, None] for values in (shift, divisor))
+        pixels = (pixels - minus) / over
     scale = np.ones_like(scale, dtype=np.float32) if isinstance(noise, LatticeGaussian) else round_up_to_float32(scale)
     if not ((scale > 0) & np.isfinite(scale)).all():
         raise InvalidArgumentError(f"sigma is {sigma.min():g} … {sigma.max():g}; give positive noise levels of ordinary size.")
@@ -245,7 +248,7 @@ def fill_of(view: View) -> int:
     return TAPS if not view.half_width else NEAREST if len(view.indices) == 1 else BILINEAR
 
 
-def normalisation(mean: Sequence[float] | None, std: Sequence[float] | None, channels: int) -> tuple[torch.Tensor, torch.Tensor]:
+def normalisation(mean: Sequence[float] | None, std: Sequence[float] | None, channels: int) -> tuple[np.ndarray, np.ndarray]:
     """mean and std as float32 [channels]; 0 and 1 where not given.
 
     std from 1e-6 to 1e6 and mean up to 1e6: beyond, ordinary pixels would overflow float32.
@@ -256,7 +259,7 @@ def normalisation(mean: Sequence[float] | None, std: Sequence[float] | None, cha
         raise InvalidArgumentError(
             f"mean={list(shift)}, std={list(divisor)}: give the training set's values, std positive (from 1e-6 to 1e6)."
         )
-    return torch.tensor(shift, dtype=torch.float32), torch.tensor(divisor, dtype=torch.float32)
+    return np.array(shift, dtype=np.float32), np.array(divisor, dtype=np.float32)
 
 
 def unsupported(noise: Noise, transform: Transform) -> str | None:

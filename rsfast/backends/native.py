@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from ..errors import BackendUnavailableError
+from ..errors import BackendUnavailableError, InvalidArgumentError
 from ..noise import Noise
 from ..transforms import Transform
 from . import base
@@ -36,6 +36,27 @@ def sources_hash() -> str | None:
 if _C is not None and sources_hash() not in (None, _C.sources):
     _C = None  # type: ignore[assignment]
     _import_error = "it was built from older sources than the checkout's: build it again"
+
+
+def use_simd(name: str | None) -> None:
+    """Run the C++ loops with a given instruction set; the same bits, only slower.  None or empty: leave it as it is.
+
+    Raises
+    ------
+    InvalidArgumentError
+        If this machine, or the compiler that built the extension, does not know it.
+    """
+    if not name or _C is None:
+        return
+    if name not in _C.simd_levels():
+        raise InvalidArgumentError(
+            f"RSFAST_SIMD={name!r} is no instruction set that the extension has here: give one of "
+            f"{', '.join(_C.simd_levels())}, or unset it for the fastest."
+        )
+    _C.use_simd(name)
+
+
+use_simd(os.environ.get("RSFAST_SIMD"))
 
 _LOADED_BY = os.getpid()
 CASTS = {torch.float32: "float32", torch.bfloat16: "bfloat16", torch.float16: "float16"}

@@ -15,8 +15,10 @@ from rsfast.errors import InvalidArgumentError
 from rsfast.noise import NOISES, Gaussian, GeneralizedGaussian, InputDependentGaussian, Laplace, LatticeGaussian, Uniform
 from rsfast.transforms import Identity
 
+from .by_name import NAMES, NATIVE, backend
+
 GPU = "cuda" if os.environ.get("RSFAST_TEST_GPU") == "1" else "cpu"  # elsewhere kernels run in the interpreter
-FAST = [name for name in backends.BACKENDS if name != "reference"]
+FAST = [name for name in NAMES if name != "reference"]
 NOISE = {
     "gaussian": Gaussian(0.37),
     "lattice-gaussian": LatticeGaussian(0.37),
@@ -38,7 +40,7 @@ def perturbed(name, x, *, noise="gaussian", transform=WHOLE, dtype=torch.float32
         x = torch.round(x.float() * 255) / 255
     device = GPU if name == "triton" else "cpu"
     out = torch.full((len(x) * call["count"], *x.shape[1:]), torch.nan, dtype=dtype).contiguous(memory_format=layout).to(device)
-    backends.get(name).perturb(x.to(device), NOISE[noise], transform, out=out, **call)
+    backend(name).perturb(x.to(device), NOISE[noise], transform, out=out, **call)
     return out.cpu()
 
 
@@ -66,6 +68,17 @@ def test_bits_equal_the_reference_in_every_dtype_and_layout(name, noise, shape, 
                 expected = perturbed("reference", x, **call)
                 assert torch.isfinite(expected).all()
                 assert torch.equal(perturbed(name, x, **call), expected), (mean, dtype, layout)
+
+
+@pytest.mark.parametrize("shape", [(1, 3, 37, 53), (1, 4, 40, 40), (2, 2, 31, 35), (1, 1, 45, 47), (1, 6, 33, 33)])
+@pytest.mark.parametrize("noise", NOISE)
+@pytest.mark.parametrize("name", NATIVE)
+def test_images_drawn_in_several_steps_equal_the_reference(name, noise, shape, rng):
+    x = images(rng, *shape)
+    for dtype in DTYPES:
+        for layout in LAYOUTS:
+            call = {"noise": noise, "dtype": dtype, "layout": layout}
+            assert torch.equal(perturbed(name, x, **call), perturbed("reference", x, **call)), (dtype, layout)
 
 
 @given(
@@ -227,4 +240,4 @@ def test_a_noise_that_a_backend_does_not_draw_is_declined(name):
     class Other(Gaussian):
         pass
 
-    assert "the noise Other" in backends.get(name).why_not(torch.zeros(1, 1, 2, 2), Other(1.0), Identity())
+    assert "the noise Other" in backend(name).why_not(torch.zeros(1, 1, 2, 2), Other(1.0), Identity())

@@ -12,6 +12,7 @@ from rsfast.backends.reference import standard_normal
 from rsfast.errors import InvalidArgumentError
 from rsfast.transforms import DiagonalSplit, Identity, Partition, strided_masks
 
+from .by_name import NATIVE
 from .test_conformance import DTYPES, FAST, LAYOUTS, images, perturbed
 
 DIAGONALS = [
@@ -218,3 +219,20 @@ def test_transforms_are_read_back_as_they_were_written(rng):
         again = transforms.from_dict(transform.to_dict())
         assert again == transform
         assert hash(again) == hash(transform)
+
+
+@pytest.mark.parametrize("name", NATIVE)
+@pytest.mark.parametrize("shape", [(1, 3, 48, 52), (2, 2, 34, 66), (1, 1, 8, 1032), (1, 5, 40, 32)])
+def test_parts_drawn_in_several_steps_equal_the_reference(name, shape, rng):
+    x = images(rng, *shape)
+    for transform in DIAGONALS:
+        for dtype, layout in ((torch.float32, torch.contiguous_format), (torch.bfloat16, torch.channels_last)):
+            call = {
+                "transform": transform,
+                "part": 1,
+                "dtype": dtype,
+                "layout": layout,
+                "mean": [0.5] * shape[1],
+                "std": [0.3] * shape[1],
+            }
+            assert torch.equal(perturbed(name, x, **call), perturbed("reference", x, **call)), (transform, dtype)

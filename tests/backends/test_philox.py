@@ -1,5 +1,6 @@
 """Known answers of Random123 for Philox4x32-10, in every backend."""
 
+import functools
 import os
 
 import numba
@@ -10,6 +11,8 @@ import torch
 from rsfast import _C
 from rsfast.backends import numba as numba_backend
 from rsfast.backends.reference import philox4x32_10
+
+from .by_name import LEVELS, NATIVE, backend
 
 KNOWN = [  # counter, key, words: file kat_vectors of Random123
     ((0, 0, 0, 0), (0, 0), (0x6627E8D5, 0xE169C58D, 0xBC57AC4C, 0x9B00DBD8)),
@@ -26,7 +29,8 @@ def words_of_reference(counter, key):
     return [int(word) for word in philox4x32_10(counter, key[0] | key[1] << 32)]
 
 
-def words_of_native(counter, key):
+def words_of_native(counter, key, level=LEVELS[-1]):
+    _C.use_simd(level)
     return _C.philox(counter[0], 1, counter[1], counter[2], counter[3], key[0] | key[1] << 32)[0].tolist()
 
 
@@ -62,13 +66,23 @@ def words_of_triton(counter, key):
     return out[::2].tolist()
 
 
-@pytest.mark.parametrize("words", [words_of_reference, words_of_native, words_of_numba, words_of_triton])
+SOURCES = [
+    words_of_reference,
+    words_of_numba,
+    words_of_triton,
+    *(functools.partial(words_of_native, level=level) for level in LEVELS),
+]
+
+
+@pytest.mark.parametrize("words", SOURCES)
 @pytest.mark.parametrize(("counter", "key", "expected"), KNOWN)
 def test_known_answers(words, counter, key, expected):
     assert tuple(words(counter, key)) == expected
 
 
-def test_native_words_equal_the_reference_at_random_counters(rng):
+@pytest.mark.parametrize("name", NATIVE)
+def test_native_words_equal_the_reference_at_random_counters(name, rng):
+    backend(name)
     for _ in range(50):
         block, sample, image, stream = (int(word) for word in rng.integers(0, 2**32 - 100, 4))
         seed = int(rng.integers(0, 2**64, dtype=np.uint64))

@@ -6,16 +6,15 @@ import numpy as np
 import pytest
 import torch
 
-from rsfast import backends
 from rsfast.errors import InvalidArgumentError
 
-NAMES = list(backends.BACKENDS)
+from .by_name import NAMES, backend
 
 
 def counted(name, logits, images=None, rows=None):
     classes = logits.shape[1]
     votes = torch.zeros(classes if images is None else (images, classes), dtype=torch.int64, device=device(name))
-    backends.get(name).count(logits.to(device(name)), votes, None if rows is None else rows.to(device(name)))
+    backend(name).count(logits.to(device(name)), votes, None if rows is None else rows.to(device(name)))
     return votes.cpu()
 
 
@@ -24,7 +23,7 @@ def device(name):
 
 
 @pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("classes", [1, 2, 10, 1000])
+@pytest.mark.parametrize("classes", [1, 2, 3, 7, 10, 17, 64, 100, 1000])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
 def test_votes_equal_argmax_and_bincount(name, classes, dtype, rng):
     logits = torch.from_numpy(rng.normal(size=(37, classes))).to(dtype)
@@ -39,7 +38,7 @@ def test_rows_are_shared_out_over_images_and_added(name, rng):
     assert votes.sum(dim=1).tolist() == [4, 4, 4]
     for b in range(3):
         assert torch.equal(votes[b], counted(name, logits[4 * b : 4 * b + 4]))
-    backends.get(name).count(logits.to(device(name)), moved := votes.to(device(name)))
+    backend(name).count(logits.to(device(name)), moved := votes.to(device(name)))
     assert moved.sum(dim=1).tolist() == [8, 8, 8]
 
 
@@ -84,7 +83,7 @@ def test_no_rows_is_no_votes(name):
 )
 def test_logits_and_votes_that_do_not_fit_are_refused(name, logits, votes):
     with pytest.raises(InvalidArgumentError):
-        backends.get(name).count(logits.to(device(name)), votes.to(device(name)))
+        backend(name).count(logits.to(device(name)), votes.to(device(name)))
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -144,7 +143,7 @@ def test_rows_that_do_not_fit_are_refused(name, rows):
 def test_rows_outside_the_votes_are_refused_on_the_cpu(name, bad):
     votes = torch.zeros(2, 5, dtype=torch.int64)
     with pytest.raises(InvalidArgumentError, match=r"votes have rows 0 … 1, and -1 stands for"):
-        backends.get(name).count(torch.zeros(4, 5), votes, torch.tensor([0, 1, bad, 0]))
+        backend(name).count(torch.zeros(4, 5), votes, torch.tensor([0, 1, bad, 0]))
     assert votes.sum() == 0
 
 
