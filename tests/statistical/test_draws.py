@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 from scipy import special
 
+from rsfast.noise import LatticeGaussian
 from tests.reference import draw_statistics as draws
 
 COUNT = 2**22
+FEWER = 2**20  # of noises whose distribution function takes longer
 
 
 @pytest.fixture(scope="module")
@@ -63,3 +65,36 @@ def test_the_unreachable_mass_is_negligible_at_imagenet_size():
 def test_tails_at_a_hundred_million():
     rows = draws.tail_counts(draws.normals(96 * 2**20), (4.0, 5.0, 5.5, 5.768))
     assert all(row["p_value"] > 1e-4 for row in rows)
+
+
+@pytest.mark.parametrize("name", draws.NOISES)
+def test_every_noise_has_its_distribution(name):
+    noise = draws.NOISES[name]
+    z = draws.variates(noise, FEWER)
+    assert draws.kolmogorov_smirnov(z, noise)[1] > 1e-4
+    assert draws.anderson_darling(z, noise) < 8.1
+    assert draws.chi_square(z, noise)[1] > 1e-4
+
+
+@pytest.mark.parametrize("name", [name for name in draws.NOISES if name != "uniform"])
+def test_the_statistics_would_notice_another_shape(name):
+    noise = draws.NOISES[name]
+    z = draws.variates(noise, FEWER)
+    assert draws.anderson_darling(z * np.float32(1.015), noise) > 8.1
+    assert draws.chi_square(z * np.float32(1.05), noise)[1] < 1e-4
+
+
+def test_lattice_noise_has_its_distribution():
+    noise = LatticeGaussian(draws.LATTICE_SIGMA)
+    values = draws.variates(noise, FEWER)
+    assert draws.lattice_chi_square(noise, values)[1] > 1e-4
+    assert draws.lattice_chi_square(LatticeGaussian(1.01 * draws.LATTICE_SIGMA), values)[1] < 1e-4
+
+
+@pytest.mark.parametrize("name", draws.NOISES)
+def test_neighbouring_samples_of_every_noise_are_uncorrelated(name):
+    noise = draws.NOISES[name]
+    spread = {"uniform": 1 / 3}.get(name) or float(np.mean(draws.variates(noise, FEWER).astype(np.float64) ** 2))
+    a, b = draws.variates(noise, FEWER), draws.variates(noise, FEWER, sample=1)
+    assert abs(draws.correlation_z(a, b)) / spread < 4
+    assert abs(draws.correlation_z(a[:-1], a[1:])) / spread < 4
