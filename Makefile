@@ -50,13 +50,14 @@ bench: setup ## every benchmark, rows into bench/results
 
 MAIN_JOB := show-noise-path show-votes show-confidence show-overhead show-draws show-kills show-published-logs \
             show-kernel-resources show-fresh-clone
+STATISTICS := show-tails dieharder
 NUMERICS := show-ncx2-accuracy show-input-dependent show-ncx2-speed show-input-dependent-speed
 CERTIFICATES := show-certificates show-certificates-speed
 ENGINE := show-noises show-inference show-end-to-end show-memory
 PLANS := show-plan-guarantees show-plan-savings show-plan-halves show-plan-speed
 DUAL := show-dual show-dual-speed show-neighbors show-smoothings show-idrs-toy
 .PHONY: show-main-job show-numerics show-all-certificates show-dual-and-input-dependent show-engine show-plans \
-        $(MAIN_JOB) $(NUMERICS) $(CERTIFICATES) $(DUAL) $(ENGINE) $(PLANS)
+        $(MAIN_JOB) $(STATISTICS) $(NUMERICS) $(CERTIFICATES) $(DUAL) $(ENGINE) $(PLANS)
 
 show-main-job: $(MAIN_JOB) ## what bench/README.md lists of noise, counting, runs
 show-numerics: $(NUMERICS) ## of special functions and input-dependent certificates
@@ -110,6 +111,12 @@ show-idrs-toy: setup
 
 show-draws: setup
 	$(BIN)/python -m bench.show_draws
+
+show-tails: setup
+	$(BIN)/python -m bench.show_tails
+
+dieharder: setup ## the generator's words through dieharder, nightly (apt-get install dieharder)
+	$(BIN)/python -m bench.dieharder
 
 show-kills: setup
 	$(BIN)/python -m bench.show_kills
