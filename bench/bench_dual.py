@@ -7,7 +7,7 @@ tidy version: noise for kept pixels only, in one buffer, then the same resizing.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -95,8 +95,8 @@ def check(
         assert abs(float(one.std() - two.std())) < chance
 
 
-def measure() -> Iterator[dict[str, Any]]:
-    for threads in (1, 2):
+def measure(all_threads: Sequence[int] = (1, 2)) -> Iterator[dict[str, Any]]:
+    for threads in all_threads:
         torch.set_num_threads(threads)
         for size in SIZES:
             for dtype in DTYPES:

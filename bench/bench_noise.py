@@ -6,7 +6,7 @@ it .to(bfloat16, channels_last).  `in_place` is the tidy version of the same: no
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -63,8 +63,8 @@ def check(fused: Callable[[str], Callable[[], torch.Tensor]], published: Callabl
         assert abs(float(z.std()) - 1) < 0.02
 
 
-def measure() -> Iterator[dict[str, Any]]:
-    for threads in (1, 2):
+def measure(all_threads: Sequence[int] = (1, 2)) -> Iterator[dict[str, Any]]:
+    for threads in all_threads:
         torch.set_num_threads(threads)
         for size in SIZES:
             for dtype in DTYPES:

@@ -131,7 +131,11 @@ def main() -> None:
     from bench.results_file import write
 
     for row in figures["kernels"]:
-        print("{kernel:8} {variant:32} {target}  {registers:3} registers, {spill_bytes} spilled, {shared_bytes} shared".format(**row))
+        print(
+            "{kernel:8} {variant:32} {target}  {registers:3} registers, {spill_bytes} spilled, {shared_bytes} shared".format(
+                **row
+            )
+        )
     write("kernel-resources", figures)
 
 

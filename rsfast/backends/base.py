@@ -284,20 +284,24 @@ def check_votes(
     table = votes[None] if votes.ndim == 1 else votes
     if logits.ndim != 2 or not logits.is_floating_point():
         raise InvalidArgumentError(f"logits are {tuple(logits.shape)} {logits.dtype}; give a floating-point [N, K].")
-    if votes.dtype != torch.int64 or table.ndim != 2 or table.shape[1] != logits.shape[1] or votes.device != logits.device:
+    copies, classes = logits.shape
+    if votes.dtype != torch.int64 or table.ndim != 2 or table.shape[1] != classes or votes.device != logits.device:
         raise InvalidArgumentError(
             f"votes are {tuple(votes.shape)} {votes.dtype} on {votes.device}; for logits {tuple(logits.shape)} on "
-            f"{logits.device} give int64 [{logits.shape[1]}] or [B, {logits.shape[1]}] there."
+            f"{logits.device} give int64 [{classes}] or [B, {classes}] there."
         )
     if not table.is_contiguous():
         raise InvalidArgumentError(f"votes of shape {tuple(votes.shape)} are not contiguous; allocate them in one piece.")
+    images = table.shape[0]
     if rows is not None:
-        return logits.to(torch.float32).contiguous(), table, check_vote_rows(rows, logits, len(table))
-    if (len(table) == 0 and len(logits)) or (len(table) and len(logits) % len(table)):
+        rows = check_vote_rows(rows, logits, images)
+    elif copies % images if images else copies:
         raise InvalidArgumentError(
-            f"{len(logits)} rows of logits cannot be shared out equally over {len(table)} rows of votes; give rows."
+            f"{copies} rows of logits cannot be shared out equally over {images} rows of votes; give rows."
         )
-    return logits.to(torch.float32).contiguous(), table, None
+    if logits.dtype != torch.float32 or not logits.is_contiguous():
+        logits = logits.to(torch.float32).contiguous()
+    return logits, table, rows
 
 
 def check_vote_rows(rows: torch.Tensor, logits: torch.Tensor, table_rows: int) -> torch.Tensor:
