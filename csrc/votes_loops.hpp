@@ -45,10 +45,16 @@ RSFAST_INLINE int64_t vote(const float* logits, int64_t classes) {
 
 void count_votes(const float* logits, int64_t copies, const int64_t* row_of, const Votes& votes) {
     if (votes.rows == 0) return;
-    const int64_t copies_per_row = copies / votes.rows > 0 ? copies / votes.rows : 1;
+    const int64_t copies_per_row = copies / votes.rows;
+    int64_t row = 0, left = copies_per_row;
     for (int64_t copy = 0; copy < copies; ++copy) {
-        const int64_t row = row_of ? row_of[copy] : copy / copies_per_row;
-        if (row < 0 || row >= votes.rows) continue;
+        if (row_of) {
+            row = row_of[copy];
+            if (row < 0 || row >= votes.rows) continue;
+        } else if (left-- == 0) {
+            ++row;
+            left = copies_per_row - 1;
+        }
         const int64_t k = vote(logits + copy * votes.classes, votes.classes);
         if (k >= 0) ++votes.counts[row * votes.classes + k];
     }
