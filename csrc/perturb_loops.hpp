@@ -94,6 +94,14 @@ struct Target {
     int64_t offset, step;
 };
 
+// Has the lines brought where n pixels will be written: they arrive while the draws are made, or stores would wait for memory.
+RSFAST_INLINE void announce(Target to, int channels, int64_t n) {
+    const int64_t bytes = to.cast == Cast::float32 ? 4 : 2;
+    const char* first = static_cast<const char*>(to.out) + to.offset * bytes;
+    if (to.step > channels) return;  // not side by side
+    for (int64_t i = 0; i < n * to.step * bytes; i += 64) RSFAST_PREFETCH_TO_WRITE(first + i);
+}
+
 template <class As, class Values>
 void write_as(Target to, int channels, const Values* values, int64_t n) {
     auto* target = static_cast<typename As::Out*>(to.out) + to.offset;
@@ -186,12 +194,14 @@ void perturb(const Perturbation& call, int64_t begin, int64_t end) {
         for (int64_t channel = 0; channel < call.channels; channel += together) {
             for (int64_t first = 0; first < call.plane; first += AT_ONCE * TILE) {
                 const int64_t n = smaller(AT_ONCE * TILE, call.plane - first);
+                const Target target = target_of(call, draws.row, channel, first, call.plane);
+                announce(target, together, n);
                 Noisy values[MOST_CHANNELS];
                 for (int c = 0; c < together; ++c) {
                     const int64_t line = b * call.channels + channel + c, e = (channel + c) * call.plane + first;
                     values[c] = {call.pixels + line * call.plane + first, draws.pixels(e, n, z.data() + c * ROOM), call.scale[line]};
                 }
-                write(target_of(call, draws.row, channel, first, call.plane), together, values, n);
+                write(target, together, values, n);
             }
         }
     });
@@ -281,6 +291,8 @@ void perturb_part(const Perturbation& call, const View& view, int64_t begin, int
         for (int64_t channel = 0; channel < call.channels; channel += together) {
             for (int64_t first = 0; first < call.plane; first += step) {
                 const int64_t n = smaller(step, call.plane - first), shown = view.fill == Fill::taps ? view.plane : 2 * n;
+                const Target target = target_of(call, draws.row, channel, view.fill == Fill::taps ? 0 : 2 * first, view.plane);
+                announce(target, together, shown);
                 Shown values[MOST_CHANNELS];
                 for (int c = 0; c < together; ++c) {
                     const int64_t line = b * call.channels + channel + c, e = (channel + c) * call.plane + first;
@@ -288,8 +300,7 @@ void perturb_part(const Perturbation& call, const View& view, int64_t begin, int
                     show(view, v.data(), first, n, lines.data() + c * most_shown);
                     values[c] = {lines.data() + c * most_shown, view.gain[channel + c], view.offset[channel + c]};
                 }
-                const int64_t position = view.fill == Fill::taps ? 0 : 2 * first;
-                write(target_of(call, draws.row, channel, position, view.plane), together, values, shown);
+                write(target, together, values, shown);
             }
         }
     });

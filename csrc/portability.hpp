@@ -7,10 +7,12 @@
 #define RSFAST_MEMBER __forceinline
 #define RSFAST_RESTRICT __restrict
 #define RSFAST_UNROLL
+#define RSFAST_PREFETCH_TO_WRITE(place) ((void)(place))
 #else
 #define RSFAST_INLINE static inline __attribute__((always_inline))
 #define RSFAST_MEMBER inline __attribute__((always_inline))
 #define RSFAST_RESTRICT __restrict__
+#define RSFAST_PREFETCH_TO_WRITE(place) __builtin_prefetch(place, 1, 3)
 #if defined(__clang__)
 #define RSFAST_UNROLL _Pragma("clang loop unroll(full)")
 #else

@@ -201,20 +201,15 @@ def prepare(
     if isinstance(noise, LatticeGaussian):  # whole numbers until the end, whose image is a part of itself
         pixels, view = lattice_points(pixels, noise.levels), view or whole_view(height, width)
     pixels = pixels.reshape(images, channels, height * width)
-    scale = np.repeat(sigma[:, None], channels, axis=1)
-    shift, divisor = normalisation(mean, std, channels)
-    steps = float(noise.levels) if isinstance(noise, LatticeGaussian) else 1.0
-    gain = (1.0 / (divisor.astype(np.float64) * steps)).astype(np.float32)
-    offset = (0.0 - shift.astype(np.float64) / divisor).astype(np.float32)
+    shift = None if mean is None else checks.numbers("mean", mean, channels)
+    divisor = None if std is None else checks.numbers("std", std, channels)
+    levels = noise.levels if isinstance(noise, LatticeGaussian) else None
+    scale, gain, offset = levels_of(sigma.tobytes(), channels, shift, divisor, levels, view is None)
     if view is not None:
         pixels = kept_pixels(pixels, view)
     elif mean is not None or std is not None:
-        scale = scale / divisor.astype(np.float64)
-        minus, over = (torch.from_numpy(values).to(x.device)[:, None] for values in (shift, divisor))
+        minus, over = (torch.from_numpy(values).to(x.device)[:, None] for values in normalisation(mean, std, channels))
         pixels = (pixels - minus) / over
-    scale = np.ones_like(scale, dtype=np.float32) if isinstance(noise, LatticeGaussian) else round_up_to_float32(scale)
-    if not ((scale > 0) & np.isfinite(scale)).all():
-        raise InvalidArgumentError(f"sigma is {sigma.min():g} … {sigma.max():g}; give positive noise levels of ordinary size.")
     return Rows(
         pixels=pixels.contiguous(),
         scale=scale,
@@ -230,6 +225,24 @@ def prepare(
         offset=offset,
         draw=draw_of(noise),
     )
+
+
+@functools.lru_cache(maxsize=1024)
+def levels_of(
+    sigmas: bytes, channels: int, mean: tuple[float, ...] | None, std: tuple[float, ...] | None, levels: int | None, whole: bool
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """scale [B, C], and gain and offset [C] for parts, of float64 sigmas; kept, since every batch of a run asks for the same."""
+    sigma = np.frombuffer(sigmas, dtype=np.float64)
+    shift, divisor = (values.astype(np.float64) for values in normalisation(mean, std, channels))
+    gain = (1.0 / (divisor * float(levels or 1))).astype(np.float32)
+    offset = (0.0 - shift / divisor).astype(np.float32)
+    scale = np.repeat(sigma[:, None], channels, axis=1)
+    if whole and (mean is not None or std is not None):
+        scale = scale / divisor
+    scale = round_up_to_float32(scale) if levels is None else np.ones_like(scale, dtype=np.float32)
+    if not ((scale > 0) & np.isfinite(scale)).all():
+        raise InvalidArgumentError(f"sigma is {sigma.min():g} … {sigma.max():g}; give positive noise levels of ordinary size.")
+    return scale, gain, offset
 
 
 def kept_pixels(pixels: torch.Tensor, view: View) -> torch.Tensor:
