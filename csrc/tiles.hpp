@@ -11,7 +11,7 @@ constexpr int AT_ONCE = 16;  // tiles
 constexpr int AT_ONCE_LANES = AT_ONCE * LANES;
 
 // Vectors in a pack: enough independent work to fill the machine, few enough to stay in its registers.
-constexpr int PHILOX_PACK = 1, NORMAL_PACK = 2, QUANTILE_PACK = 4;
+constexpr int PHILOX_PACK = 1, NORMAL_PACK = 2, QUANTILE_PACK = RSFAST_VECTOR_BYTES == 32 ? 1 : 4;
 
 struct Stream {
     uint32_t image, stream;
