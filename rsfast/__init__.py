@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from .version import VERSION
 
 if TYPE_CHECKING:
-    from . import backends, certificates, confidence, noise, numerics, plans, sigma, transforms
+    from . import backends, certificates, compat, confidence, inner, noise, numerics, plans, sigma, torch, transforms
     from .api import certify, certify_counts, predict, predict_counts, predict_details
     from .errors import (
         BackendUnavailableError,
@@ -65,12 +65,15 @@ _HOME = {
 _MODULES = {
     "backends": "backends",
     "certificates": "certificates",
+    "compat": "compat",
     "confidence": "confidence",
+    "inner": "inner",
     "ncx2": "numerics.ncx2",
     "noise": "noise",
     "numerics": "numerics",
     "plans": "plans",
     "sigma": "sigma",
+    "torch": "torch",
     "transforms": "transforms",
 }
 
@@ -99,7 +102,9 @@ __all__ = [
     "certificates",
     "certify",
     "certify_counts",
+    "compat",
     "confidence",
+    "inner",
     "ncx2",
     "noise",
     "numerics",
@@ -109,6 +114,7 @@ __all__ = [
     "predict_details",
     "sample_counts",
     "sigma",
+    "torch",
     "transforms",
 ]
 

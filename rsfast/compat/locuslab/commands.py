@@ -1,0 +1,123 @@
+"""What the command lines share: their arguments, the base classifier, and the walk over a data set."""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import os
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ...errors import RsfastError
+
+if TYPE_CHECKING:
+    import torch
+
+    from .core import Smooth
+
+CERTIFY = ("idx", "label", "predict", "radius", "correct", "time")
+PREDICT = ("idx", "label", "predict", "correct", "time")
+
+Answer = Callable[["Smooth", "torch.Tensor", argparse.Namespace], tuple[int, list[str]]]
+"""The class, and what stands in the columns between `predict` and `correct`."""
+
+
+def parser(description: str, *, selection: bool) -> argparse.ArgumentParser:
+    """The arguments of certify.py (with `selection`) and predict.py, and --seed."""
+    found = argparse.ArgumentParser(description=description)
+    found.add_argument("dataset", help="imagenet (in $IMAGENET_DIR), cifar10 (in $CIFAR10_DIR or ./dataset_cache), or any data "
+                       "source of `rsfast certify --data`")  # fmt: skip
+    found.add_argument("base_classifier", help="a checkpoint with arch and state_dict, a torch.export (.pt2) or .onnx file, or "
+                       "module:factory")  # fmt: skip
+    found.add_argument("sigma", type=float, help="standard deviation of the noise")
+    found.add_argument("outfile", help="log to write; continued if the same command began it")
+    found.add_argument("--batch", type=int, default=1000, help="noisy copies per forward pass (1000)")
+    found.add_argument("--skip", type=int, default=1, help="every how many-th image (1)")
+    found.add_argument("--max", type=int, default=-1, help="images before this number only (all)")
+    found.add_argument("--split", choices=["train", "test"], default="test", help="train or test set (test)")
+    if selection:
+        found.add_argument("--N0", type=int, default=100, help="draws that choose the class (100)")
+    found.add_argument("--N", type=int, default=100_000, help="draws that bound its probability (100000)")
+    found.add_argument("--alpha", type=float, default=0.001, help="failure probability per image (0.001)")
+    found.add_argument("--seed", type=int, default=None, help="of the noise (fresh, and kept beside the log)")
+    return found
+
+
+def main(walk: Callable[[Sequence[str] | None], None], argv: Sequence[str] | None = None) -> None:
+    """Run a command: one sentence and a non-zero exit for everything that goes wrong."""
+    try:
+        walk(argv)
+    except RsfastError as error:
+        sys.exit(f"Error: {error}")
+    except KeyboardInterrupt:
+        sys.stderr.write("stopped. Finished images are kept; the same command continues.\n")
+        sys.exit(130)
+    except Exception as error:
+        if os.environ.get("RSFAST_TRACEBACK"):
+            raise
+        sys.exit(f"Error: {type(error).__name__}: {error} (RSFAST_TRACEBACK=1 shows where)")
+
+
+def run(options: argparse.Namespace, command: str, columns: Sequence[str], answer: Answer) -> None:
+    """Answer for every chosen image that the log does not hold yet.
+
+    The noise of image i is a function of seed and i: an interrupted log ends as an uninterrupted one, but for times.
+    """
+    from ... import checks
+    from ...models import fingerprint
+    from ...sampling import check_seed
+    from . import datasets
+    from .core import Smooth
+    from .log import Log
+
+    for name, least in (("batch", 1), ("skip", 1), ("N0", 1), ("N", 1)):
+        if hasattr(options, name):
+            checks.whole(f"--{name}", getattr(options, name), least, 2**32 - 1)
+    checks.alpha(options.alpha)
+    source = datasets.get_source(options.dataset, options.split)
+    dataset = datasets.Dataset(source)
+    classes = datasets.CLASSES.get(options.dataset) or datasets.get_num_classes(options.dataset)
+    model, sha256 = _base_classifier(options.base_classifier, options.dataset, classes)
+    arguments = {
+        "command": command,
+        **{name: value for name, value in vars(options).items() if name not in ("outfile", "base_classifier")},
+        "model": sha256 or fingerprint(model),
+        "data": source.fingerprint(),
+    }
+    with Log(Path(options.outfile), columns, arguments, seed=check_seed(options.seed)) as log:
+        smoothed = Smooth(model, classes, options.sigma, seed=log.arguments["seed"])
+        last = len(dataset) if options.max < 0 else min(options.max, len(dataset))
+        for i in range(0, last, options.skip):
+            if i in log.finished:
+                continue
+            x, label = dataset[i]
+            smoothed.next_id = 2 * i  # selection and estimation
+            began = time.monotonic()
+            predicted, more = answer(smoothed, x, options)
+            elapsed = datetime.timedelta(seconds=time.monotonic() - began)
+            log.append(i, label, predicted, *more, int(predicted == label), elapsed)
+
+
+def _base_classifier(spec: str, dataset: str, classes: int) -> tuple[Any, str | None]:
+    """The model, on a GPU if there is one, and the sha256 of what it was loaded from where that is not the model itself."""
+    import torch
+
+    from ... import models
+    from ...errors import ModelError
+    from .architectures import load_checkpoint
+
+    path = Path(spec)
+    if path.suffix in (".pt2", ".onnx") or (":" in spec and not path.exists()):
+        loaded = models.load(spec, num_classes=classes)
+        model: Any = loaded.model
+        sha256: str | None = loaded.sha256
+    elif path.exists():
+        model, sha256 = load_checkpoint(path, dataset, classes), None
+    else:
+        raise ModelError(f"{spec} is not there: give a checkpoint, a .pt2 or .onnx file, or module:factory.")
+    if torch.cuda.is_available() and isinstance(model, torch.nn.Module):
+        model = model.to("cuda")
+    return model, sha256

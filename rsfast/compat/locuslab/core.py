@@ -1,0 +1,127 @@
+"""`Smooth`: one image at a time, certified or predicted, with the signatures of locuslab/smoothing's core.py."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+
+from ... import certificates, checks, confidence
+from ...noise import Gaussian
+from ...torch import add_noise
+from ..draws import Draws, device_of, image_of, level, to_eval
+
+
+class Smooth(Draws):
+    """A smoothed classifier g: the class that a base classifier most often gives under Gaussian noise.
+
+    Parameters
+    ----------
+    base_classifier : torch.nn.Module or callable
+        Maps [N, C, H, W] to scores [N, num_classes], on any device; noise is added before it, so it has to normalise by itself.
+    num_classes : int
+    sigma : float
+        Standard deviation of the noise, in the units of the image.
+    seed : int, optional
+        Of the noise; the default draws a fresh one, kept in `seed`.
+
+    Notes
+    -----
+    Subclasses may override `_sample_noise`, `_count_arr` and `_lower_confidence_bound`; `certify` and `predict` go through them.
+    Radii are rounded down, by less than 1e-13 relative; a copy whose scores hold a NaN votes for no class.
+    """
+
+    ABSTAIN = -1
+
+    def __init__(
+        self, base_classifier: Callable[[torch.Tensor], torch.Tensor], num_classes: int, sigma: float, *, seed: int | None = None
+    ) -> None:
+        self.seed = seed
+        self.base_classifier = base_classifier
+        self.num_classes = num_classes
+        self.sigma = sigma
+
+    def certify(self, x: Any, n0: int, n: int, alpha: float, batch_size: int | None = None) -> tuple[int, float]:
+        """Class and l2 radius around one image [C, H, W], right with probability at least 1 - alpha.
+
+        Parameters
+        ----------
+        x : tensor or array
+            The image, in [0, 1] or any other range; [H, W] and a batch of one are taken as well.
+        n0, n : int
+            Draws that choose the class, and other draws that bound its probability.
+        alpha : float
+            Failure probability, strictly between 0 and 1.
+        batch_size : int, optional
+            Noisy copies per forward pass; no more than that many are in memory.  Default: by image size.
+
+        Returns
+        -------
+        (int, float)
+            Class and radius; (ABSTAIN, 0.0) if and only if the lower bound of the class's probability is below one half.
+
+        Raises
+        ------
+        InvalidArgumentError
+            A bad argument or image; nothing has been drawn.
+        ModelError
+            The base classifier raised or returned something else than scores.
+        """
+        alpha = level(alpha)
+        n0, n = checks.whole("n0", n0, 1, 2**32 - 1), checks.whole("n", n, 1, 2**32 - 1)
+        to_eval(self.base_classifier)
+        counts_selection = self._sample_noise(x, n0, batch_size)
+        top = int(np.asarray(counts_selection).argmax())
+        counts_estimation = self._sample_noise(x, n, batch_size)
+        p_lower = self._lower_confidence_bound(int(counts_estimation[top]), n, alpha)
+        if not p_lower >= 0.5:
+            return self.ABSTAIN, 0.0
+        return top, float(certificates.cohen_l2(p_lower, sigma=float(self.sigma)))
+
+    def predict(self, x: Any, n: int, alpha: float, batch_size: int | None = None) -> int:
+        """g's answer for one image, wrong with probability at most alpha; ABSTAIN where n draws do not tell.
+
+        Arguments and errors as in `certify`.  The test between the two leading classes is `confidence.prediction_pvalue`.
+        """
+        alpha = level(alpha)
+        to_eval(self.base_classifier)
+        counts = np.asarray(self._sample_noise(x, n, batch_size))
+        order = counts.argsort()[::-1]
+        runner_up = counts[order[1]] if len(order) > 1 else 0
+        if float(confidence.prediction_pvalue(counts[order[0]], runner_up)) > alpha:
+            return self.ABSTAIN
+        return int(order[0])
+
+    def _sample_noise(self, x: Any, num: int, batch_size: int | None) -> np.ndarray:
+        """Votes over `num` fresh noisy copies of x: int64 [num_classes]."""
+        image = image_of(x)
+        if type(self)._count_arr is not Smooth._count_arr:
+            return self._counted_by_hand(image, num, batch_size)
+        return self.votes(self.base_classifier, image, Gaussian(float(self.sigma)), self.num_classes, num, batch_size)
+
+    def _counted_by_hand(self, image: torch.Tensor, num: int, batch_size: int | None) -> np.ndarray:
+        """As `_sample_noise`, showing every batch's answers to a `_count_arr` of a subclass."""
+        num = checks.whole("the number of draws", num, 1, 2**32 - 1)
+        batch = min(num, 1000 if batch_size is None else checks.whole("batch_size", batch_size, 1))
+        image = image.to(device_of(self.base_classifier, image))
+        image_id, self.next_id = self.next_id, self.next_id + 1
+        counts = np.zeros(self.num_classes, dtype=int)
+        for first in range(0, num, batch):
+            noisy = add_noise(
+                image[None], Gaussian(float(self.sigma)), seed=self.seed, ids=[image_id], first=first,
+                copies=min(batch, num - first),
+            )[0]  # fmt: skip
+            with torch.no_grad():
+                answers = self.base_classifier(noisy).argmax(1)
+            counts += self._count_arr(answers.cpu().numpy(), self.num_classes)
+        return counts
+
+    def _count_arr(self, arr: np.ndarray, length: int) -> np.ndarray:
+        """How often each class 0 … length - 1 occurs in `arr`."""
+        return np.bincount(np.asarray(arr, dtype=np.int64), minlength=length)
+
+    def _lower_confidence_bound(self, NA: int, N: int, alpha: float) -> float:  # noqa: N803
+        """Exact lower bound, at level 1 - alpha, of a probability seen NA times in N (Clopper-Pearson; rounded down)."""
+        return float(confidence.clopper_pearson_lower(NA, N, alpha))
