@@ -68,7 +68,8 @@ class Draws:
 def device_of(model: Any, image: torch.Tensor) -> torch.device:
     """Where a model's parameters are; for a model that has none, where the image is."""
     several = list(model) if isinstance(model, (list, tuple)) else [model]
-    own = walk.first_parameter([module for one in several for module in walk.modules(one)])
+    found = [[one] if isinstance(one, torch.nn.Module) else walk.modules(one) for one in several]
+    own = walk.first_parameter([module for modules in found for module in modules])
     return image.device if own is None else own.device
 
 

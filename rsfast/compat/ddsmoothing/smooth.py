@@ -1,0 +1,125 @@
+"""`Smooth` of ddsmoothing: certify returns the gap."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+
+from ... import checks, confidence
+from ..draws import Draws, device_of, image_of, level, to_eval
+from .certificate import Certificate, L1Certificate, L2Certificate
+
+
+class Smooth(Draws):
+    """A smoothed classifier under the noise of a certificate.
+
+    Parameters
+    ----------
+    base_classifier : torch.nn.Module or callable
+        Maps [N, C, H, W] to scores [N, num_classes].
+    num_classes : int
+    sigma : tensor or float
+        Level of the noise: one number, or what the certificate's `sample_noise` takes.
+    certificate : Certificate
+    seed : int, optional
+        Of the noise where rsfast draws it; the default draws a fresh one, kept in `seed`.
+
+    Notes
+    -----
+    One level with an `L1Certificate` or `L2Certificate` is drawn and counted by rsfast.  Levels that differ between pixels, and
+    certificates with a `sample_noise` of their own, are drawn by it, batch by batch.
+    """
+
+    ABSTAIN = -1
+
+    def __init__(
+        self,
+        base_classifier: Callable[[torch.Tensor], torch.Tensor],
+        num_classes: int,
+        sigma: Any,
+        certificate: Certificate,
+        *,
+        seed: int | None = None,
+    ) -> None:
+        self.base_classifier = base_classifier
+        self.num_classes = num_classes
+        self.sigma = sigma
+        self.certificate = certificate
+        self.seed = seed
+
+    def certify(
+        self, x: Any, n0: int, n: int, alpha: float, batch_size: int | None = None, device: Any = None
+    ) -> tuple[int, float]:
+        """Class and gap around one image [C, H, W]; the radius, right with probability at least 1 - alpha, is sigma * gap.
+
+        Parameters
+        ----------
+        x : tensor or array
+        n0, n : int
+            Draws that choose the class, and other draws that bound its probability.
+        alpha : float
+            Failure probability, strictly between 0 and 1.
+        batch_size : int, optional
+            Noisy copies per forward pass.
+        device : str, optional
+            Where the image is taken to; default: where the model is.
+
+        Returns
+        -------
+        (int, float)
+            (ABSTAIN, 0.0) if and only if the lower bound of the class's probability is below one half.
+        """
+        alpha = level(alpha)
+        n0, n = checks.whole("n0", n0, 1, 2**32 - 1), checks.whole("n", n, 1, 2**32 - 1)
+        to_eval(self.base_classifier)
+        top = int(np.asarray(self._sample_noise(x, n0, batch_size, device=device)).argmax())
+        votes = self._sample_noise(x, n, batch_size, device=device)
+        p_lower = self._lower_confidence_bound(int(votes[top]), n, alpha)
+        if not p_lower >= 0.5:
+            return self.ABSTAIN, 0.0
+        return top, float(self.certificate.compute_gap(p_lower))
+
+    def predict(self, x: Any, n: int, alpha: float, batch_size: int | None = None, device: Any = None) -> int:
+        """The smoothed classifier's answer, wrong with probability at most alpha; ABSTAIN where n draws do not tell."""
+        alpha = level(alpha)
+        to_eval(self.base_classifier)
+        counts = np.asarray(self._sample_noise(x, n, batch_size, device=device))
+        second, first = np.sort([0, *counts])[-2:]
+        if float(confidence.prediction_pvalue(first, second)) > alpha:
+            return self.ABSTAIN
+        return int(counts.argmax())
+
+    def _sample_noise(self, x: Any, num: int, batch_size: int | None, device: Any = None) -> np.ndarray:
+        """Votes over `num` fresh noisy copies of x: int64 [num_classes]."""
+        image = image_of(x)
+        image = image if device is None else image.to(device)
+        own = type(self.certificate).sample_noise in (L1Certificate.sample_noise, L2Certificate.sample_noise)
+        if own and torch.as_tensor(self.sigma).numel() == 1:
+            noise = self.certificate.noise(float(self.sigma))
+            if noise is not None and type(self)._count_arr is Smooth._count_arr:
+                return self.votes(self.base_classifier, image, noise, self.num_classes, num, batch_size)
+        return self._drawn_by_the_certificate(image, num, batch_size)
+
+    def _drawn_by_the_certificate(self, image: torch.Tensor, num: int, batch_size: int | None) -> np.ndarray:
+        num = checks.whole("the number of draws", num, 1, 2**32 - 1)
+        batch = min(num, 1000 if batch_size is None else checks.whole("batch_size", batch_size, 1))
+        image = image.to(device_of(self.base_classifier, image))
+        sigma = self.sigma.to(image.device) if isinstance(self.sigma, torch.Tensor) else self.sigma
+        counts = np.zeros(self.num_classes, dtype=np.int64)
+        with torch.no_grad():
+            for first in range(0, num, batch):
+                copies = image.expand(min(batch, num - first), *image.shape)
+                scores = self.base_classifier(copies + self.certificate.sample_noise(copies, sigma))
+                counts += self._count_arr(scores.argmax(1), image.device, self.num_classes).cpu().numpy()
+        return counts
+
+    def _count_arr(self, arr: torch.Tensor, device: Any, length: int) -> torch.Tensor:
+        """How often each class 0 … length - 1 occurs in `arr`: int64 [length] on `device`."""
+        return torch.bincount(arr.to(device), minlength=length)
+
+    def _lower_confidence_bound(self, NA: int, N: int, alpha: float) -> float:  # noqa: N803
+        """Exact lower bound, at level 1 - alpha, of a probability seen NA times in N (Clopper-Pearson; rounded down)."""
+        return float(confidence.clopper_pearson_lower(NA, N, alpha))
