@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from .version import VERSION
 
 if TYPE_CHECKING:
-    from . import backends, certificates, compat, confidence, inner, noise, numerics, plans, sigma, torch, transforms
+    from . import backends, certificates, compat, confidence, inner, models, noise, numerics, plans, sigma, torch, transforms
     from .api import certify, certify_counts, predict, predict_counts, predict_details
     from .errors import (
         BackendUnavailableError,
@@ -68,6 +68,7 @@ _MODULES = {
     "compat": "compat",
     "confidence": "confidence",
     "inner": "inner",
+    "models": "models",
     "ncx2": "numerics.ncx2",
     "noise": "noise",
     "numerics": "numerics",
@@ -105,6 +106,7 @@ __all__ = [
     "compat",
     "confidence",
     "inner",
+    "models",
     "ncx2",
     "noise",
     "numerics",

@@ -15,6 +15,7 @@ import torch
 
 from ..errors import InvalidArgumentError, ModelError
 from .cifar_resnet import CifarResNet
+from .exported import from_exported, from_onnx, onnx_sha256
 from .fingerprint import fingerprint
 from .small_cnn import SmallCNN
 
@@ -75,8 +76,9 @@ def load(
     Parameters
     ----------
     spec : str
-        `module:factory` (called without arguments, or with num_classes where it takes it), a path to a torch.export file
-        (.pt2), or an architecture (`small-cnn`, `cifar-resnet20`, `cifar-resnet110`, `torchvision:NAME`, `timm:NAME`).
+        `module:factory` (called without arguments, or with num_classes where it takes it), a path to a torch.export
+        (.pt2) or ONNX (.onnx) file, or an architecture (`small-cnn`, `cifar-resnet20`, `cifar-resnet110`, `torchvision:NAME`,
+        `timm:NAME`).
     checkpoint : path, optional
         Weights for an architecture or a factory's module: .safetensors, or a torch file holding a state dict, possibly
         under "state_dict" or "model" and with DataParallel prefixes.
@@ -88,7 +90,7 @@ def load(
     InvalidArgumentError, ModelError
         With the file or name and what is wrong with it.
     """
-    if spec.endswith(".pt2"):
+    if spec.endswith((".pt2", ".onnx")):
         return _exported(Path(spec), checkpoint)
     library, _, attribute = spec.rpartition(":")
     if spec in ARCHITECTURES or library in ("torchvision", "timm"):
@@ -101,7 +103,7 @@ def load(
         model = _made(library, attribute, num_classes)
     else:
         raise InvalidArgumentError(
-            f"model {spec!r} is not known: give module:factory, a .pt2 file, or one of {', '.join(ARCHITECTURES)} "
+            f"model {spec!r} is not known: give module:factory, a .pt2 or .onnx file, or one of {', '.join(ARCHITECTURES)} "
             "with --checkpoint."
         )
     if checkpoint is not None:
@@ -150,22 +152,9 @@ def _made(module: str, attribute: str, num_classes: int | None) -> object:
 def _exported(path: Path, checkpoint: str | Path | None) -> LoadedModel:
     if checkpoint is not None:
         raise InvalidArgumentError(f"{path} holds its own weights: leave --checkpoint out.")
-    data = _read(path)
-    try:
-        module = torch.export.load(str(path)).module()
-    except Exception as error:
-        raise ModelError(f"{path} is not a torch.export file: {str(error).splitlines()[0] if str(error) else error!r}") from error
-    return LoadedModel(_Exported(module), path.name, hashlib.sha256(data).hexdigest())
-
-
-class _Exported:
-    """An exported program, called as a function: it is already in the mode it was exported in."""
-
-    def __init__(self, module: torch.nn.Module) -> None:
-        self.module = module
-
-    def __call__(self, x: torch.Tensor) -> torch.Tensor:
-        return self.module(x)
+    if path.suffix == ".onnx":
+        return LoadedModel(from_onnx(path), path.name, onnx_sha256(path))
+    return LoadedModel(from_exported(path), path.name, hashlib.sha256(_read(path)).hexdigest())
 
 
 def _read(path: Path) -> bytes:
