@@ -47,7 +47,7 @@ class Smoothing(Draws):
         n : int
             Draws that bound the probability of a class which `sample_size` other draws chose.
         batch_size : int
-            Noisy copies per forward pass; no more than that many are in memory.
+            Noisy copies per forward pass; no more than that many (or 1 MiB of them) are in memory.
 
         Returns
         -------
@@ -109,7 +109,10 @@ class _TorchSmoothing(Smoothing):
         if not own or not in_torch or self.postprocessing_defences:  # type: ignore[attr-defined]
             return super()._base_classifier(shape)
         self._model.train(mode=False)  # type: ignore[attr-defined]
-        return _Scores(self, shape)
+        made, kept = _Scores(self, shape), _scores.get(self)
+        if kept is None or not made.same(kept):
+            _scores[self] = kept = made
+        return kept
 
 
 class _Predicted:
@@ -133,15 +136,21 @@ class _Scores:
 
     def __init__(self, classifier: Any, shape: tuple[int, ...]) -> None:
         self.classifier: Any = weakref.ref(classifier)
-        self.model, self.shape = classifier.model, shape
+        self.rsfast_module, self.shape = classifier.model, shape
         self.prepares = any(_changes(step) for step in classifier.preprocessing_operations)
+
+    def same(self, other: _Scores) -> bool:
+        return (self.rsfast_module is other.rsfast_module) and (self.shape, self.prepares) == (other.shape, other.prepares)
 
     def __call__(self, noisy: torch.Tensor) -> torch.Tensor:
         x = noisy.reshape(-1, *self.shape)
         if self.prepares:
             x, _ = self.classifier()._apply_preprocessing(x, y=None, fit=False)
-        scores = self.model(x)
+        scores = self.rsfast_module(x)
         return scores[:, None] if scores.ndim == 1 else scores
+
+
+_scores: weakref.WeakKeyDictionary[Any, _Scores] = weakref.WeakKeyDictionary()  # so that an engine can be kept for them
 
 
 def _changes(step: Any) -> bool:

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import math
+import weakref
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import torch
 
 from .. import checks, sampling, walk
+from ..engine import Engine
 from ..errors import InvalidArgumentError
-from ..noise import Noise
+from ..noise import STREAMS, Noise, levels
 from ..transforms import Identity, Transform
 
 WHOLE = Identity()
+LEAST = 2**18
+"""Pixels: a forward pass takes at least so many where a batch of small images would hold fewer (1 MiB of float32)."""
 
 
 class Draws:
@@ -25,10 +31,14 @@ class Draws:
         that is asked the same gives the same votes.  Setting it starts the ids again.
     next_id : int
         Image id of the next call.
+    options : dict
+        How the classifier is run, as `rsfast.engine.Engine` takes it: {"dtype": "auto", "fold": True}, for instance.  That is
+        part of the classifier that is certified.  Empty: it is run as it is.
     """
 
     _seed: int | None = None
     next_id = 0
+    options: Mapping[str, Any] = {}
 
     @property
     def seed(self) -> int:
@@ -53,22 +63,74 @@ class Draws:
     ) -> np.ndarray:
         """Votes over `num` fresh noisy copies of an image [C, H, W]: int64 [K], or [P, K] for an image in P parts.
 
-        At most `batch_size` copies are in memory.  A model without parameters runs where the image is.
+        At most `batch_size` copies are in memory (or 1 MiB of them).  A model without parameters runs where the image is.
         """
         num = checks.whole("the number of draws", num, 1, 2**32 - 1)
-        batch = None if batch_size is None else min(checks.whole("batch_size", batch_size, 1), num, 2**24)
-        counts = sampling.sample_counts(
-            model, image[None], noise=noise, num_classes=num_classes, transform=transform, n0=0, n=num, seed=self.seed,
-            ids=[self.next_id], batch=batch, device=device_of(model, image), value_range=None,
-        )  # fmt: skip
-        self.next_id += 1
-        return counts.estimation[0]
+        batch = None
+        if batch_size is not None:
+            batch = max(checks.whole("batch_size", batch_size, 1), LEAST // max(math.prod(image.shape), 1))
+            batch = min(batch, num, 2**24)
+        image_id, self.next_id = self.next_id, self.next_id + 1
+        options = {name: value.tolist() if isinstance(value, np.ndarray) else value for name, value in self.options.items()}
+        how = {"num_classes": num_classes, "transform": transform, "device": device_of(model, image), **options}
+        if batch is None:
+            counts = sampling.sample_counts(
+                model, image[None], noise=noise, n0=0, n=num, seed=self.seed, ids=[image_id], value_range=None, **how
+            )
+            return counts.estimation[0]
+        images = sampling.check_images(image[None], None, "certify")
+        engine = _engine(self, model, {**how, "batch": batch})
+        engine.check_channels(images.shape[1])
+        engine.check_size(*images.shape[2:])
+        sigma = levels(noise, images, transform.parts)[0]
+        stages = [(STREAMS["estimation"], num)]
+        votes = engine.votes(images[0], noise, sigma=sigma, seed=self.seed, image_id=image_id, stages=stages)[0]
+        return votes if transform.parts > 1 else votes[0]
+
+
+_engines: weakref.WeakKeyDictionary[Draws, dict[int, tuple[Any, Engine]]] = weakref.WeakKeyDictionary()
+
+
+def _engine(owner: Draws, model: Any, how: dict[str, Any]) -> Engine:
+    """An engine for this model, kept per batch size as long as the model's tensors are the same."""
+    roots = [_root(one) for one in (model if isinstance(model, (list, tuple)) else [model])]
+    state = _state(roots) if all(root is not None for root in roots) else None
+    if state is None:
+        return Engine(model, **how)
+    key = (model if not isinstance(model, list) else tuple(model), how, state)
+    kept = _engines.setdefault(owner, {})
+    found = kept.get(how["batch"])
+    if found is not None and found[0] == key:
+        return found[1]
+    if len(kept) >= 2:  # selection and estimation
+        kept.clear()
+    engine = Engine(model, **how)
+    kept[how["batch"]] = (key, engine)
+    return engine
+
+
+def _root(model: Any) -> torch.nn.Module | None:
+    """The module that a classifier's answers depend on, if it is known to be one."""
+    root = model if isinstance(model, torch.nn.Module) else getattr(model, "rsfast_module", None)
+    return root if isinstance(root, torch.nn.Module) else None
+
+
+def _state(roots: list[Any]) -> list[Any] | None:
+    """Something that changes whenever a tensor of these modules does; None where torch does not tell."""
+    try:
+        return [
+            (id(tensor), tensor.data_ptr(), tensor._version, tensor.device, tensor.dtype)
+            for root in roots
+            for tensor in (*root.parameters(), *root.buffers())
+        ]
+    except RuntimeError:  # inference tensors have no version
+        return None
 
 
 def device_of(model: Any, image: torch.Tensor) -> torch.device:
     """Where a model's parameters are; for a model that has none, where the image is."""
     several = list(model) if isinstance(model, (list, tuple)) else [model]
-    found = [[one] if isinstance(one, torch.nn.Module) else walk.modules(one) for one in several]
+    found = [[root] if (root := _root(one)) is not None else walk.modules(one) for one in several]
     own = walk.first_parameter([module for modules in found for module in modules])
     return image.device if own is None else own.device
 

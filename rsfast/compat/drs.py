@@ -6,7 +6,7 @@ The authors' code clips each half's quantile at 0 and combines what is left; wit
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -40,6 +40,8 @@ class Smooth(Draws):
         How both bounds hold together: "bonferroni", each at alpha / 2, or "product" (`certificates.dual_certify_product`).
     seed : int, optional
         Of the noise; the default draws a fresh one, kept in `seed`.
+    options : mapping, optional
+        How the classifiers are run (`Draws.options`); nothing given runs them as they are.
 
     Notes
     -----
@@ -60,6 +62,7 @@ class Smooth(Draws):
         transform: Transform = RELEASED,
         joint: str = "bonferroni",
         seed: int | None = None,
+        options: Mapping[str, Any] | None = None,
     ) -> None:
         if transform.parts != 2:
             raise InvalidArgumentError(
@@ -72,6 +75,7 @@ class Smooth(Draws):
         self.transform = transform
         self.joint = checks.choice("joint", joint, JOINTS)
         self.seed = seed
+        self.options = dict(options or {})
 
     def certify(self, x: Any, n0: int, n: int, alpha: float, batch_size: int | None = None) -> tuple[int, float]:
         """Class and l2 radius around one image [C, H, W], right with probability at least 1 - alpha.

@@ -106,11 +106,11 @@ class _Onnx:
 
 def onnx_sha256(model: str | Path | bytes) -> str:
     """Of a model and of the file FILE.onnx.data beside it, where torch's exporter puts weights."""
-    digest = hashlib.sha256(_read(model))
+    digest = hashlib.sha256(read(model))
     if not isinstance(model, bytes):
         beside = Path(f"{model}.data")
         if beside.is_file():
-            digest.update(hashlib.sha256(_read(beside)).digest())
+            digest.update(hashlib.sha256(read(beside)).digest())
     return digest.hexdigest()
 
 
@@ -144,7 +144,7 @@ def from_exported(program: torch.export.ExportedProgram | str | Path) -> Callabl
         A file that cannot be read or is no such program.
     """
     if isinstance(program, (str, Path)):
-        _read(program)
+        read(program)
         try:
             program = torch.export.load(str(program))
         except Exception as error:
@@ -164,7 +164,8 @@ class Exported:
         return self.module(x)
 
 
-def _read(model: str | Path | bytes) -> bytes:
+def read(model: str | Path | bytes) -> bytes:
+    """A file's bytes, or a ModelError that says why not."""
     if isinstance(model, bytes):
         return model
     try:

@@ -15,7 +15,7 @@ import torch
 
 from ..errors import InvalidArgumentError, ModelError
 from .cifar_resnet import CifarResNet
-from .exported import from_exported, from_onnx, onnx_sha256
+from .exported import from_exported, from_onnx, onnx_sha256, read
 from .fingerprint import fingerprint
 from .small_cnn import SmallCNN
 
@@ -154,14 +154,7 @@ def _exported(path: Path, checkpoint: str | Path | None) -> LoadedModel:
         raise InvalidArgumentError(f"{path} holds its own weights: leave --checkpoint out.")
     if path.suffix == ".onnx":
         return LoadedModel(from_onnx(path), path.name, onnx_sha256(path))
-    return LoadedModel(from_exported(path), path.name, hashlib.sha256(_read(path)).hexdigest())
-
-
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise ModelError(f"{path} cannot be read: {error.strerror or error}.") from None
+    return LoadedModel(from_exported(path), path.name, hashlib.sha256(read(path)).hexdigest())
 
 
 def _fill(model: torch.nn.Module, path: Path, spec: str) -> None:

@@ -24,7 +24,7 @@ from rsfast.models import build
 from rsfast.sources import load
 from rsfast.training import train_with_noise
 
-from .models import Watched, cuts
+from .models import Watched, cuts, linear
 
 TRAINERS = {
     "PyTorchMACER": {"beta": 16.0, "gamma": 8.0, "lmbda": 12.0, "gaussian_samples": 16},
@@ -65,13 +65,17 @@ def classifier(trained):
 def smoothed(classifier, name="PyTorchRandomizedSmoothing", **more):
     """Our class of that name around a classifier's model, with arguments as the toolbox's tests give them."""
     if name == "NumpyRandomizedSmoothing":
-        return ours.NumpyRandomizedSmoothing(classifier=classifier, **SMOOTH)
+        rs = ours.NumpyRandomizedSmoothing(classifier=classifier, **SMOOTH)
+        rs.seed = 1
+        return rs
     optimizer = torch.optim.SGD(classifier.model.parameters(), lr=0.1, momentum=0.9, weight_decay=1e-4)
-    return getattr(ours, name)(
+    rs = getattr(ours, name)(
         model=classifier.model, loss=classifier._loss, input_shape=classifier.input_shape, nb_classes=classifier.nb_classes,
         optimizer=optimizer, clip_values=classifier.clip_values, channels_first=classifier.channels_first,
         **{**SMOOTH, **TRAINERS.get(name, {}), **more},
     )  # fmt: skip
+    rs.seed = 1
+    return rs
 
 
 NAMES = ["PyTorchRandomizedSmoothing", "NumpyRandomizedSmoothing", *TRAINERS]
@@ -183,8 +187,10 @@ def one_pixel(probabilities, **more):
     inside = cuts(probabilities)
     model = nn.Module()
     model.forward = inside
-    return ours.PyTorchRandomizedSmoothing(model=model, loss=nn.CrossEntropyLoss(), input_shape=(1, 4, 4), scale=1.0,
-                                           nb_classes=len(probabilities), **more)  # fmt: skip
+    rs = ours.PyTorchRandomizedSmoothing(model=model, loss=nn.CrossEntropyLoss(), input_shape=(1, 4, 4), scale=1.0,
+                                         nb_classes=len(probabilities), **more)  # fmt: skip
+    rs.seed = 1
+    return rs
 
 
 def test_abstention_is_a_row_of_zeros_and_can_be_forbidden():
@@ -232,15 +238,33 @@ def test_the_seed_repeats_all_draws_and_calls_do_not_share_noise(classifier, dig
     np.testing.assert_array_equal(other._prediction_counts(x, n=400), second)
 
 
-def test_never_more_than_one_batch_of_copies(classifier, digits):
-    classifier._model._model = watched = Watched(classifier.model)
+def test_never_more_than_one_batch_of_copies():
+    x, watched = np.zeros((2, 3, 96, 96), dtype=np.float32), Watched(linear(3 * 96 * 96))
+    classifier = PyTorchClassifier(model=watched, loss=nn.CrossEntropyLoss(), input_shape=(3, 96, 96), nb_classes=10)
     for name in ("PyTorchRandomizedSmoothing", "NumpyRandomizedSmoothing"):
         watched.largest = 0
         rs = smoothed(classifier, name)
-        rs.certify(digits[0][:2], n=300, batch_size=16)
+        rs.certify(x, n=100, batch_size=16)
         assert watched.largest == 16
-        rs.predict(digits[0][:2], batch_size=24)
+        rs.predict(x, batch_size=24)
         assert watched.largest == 24
+
+
+def test_a_fitted_classifier_votes_with_its_new_weights(classifier, digits):
+    x, y = digits
+    rs = smoothed(classifier)
+    before = rs._prediction_counts(x[0], n=100)
+    rs.fit(x, np.eye(10, dtype=np.float32)[(y.argmax(axis=1) + 1) % 10], nb_epochs=40)
+    assert before.argmax() != rs._prediction_counts(x[0], n=100).argmax()
+
+
+def test_a_copied_classifier_goes_on(classifier, digits):
+    import copy
+
+    rs = smoothed(classifier)
+    rs._prediction_counts(digits[0][0], n=10)
+    twin = copy.deepcopy(rs)
+    np.testing.assert_array_equal(twin._prediction_counts(digits[0][0], n=50), rs._prediction_counts(digits[0][0], n=50))
 
 
 @pytest.mark.parametrize(

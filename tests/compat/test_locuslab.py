@@ -121,12 +121,53 @@ def test_votes_follow_the_probabilities(rng):
 
 
 def test_no_more_copies_than_the_batch_size_are_shown_and_none_in_vain():
-    model = Watched(linear())
-    Smooth(model, 10, 0.5).certify(X, 30, 1000, 0.001, 64)
+    x, model = torch.zeros(3, 64, 64), Watched(linear(3 * 64 * 64))
+    Smooth(model, 10, 0.5).certify(x, 30, 300, 0.001, 64)
     assert model.largest == 64
     model.largest = 0
-    Smooth(model, 10, 0.5).certify(X, 1, 20, 0.001, 10_000)
+    Smooth(model, 10, 0.5).certify(x, 1, 20, 0.001, 10_000)
     assert model.largest == 20
+
+
+def test_of_small_images_a_mebibyte_is_shown_at_once():
+    model = Watched(linear())
+    Smooth(model, 10, 0.5)._sample_noise(X, 10_000, 32)
+    assert model.largest == 2**18 // 64
+
+
+def test_a_changed_weight_changes_the_votes_with_and_without_options():
+    for options in ({}, {"fold": True}, {"dtype": "bfloat16"}):
+        model = linear()
+        smooth = Smooth(model, 10, 0.5, seed=1, options=options)
+        first = smooth._sample_noise(X, 200, 50)
+        with torch.no_grad():
+            model[1].weight.zero_()
+            model[1].bias.copy_(torch.arange(10.0))
+        assert first[9] < 200
+        assert smooth._sample_noise(X, 200, 50)[9] == 200
+        model[1] = nn.Linear(64, 10)
+        nn.init.zeros_(model[1].weight)
+        nn.init.eye_(model[1].bias[None])
+        assert smooth._sample_noise(X, 200, 50)[0] == 200
+
+
+def test_options_choose_how_the_classifier_is_run():
+    model = Watched(linear(), keep=True)
+    Smooth(model, 10, 0.5, options={"mean": np.array([1.0]), "std": [0.5]})._sample_noise(X, 4000, 4000)
+    assert float(model.shown[0].mean()) == pytest.approx(-2.0, abs=0.01)
+    assert float(model.shown[0].std()) == pytest.approx(1.0, rel=0.01)
+
+
+def test_a_copied_or_pickled_object_goes_on():
+    import copy
+    import pickle
+
+    smooth = Smooth(linear(), 10, 0.5, seed=5)
+    smooth._sample_noise(X, 10, 5)
+    twins = copy.deepcopy(smooth), pickle.loads(pickle.dumps(smooth))
+    expected = smooth._sample_noise(X, 300, 5)
+    for twin in twins:
+        np.testing.assert_array_equal(twin._sample_noise(X, 300, 5), expected)
 
 
 def test_the_base_classifier_is_left_in_eval_mode():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -26,6 +26,8 @@ class Smooth(Draws):
     certificate : Certificate
     seed : int, optional
         Of the noise where rsfast draws it; the default draws a fresh one, kept in `seed`.
+    options : mapping, optional
+        How the classifier is run where rsfast draws (`Draws.options`); nothing given runs it as it is.
 
     Notes
     -----
@@ -43,12 +45,14 @@ class Smooth(Draws):
         certificate: Certificate,
         *,
         seed: int | None = None,
+        options: Mapping[str, Any] | None = None,
     ) -> None:
         self.base_classifier = base_classifier
         self.num_classes = num_classes
         self.sigma = sigma
         self.certificate = certificate
         self.seed = seed
+        self.options = dict(options or {})
 
     def certify(
         self, x: Any, n0: int, n: int, alpha: float, batch_size: int | None = None, device: Any = None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -26,6 +26,8 @@ class Smooth(Draws):
         Standard deviation of the noise, in the units of the image.
     seed : int, optional
         Of the noise; the default draws a fresh one, kept in `seed`.
+    options : mapping, optional
+        How the classifier is run (`Draws.options`); nothing given runs it as it is.
 
     Notes
     -----
@@ -36,9 +38,16 @@ class Smooth(Draws):
     ABSTAIN = -1
 
     def __init__(
-        self, base_classifier: Callable[[torch.Tensor], torch.Tensor], num_classes: int, sigma: float, *, seed: int | None = None
+        self,
+        base_classifier: Callable[[torch.Tensor], torch.Tensor],
+        num_classes: int,
+        sigma: float,
+        *,
+        seed: int | None = None,
+        options: Mapping[str, Any] | None = None,
     ) -> None:
         self.seed = seed
+        self.options = dict(options or {})
         self.base_classifier = base_classifier
         self.num_classes = num_classes
         self.sigma = sigma
@@ -55,7 +64,7 @@ class Smooth(Draws):
         alpha : float
             Failure probability, strictly between 0 and 1.
         batch_size : int, optional
-            Noisy copies per forward pass; no more than that many are in memory.  Default: by image size.
+            Noisy copies per forward pass; no more than that many (or 1 MiB of them) are in memory.  Default: by image size.
 
         Returns
         -------
