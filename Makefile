@@ -53,7 +53,7 @@ MAIN_JOB := show-noise-path show-votes show-confidence show-overhead show-draws 
 STATISTICS := show-tails dieharder
 NUMERICS := show-ncx2-accuracy show-input-dependent show-ncx2-speed show-input-dependent-speed
 CERTIFICATES := show-certificates show-certificates-speed
-ENGINE := show-noises show-inference show-end-to-end show-memory
+ENGINE := show-noises show-inference show-end-to-end show-memory show-dropin
 PLANS := show-plan-guarantees show-plan-savings show-plan-halves show-plan-speed
 DUAL := show-dual show-dual-speed show-neighbors show-smoothings show-idrs-toy
 .PHONY: show-main-job show-numerics show-all-certificates show-dual-and-input-dependent show-engine show-plans \
@@ -96,6 +96,9 @@ show-plan-speed: setup
 
 show-plan-savings: setup
 	$(BIN)/python -m bench.show_savings
+
+show-dropin: setup
+	$(BIN)/python -m bench.show_dropin
 
 show-memory: setup
 	$(BIN)/python -m bench.show_memory

@@ -8,11 +8,11 @@ exact radii are known, and what clipping each half's quantile at 0 would claim.
 from __future__ import annotations
 
 import json
+import os
 import re
-import resource
 import subprocess
 import sys
-from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -27,7 +27,7 @@ COPIES = {"cifar-resnet20": 1000, "small-cnn": 20_000}
 BATCH = 250
 VOTES = 100_000
 OVERCLAIMED = [(0.98, 0.55), (0.999, 0.30), (0.10, 0.95)]
-Sample = Callable[[torch.Tensor, int], np.ndarray]
+AUTO = {"dtype": "auto", "fold": True}
 
 
 def network(name: str) -> tuple[torch.nn.Module, torch.Tensor]:
@@ -46,12 +46,15 @@ def art_class(ours: bool, model: torch.nn.Module, shape: tuple[int, ...]) -> Any
     )  # fmt: skip
 
 
-def pair(shim: str, model: torch.nn.Module, x: torch.Tensor, batch: int) -> dict[str, dict[str, Any]]:
+def pair(
+    shim: str, model: torch.nn.Module, x: torch.Tensor, batch: int, options: dict[str, Any] | None = None
+) -> dict[str, dict[str, Any]]:
     """{"rsfast" and "peer": {"certify": of n, "sample": votes of n as [parts, K]}}."""
     from rsfast.compat import ddsmoothing, drs, locuslab
 
     if shim == "art":
         made = {who: art_class(who == "rsfast", model, tuple(x.shape)) for who in ("rsfast", "peer")}
+        made["rsfast"].options = options or {}
         images = x[None].numpy()
         return {
             who: {
@@ -62,9 +65,9 @@ def pair(shim: str, model: torch.nn.Module, x: torch.Tensor, batch: int) -> dict
         }
     sigma = torch.tensor([SIGMA])
     ours: Any = {
-        "locuslab": lambda: locuslab.Smooth(model, 10, SIGMA),
-        "drs": lambda: drs.Smooth(model, model, 10, SIGMA),
-        "ddsmoothing": lambda: ddsmoothing.Smooth(model, 10, sigma, ddsmoothing.L2Certificate(1)),
+        "locuslab": lambda: locuslab.Smooth(model, 10, SIGMA, options=options),
+        "drs": lambda: drs.Smooth(model, model, 10, SIGMA, options=options),
+        "ddsmoothing": lambda: ddsmoothing.Smooth(model, 10, sigma, ddsmoothing.L2Certificate(1), options=options),
     }[shim]()
     peer: Any = {
         "locuslab": lambda: peers.Loop(model, 10, SIGMA),
@@ -89,7 +92,8 @@ SHIMS = ("locuslab", "art", "drs", "ddsmoothing")
 def distributions() -> list[dict[str, Any]]:
     """Votes of both over 100,000 copies: chi-square of homogeneity per part, classes with few votes put together."""
     rows = []
-    model, x = network("small-cnn")
+    torch.manual_seed(3)
+    model, x = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 10)), torch.full((1, 8, 8), 0.5)
     for shim in SHIMS:
         both = {who: one["sample"](VOTES) for who, one in pair(shim, model, x, 1000).items()}
         for part in range(len(both["rsfast"])):
@@ -140,12 +144,14 @@ def radii() -> list[dict[str, Any]]:
 
 
 def times() -> list[dict[str, Any]]:
-    """Seconds of one certify call of both."""
+    """Milliseconds of one certify call: the shim as it is, the shim with measured dtype and folded norms, and the peer."""
     rows = []
     for name, n in COPIES.items():
         model, x = network(name)
         for shim in SHIMS:
             calls = {who: (lambda one=one, n=n: one["certify"](n)) for who, one in pair(shim, model, x, BATCH).items()}
+            measured = pair(shim, model, x, BATCH, AUTO)["rsfast"]
+            calls["rsfast_auto"] = lambda one=measured, n=n: one["certify"](n)
             seconds = timing.interleaved(calls, rounds=7, warmup=1)
             rows.append({"shim": shim, "model": name, "shape": list(x.shape), "n0": N0, "n": n, "batch": BATCH, "threads": 1,
                          "results": timing.summary(seconds, baseline="peer", unit="ms")})  # fmt: skip
@@ -158,15 +164,22 @@ def inside(shim: str, who: str, n: int, batch: int) -> None:
     side = 64 if shim == "drs" else 224
     model = torch.nn.Sequential(torch.nn.AvgPool2d(16), torch.nn.Flatten(), torch.nn.Linear(3 * (side // 16) ** 2, 10))
     x = torch.rand(3, side, side)
+    pair(shim, model, x, batch)[who]["certify"](2)
     one = pair(shim, model, x, batch)[who]
-    one["certify"](2)
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    Path("/proc/self/clear_refs").write_text("5")  # the peak starts again from here
+    before = in_status("VmRSS")
     one["certify"](n)
-    print(json.dumps({"mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024 - before}))
+    print(json.dumps({"mib": in_status("VmHWM") - before}))
+
+
+def in_status(field: str) -> float:
+    """A figure of this process, in MiB."""
+    return int(re.search(rf"{field}:\s+(\d+) kB", Path("/proc/self/status").read_text())[1]) / 1024  # type: ignore[index]
 
 
 def memory() -> list[dict[str, Any]]:
     rows = []
+    plain = {key: value for key, value in os.environ.items() if key not in timing.ROOMY_MALLOC}
     for shim, n, batch in (
         ("locuslab", 600, 200),
         ("art", 500, 32),
@@ -177,7 +190,7 @@ def memory() -> list[dict[str, Any]]:
         mib = {}
         for who in ("rsfast", "peer"):
             command = [sys.executable, "-W", "ignore", "-m", "bench.show_dropin", "--inside", shim, who, str(n), str(batch)]
-            out = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+            out = subprocess.run(command, capture_output=True, text=True, check=True, env=plain).stdout
             mib[who] = json.loads(out.splitlines()[-1])["mib"]
         side = 64 if shim == "drs" else 224
         rows.append({"shim": shim, "shape": [3, side, side], "n": n, "batch": batch, "one_batch_mib": batch * 3 * side**2 * 4 / 2**20,

@@ -19,6 +19,8 @@ from ..transforms import Identity, Transform
 WHOLE = Identity()
 LEAST = 2**18
 """Pixels: a forward pass takes at least so many where a batch of small images would hold fewer (1 MiB of float32)."""
+LARGE = 2**22
+"""Pixels of buffers that may be kept between calls, unless `options` make an engine dear (16 MiB of float32)."""
 
 
 class Draws:
@@ -63,7 +65,7 @@ class Draws:
     ) -> np.ndarray:
         """Votes over `num` fresh noisy copies of an image [C, H, W]: int64 [K], or [P, K] for an image in P parts.
 
-        At most `batch_size` copies are in memory (or 1 MiB of them).  A model without parameters runs where the image is.
+        At most `batch_size` copies (or 1 MiB of them) are in memory.  A model without parameters runs where the image is.
         """
         num = checks.whole("the number of draws", num, 1, 2**32 - 1)
         batch = None
@@ -79,7 +81,7 @@ class Draws:
             )
             return counts.estimation[0]
         images = sampling.check_images(image[None], None, "certify")
-        engine = _engine(self, model, {**how, "batch": batch})
+        engine = _engine(self, model, {**how, "batch": batch}, batch * images[0].numel())
         engine.check_channels(images.shape[1])
         engine.check_size(*images.shape[2:])
         sigma = levels(noise, images, transform.parts)[0]
@@ -88,11 +90,14 @@ class Draws:
         return votes if transform.parts > 1 else votes[0]
 
 
-_engines: weakref.WeakKeyDictionary[Draws, dict[int, tuple[Any, Engine]]] = weakref.WeakKeyDictionary()
+_engines: weakref.WeakKeyDictionary[Draws, dict[int, tuple[Any, int, Engine]]] = weakref.WeakKeyDictionary()
 
 
-def _engine(owner: Draws, model: Any, how: dict[str, Any]) -> Engine:
-    """An engine for this model, kept per batch size as long as the model's tensors are the same."""
+def _engine(owner: Draws, model: Any, how: dict[str, Any], pixels: int) -> Engine:
+    """An engine for this model, kept as long as the model's tensors are the same.
+
+    Two are kept, for selection and estimation, but only one where their buffers (of so many pixels) are large.
+    """
     roots = [_root(one) for one in (model if isinstance(model, (list, tuple)) else [model])]
     state = _state(roots) if all(root is not None for root in roots) else None
     if state is None:
@@ -101,11 +106,11 @@ def _engine(owner: Draws, model: Any, how: dict[str, Any]) -> Engine:
     kept = _engines.setdefault(owner, {})
     found = kept.get(how["batch"])
     if found is not None and found[0] == key:
-        return found[1]
-    if len(kept) >= 2:  # selection and estimation
+        return found[2]
+    if len(kept) >= 2 or (not owner.options and pixels + sum(size for _, size, _ in kept.values()) > LARGE):
         kept.clear()
     engine = Engine(model, **how)
-    kept[how["batch"]] = (key, engine)
+    kept[how["batch"]] = (key, pixels, engine)
     return engine
 
 
