@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 from .version import VERSION
 
 if TYPE_CHECKING:
-    from . import backends, certificates, compat, confidence, inner, models, noise, numerics, plans, sigma, torch, transforms
+    from . import backends, certificates, compat, confidence, inner, models, noise, numerics, plans, sigma, transforms
+    from . import torch as torch
     from .api import certify, certify_counts, predict, predict_counts, predict_details
     from .errors import (
         BackendUnavailableError,
@@ -116,7 +117,6 @@ __all__ = [
     "predict_details",
     "sample_counts",
     "sigma",
-    "torch",
     "transforms",
 ]
 
@@ -134,4 +134,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted([*__all__, "__version__"])
+    return sorted([*__all__, "torch", "__version__"])  # `from rsfast import *` must not hide torch itself

@@ -81,7 +81,7 @@ class Draws:
             )
             return counts.estimation[0]
         images = sampling.check_images(image[None], None, "certify")
-        engine = _engine(self, model, {**how, "batch": batch}, batch * images[0].numel())
+        engine = _engine(self, model, {"batch": batch, **how}, batch * images[0].numel())
         engine.check_channels(images.shape[1])
         engine.check_size(*images.shape[2:])
         sigma = levels(noise, images, transform.parts)[0]
@@ -99,7 +99,7 @@ def _engine(owner: Draws, model: Any, how: dict[str, Any], pixels: int) -> Engin
     Two are kept, for selection and estimation, but only one where their buffers (of so many pixels) are large.
     """
     roots = [_root(one) for one in (model if isinstance(model, (list, tuple)) else [model])]
-    state = _state(roots) if all(root is not None for root in roots) else None
+    state = _state(roots, bool(owner.options)) if all(root is not None for root in roots) else None
     if state is None:
         return Engine(model, **how)
     key = (model if not isinstance(model, list) else tuple(model), how, state)
@@ -120,16 +120,18 @@ def _root(model: Any) -> torch.nn.Module | None:
     return root if isinstance(root, torch.nn.Module) else None
 
 
-def _state(roots: list[Any]) -> list[Any] | None:
-    """Something that changes whenever a tensor of these modules does; None where torch does not tell."""
+def _state(roots: list[Any], copied: bool) -> list[Any] | None:
+    """Something that changes when a tensor of these modules does; None where torch does not tell.
+
+    Where an engine runs a copy of the modules, sums of the values count as well: changes through `.data` leave no other trace.
+    """
+    found = [tensor for root in roots for tensor in (*root.parameters(), *root.buffers())]
+    copied = copied or any(tensor.dtype == torch.float64 for tensor in found)
     try:
-        return [
-            (id(tensor), tensor.data_ptr(), tensor._version, tensor.device, tensor.dtype)
-            for root in roots
-            for tensor in (*root.parameters(), *root.buffers())
-        ]
+        state: list[Any] = [(id(one), one.data_ptr(), one._version, one.device, one.dtype) for one in found]
     except RuntimeError:  # inference tensors have no version
         return None
+    return [*state, *(float(one.detach().double().sum()) for one in found)] if copied else state
 
 
 def device_of(model: Any, image: torch.Tensor) -> torch.device:

@@ -17,6 +17,7 @@ from ..errors import InvalidArgumentError
 from ..noise import Gaussian
 from ..radii import JOINTS
 from ..transforms import DiagonalSplit, Transform
+from ..transforms import check as check_transform
 from .draws import Draws, image_of, level, to_eval
 
 Classifier = Callable[[torch.Tensor], torch.Tensor]
@@ -64,7 +65,7 @@ class Smooth(Draws):
         seed: int | None = None,
         options: Mapping[str, Any] | None = None,
     ) -> None:
-        if transform.parts != 2:
+        if check_transform(transform).parts != 2:
             raise InvalidArgumentError(
                 f"the transform shows {transform.parts} part(s): give one of two, DiagonalSplit() for instance."
             )

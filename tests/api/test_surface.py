@@ -19,6 +19,10 @@ PROMISED = [
     "backends",
     "Gaussian",
     "ncx2",
+    "compat",
+    "inner",
+    "models",
+    "torch",
 ]
 
 
@@ -26,6 +30,18 @@ PROMISED = [
 def test_public_names_are_there(name):
     assert getattr(rs, name) is not None
     assert name in dir(rs)
+
+
+def test_importing_everything_does_not_hide_torch_itself():
+    found = {}
+    exec("import torch\nfrom rsfast import *", found)
+    assert found["torch"].__name__ == "torch"
+
+
+def test_shims_are_found_by_name_without_being_imported_first():
+    code = ("import sys, rsfast as rs\nassert 'rsfast.compat' not in sys.modules\nassert rs.compat.locuslab.Smooth.ABSTAIN == -1\n"
+            "assert {'art', 'drs', 'ddsmoothing', 'locuslab'} <= set(dir(rs.compat))\nassert 'art' not in sys.modules")  # fmt: skip
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_an_unknown_name_is_an_attribute_error():

@@ -123,7 +123,11 @@ def test_both_halves_and_all_calls_draw_noise_of_their_own():
 
 @pytest.mark.parametrize(
     ("change", "sentence"),
-    [({"joint": "none"}, "joint='none' is not known"), ({"transform": Partition(np.ones((1, 8, 8), bool))}, "shows 1 part")],
+    [
+        ({"transform": None}, "transform=None is not a transform"),
+        ({"joint": "none"}, "joint='none' is not known"),
+        ({"transform": Partition(np.ones((1, 8, 8), bool))}, "shows 1 part"),
+    ],
 )
 def test_bad_arguments_are_one_sentence(change, sentence):
     with pytest.raises(InvalidArgumentError, match=sentence):

@@ -140,9 +140,8 @@ def test_a_changed_weight_changes_the_votes_with_and_without_options():
         model = linear()
         smooth = Smooth(model, 10, 0.5, seed=1, options=options)
         first = smooth._sample_noise(X, 200, 50)
-        with torch.no_grad():
-            model[1].weight.zero_()
-            model[1].bias.copy_(torch.arange(10.0))
+        model[1].weight.data.zero_()  # leaves no trace in torch's version counters
+        model[1].bias.data.copy_(torch.arange(10.0))
         assert first[9] < 200
         assert smooth._sample_noise(X, 200, 50)[9] == 200
         model[1] = nn.Linear(64, 10)
