@@ -106,7 +106,8 @@ def certify_counts(
 
     Input-dependent noise: `certificates.input_dependent_l2`, for levels sigma(x) rounded up to float32.
     """
-    level = check_level(alpha, counts.n, counts.parts, joint=joint, multiclass=multiclass, bound=bound)
+    planned = counts.stopping is not None and counts.stopping.plan is not None  # with too few draws it reaches nothing by itself
+    level = check_level(alpha, 2**32 if planned else counts.n, counts.parts, joint=joint, multiclass=multiclass, bound=bound)
     order = checks.order(norm)
     if counts.n0 < 1 and not (counts.stopping is not None and counts.stopping.labels):
         raise InvalidArgumentError(f"n0={counts.n0}: the class must be chosen by a separate sample; draw n0 of at least 1.")
@@ -209,6 +210,11 @@ def predict_counts(counts: VoteCounts, *, alpha: float = 1e-3) -> Prediction:
     level = float(checks.alpha(alpha))
     if counts.parts > 1:
         raise InvalidArgumentError("these are votes of parts of images: certify_counts gives their labels.")
+    if counts.stopping is not None:
+        raise InvalidArgumentError(
+            f"these votes were {counts.stopping}: they stopped where they were favourable, and the test is for a fixed number of "
+            "draws; give votes of all n draws (certify_counts gives these ones' labels)."
+        )
     votes = counts.estimation
     if votes.shape[1] > 1:
         runner_up, leader = np.moveaxis(np.partition(votes, -2, axis=1)[:, -2:], 1, 0)

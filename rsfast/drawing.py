@@ -221,6 +221,8 @@ class OverLooks(_Selecting):
     ----------
     certify : callable
         (votes [parts, K], tested class, draws, alpha, noise levels) → radius, rounded down.
+    quick : callable, optional
+        The same to a few percent, in less time: asked first whether to give up.
     """
 
     def __init__(
@@ -232,9 +234,11 @@ class OverLooks(_Selecting):
         margin: float,
         certify: Callable[[np.ndarray, int, int, float, np.ndarray], float],
         stopping: Stopping,
+        quick: Callable[[np.ndarray, int, int, float, np.ndarray], float] | None = None,
     ) -> None:
         super().__init__(0 if stopping.labels else n0, looks, "estimation", stopping)
         self.shares, self.radii, self.margin, self.certify = shares, np.array(radii), margin, certify
+        self.quick = quick
 
     def done(self, drawing: Drawing, look: int) -> bool:
         sigma = drawing.sigma
@@ -246,8 +250,15 @@ class OverLooks(_Selecting):
         if np.isinf(self.margin):
             return False
         votes = self._hoped(drawing)
+        following = self.radii[drawing.reached + 1]
+        if self.quick is not None:
+            hoped = self.quick(votes, drawing.tested, self.n, float(self.shares[-1]), sigma)
+            if hoped > 0.0 and hoped >= following:
+                return False
+            if hoped < 0.9 * following:
+                return True
         hoped = self.certify(votes, drawing.tested, self.n, float(self.shares[-1]), sigma)
-        return hoped <= 0.0 or hoped < self.radii[drawing.reached + 1]
+        return hoped <= 0.0 or hoped < following
 
     def _hoped(self, drawing: Drawing) -> np.ndarray:
         """Votes [parts, K] of all n draws if the tested class does as well as can be hoped, and the others as before."""

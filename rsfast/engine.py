@@ -280,8 +280,10 @@ class Engine:
         except RsfastError:
             raise
         except Exception as error:
+            images = list(dict.fromkeys(ids))
+            named = ", ".join(map(str, images[:3])) + (f" and {len(images) - 3} more" if len(images) > 3 else "")
             raise ModelError(
-                f"the model raised {type(error).__name__} on image id {', '.join(map(str, dict.fromkeys(ids)))}, "
+                f"the model raised {type(error).__name__} on image id {named}, "
                 f"input {list(batch.shape)} {self.dtype}: "
                 f"{_first_line(error)}"
             ) from error

@@ -25,20 +25,22 @@ def chosen(total: int, images: int, seed: int) -> list[int]:
 def images_needed(population: int, precision: float, *, confidence_level: float, radii: int = 1) -> int:
     """The least number of images whose interval (`confidence.population_interval`) reaches at most `precision` to either side.
 
-    For the worst case, half of the images certified; the confidence is shared by so many radii.
+    For about the worst case, half of the images certified; the confidence is shared by so many radii.
     """
     width = float(checks.floats("precision", precision, 1e-6, 0.5, "a distance from 0.000001 to 0.5 (0.01 is one point)"))
     delta = (1.0 - check_confidence(confidence_level)) / radii
 
     def enough(images: int) -> bool:
-        low, high = confidence.population_interval(images // 2, images, population, delta=delta)
-        share = (images // 2) / images
-        return float(max(high - share, share - low)) <= width
+        counts = np.unique(np.clip(images // 2 + np.arange(-8, 9) * max(images // 100, 1), 0, images))
+        low, high = confidence.population_interval(counts, images, population, delta=delta)
+        return float(np.maximum(high - counts / images, counts / images - low).max()) <= width
 
     low, high = 0, population
     while high - low > 1:
         middle = (low + high) // 2
         low, high = (low, middle) if enough(middle) else (middle, high)
+    while high < population and not enough(high):
+        high += 1
     return high
 
 
@@ -99,7 +101,7 @@ def estimate(path: Path, *, confidence_level: float = 0.95) -> list[Estimate]:
             f"{path} holds {len(run.counts)} of the {sample['images']} images drawn at random: run the same command again until "
             "all are there."
         )
-    how = {"bound": stopping.bound, "multiclass": stopping.multiclass}
+    how = {"bound": stopping.bound, "multiclass": stopping.multiclass, "joint": stopping.joint}
     cert = certify_counts(run.counts, alpha=stopping.alpha, norm=stopping.norm, **how)  # type: ignore[arg-type]
     radii = list(stopping.plan.radii or [])  # type: ignore[union-attr]
     found = []

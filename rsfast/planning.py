@@ -37,13 +37,12 @@ def needs(noise: Noise, wanted: list[float], *, alpha: float, norm: float = 2.0,
         Pixels of an image; matters for norms that the certificate converts.
     """
     level, order = float(checks.alpha(alpha)), checks.order(norm)
-    ordered = sorted(float(r) for r in wanted)
+    ordered = sorted(float(r) for r in checks.floats("radii", wanted, 0.0, np.finfo(float).max, "radii, each zero or positive"))
     failure = radii.thresholds(noise, dim, order, ordered)
     found = []
     for radius, q in zip(ordered, failure, strict=True):
-        n = max(math.floor(math.log(level) / math.log1p(-q)), 1)
-        while n * math.log1p(-q) > math.log(level):
-            n += 1
+        least = math.log(level) / math.log1p(-q)
+        n = max(math.ceil(least * (1.0 + 1e-15)), 1)  # above 2^50 to rounding
         found.append(Need(radius, 1.0 - q, n))
     return found
 

@@ -106,9 +106,11 @@ def _curtailed(counts: VoteCounts, alpha: float, **choices: Any) -> Radii:
     best[short, counts.tested[short]] += (counts.n - counts.drawn)[short]
     radius, p_lower, q_upper = _fixed(counts, best, alpha, **choices)
     saved = short & (radius > 0.0)
-    if saved.any() or choices["multiclass"]:
+    several = choices["multiclass"] or choices["bound"] == TWO_SIDED
+    if saved.any() or (several and short.any()):
+        first = int(np.argmax(saved if saved.any() else short))
         raise InvalidArgumentError(
-            f"image id {counts.ids[np.argmax(saved)]} was {counts.stopping} and with alpha={alpha:g}, {choices['bound']} bound, "
+            f"image id {counts.ids[first]} was {counts.stopping} and with alpha={alpha:g}, {choices['bound']} bound, "
             f"multiclass={choices['multiclass']} it need not abstain: draw again without curtail, or give a smaller alpha."
         )
     return Radii(radius, np.where(counts.drawn < counts.n, 0.0, p_lower), np.where(counts.drawn < counts.n, 1.0, q_upper))
@@ -125,9 +127,13 @@ def _planned(counts: VoteCounts, alpha: float, **choices: Any) -> Radii:
         )
     certain = counts.reached >= 0
     if not stopping.failure:
-        assert isinstance(stopping.plan, Grid)
-        if choices["order"] != stopping.norm:
-            raise InvalidArgumentError(f"these votes were drawn for radii in l{stopping.norm:g}: give norm={stopping.norm:g}.")
+        if not isinstance(stopping.plan, Grid):
+            raise InvalidArgumentError("these votes of a plan come without its thresholds: give them in stopping.failure.")
+        if (choices["order"], choices["joint"]) != (stopping.norm, stopping.joint):
+            raise InvalidArgumentError(
+                f"these votes were drawn for radii in l{stopping.norm:g}, joint={stopping.joint!r}, certified look by look: give "
+                f"norm={stopping.norm:g} and that joint."
+            )
         stated = np.maximum(stopping.plan.radii, 5e-324)  # radius 0 was asked for as any positive one
         radius = np.where(certain, stated[np.maximum(counts.reached, 0)], 0.0)
         nothing = np.zeros(counts.estimation.shape[:-1])
@@ -161,7 +167,7 @@ def thresholds(noise: Noise, dim: int, order: float, radii: Sequence[float]) -> 
             "radii=… with input-dependent noise: every image would need thresholds of its own; give plans.Radius() or "
             "plans.Betting() without radii, which test probabilities."
         )
-    wanted = np.array(radii, dtype=np.float64)
+    wanted = checks.floats("radii", np.array(radii), 0.0, np.finfo(float).max, "radii, each zero or positive")
     empty = np.zeros((len(wanted), 1), dtype=np.int64)
     counts = VoteCounts(selection=empty, estimation=empty, n0=0, n=1, ids=np.arange(len(wanted)), noise=noise, seed=0, dim=dim)
 

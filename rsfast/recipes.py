@@ -51,6 +51,11 @@ def make(ask: Ask, n0: int, n: int, failure: tuple[float, ...] | None = None) ->
     InvalidArgumentError
         A combination that no plan covers; nothing has been drawn.
     """
+    if n0 == 0 and not ask.labels and (ask.plan is not None or ask.curtail):
+        raise InvalidArgumentError(
+            "n0=0 with a plan or curtail: drawing stops by the votes of a class, which n0 draws choose; give n0 of at least 1, "
+            "or labels with a plan."
+        )
     if ask.plan is not None:
         plan = plans.check(ask.plan)
         if ask.curtail:
@@ -98,8 +103,9 @@ def _over_looks(ask: Ask, plan: Plan, n0: int, n: int) -> Recipe:
     looks = schedule(n, plan.first, plan.growth, plan.step)
     shares = spending(looks, ask.alpha, plan.final, plan.spread)
     margin = -float(ndtri(plan.futility)) if plan.futility > 0.0 else np.inf
-    stopping = Stopping(plan, ask.alpha, (), ask.norm, ask.labels, ask.bound, ask.multiclass)
-    return OverLooks(n0, looks, shares, plan.radii, margin, _certifier(ask), stopping)
+    stopping = Stopping(plan, ask.alpha, (), ask.norm, ask.labels, ask.bound, ask.multiclass, ask.joint)
+    quick = _certifier(dataclasses.replace(ask, joint="bonferroni")) if ask.joint != "bonferroni" else None
+    return OverLooks(n0, looks, shares, plan.radii, margin, _certifier(ask), stopping, quick)
 
 
 def _certifier(ask: Ask) -> Callable[[np.ndarray, int, int, float, Floats], float]:

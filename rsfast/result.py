@@ -39,7 +39,7 @@ class Stopping:
         Order of the norm that radii of the plan are measured in.
     labels : bool
         Whether true labels are tested instead of selected classes.
-    bound, multiclass
+    bound, multiclass, joint
         Of the certificates at each look, where a plan has no thresholds.
     """
 
@@ -50,12 +50,13 @@ class Stopping:
     labels: bool = False
     bound: str = "clopper-pearson"
     multiclass: bool = False
+    joint: str = "bonferroni"
 
     def __str__(self) -> str:
         if self.plan is None:
             return f"stopped where abstention at alpha = {self.alpha:g} was certain"
         tested = "true labels" if self.labels else "selected classes"
-        return f"{self.plan.to_dict()['name']} plan at alpha = {self.alpha:g}, {tested} tested"
+        return f"{self.plan.to_dict()['name']} plan at alpha = {self.alpha:g}, in l{self.norm:g}, {tested} tested"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -138,8 +139,9 @@ class VoteCounts:
                 )
         if self.selection.shape != self.estimation.shape:
             raise InvalidArgumentError("selection and estimation have different shapes: give votes of the same classes.")
-        if self.tested.shape != self.ids.shape or self.stopping is None or not self.stopping.labels:
+        if self.stopping is None or not self.stopping.labels:
             object.__setattr__(self, "tested", self.selected)
+        self._check_reached()
         sigma = np.asarray(self.sigma, dtype=np.float64)
         if not isinstance(noise, InputDependentGaussian):
             stated = levels(noise, self.ids, self.parts).reshape(self.selection.shape[:-1])
@@ -157,12 +159,31 @@ class VoteCounts:
     def _check_drawn(self) -> None:
         """`drawn` and `reached` of every image; all of n and none where they are left out."""
         for name, default in (("drawn", self.n), ("reached", -1), ("spent", 0.0)):
-            if np.shape(getattr(self, name)) != self.ids.shape:
+            given = np.shape(getattr(self, name))
+            if given == (0,):
                 object.__setattr__(self, name, np.full(self.ids.shape, default))
+            elif given != self.ids.shape:
+                raise InvalidArgumentError(
+                    f"{name} has shape {given}: give one for each of {len(self.ids)} images, or leave it out."
+                )
         if ((self.drawn < 0) | (self.drawn > self.n)).any() or (self.stopping is None and (self.drawn < self.n).any()):
             raise InvalidArgumentError(
                 f"drawn reaches from {self.drawn.min()} to {self.drawn.max()} and n={self.n}: fewer draws than n need the "
                 "stopping rule that they were drawn by."
+            )
+
+    def _check_reached(self) -> None:
+        """What a plan says of each image must be something that it can say."""
+        classes, stopping = self.selection.shape[-1], self.stopping
+        if self.tested.shape != self.ids.shape or ((self.tested < ABSTAIN) | (self.tested >= classes)).any():
+            raise InvalidArgumentError(f"tested is not a class, 0 to {classes - 1}, for each of {len(self.ids)} images.")
+        thresholds = 0
+        if stopping is not None and stopping.plan is not None:
+            thresholds = len(stopping.failure) or len(getattr(stopping.plan, "radii", None) or ())
+        if ((self.reached < -1) | (self.reached >= max(thresholds, 0))).any() or ((self.tested < 0) & (self.reached >= 0)).any():
+            raise InvalidArgumentError(
+                f"reached is not the index of one of {thresholds} thresholds, or -1, for each of {len(self)} images whose class "
+                "is known: give what the plan reached."
             )
 
     @property

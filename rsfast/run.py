@@ -142,7 +142,14 @@ def execute(
                     problems.append(f"image {position} of {source.name} has no label to be tested.")
                     reporter.problem(f"{problems[-1]} It is left out.")
                     continue
+                if position in paused and _sha256(image) != finished[position]["image"]:
+                    raise StoreError(
+                        f"image {position} of {source.name} is not the one that was certified: draws of different images are not "
+                        "mixed. Use another --out."
+                    )
                 drawing = recipe.start(sigma, label, paused.get(position))
+                if label is not None and drawing.tested != label:
+                    raise StoreError(f"the label of image {position} was {drawing.tested} and is {label} now. Use another --out.")
                 yield Job(image, sigma, position, drawing.segments, drawing.judge, drawing.wanted, drawing)
 
         running = engine.run(
@@ -193,9 +200,20 @@ def _recipe(plan: Plan, level: float, engine: Engine, source: Source, before: di
     how = (plan.bound, plan.joint, plan.multiclass, plan.sequential, plan.curtail, plan.labels)
     ask = recipes.Ask(plan.noise, transform, dims, level, checks.order(plan.norm), *how)
     failure = None
-    if before is not None and before.get("thresholds") and before.get("plan") == _plan_dict(plan):
+    here = {
+        "plan": _plan_dict(plan),
+        "norm": _norm(plan),
+        "alpha": level,
+        "noise": noise.to_dict(plan.noise),
+        "shape": list(source.shape),
+    }
+    if before is not None and before.get("thresholds") and all(before.get(name) == value for name, value in here.items()):
         failure = tuple(float.fromhex(text) for text in before["thresholds"])
     return recipes.make(ask, plan.n0, plan.n, failure)
+
+
+def _norm(plan: Plan) -> float | str:
+    return "inf" if plan.norm == np.inf else float(plan.norm)
 
 
 def _plan_dict(plan: Plan) -> dict[str, Any] | None:
@@ -310,7 +328,7 @@ def _manifest(
         "std": list(engine.std or [1.0] * source.shape[0]),
     }
     if plan.kind == "certify":
-        settings |= {"bound": plan.bound, "n0": plan.n0, "norm": "inf" if plan.norm == np.inf else float(plan.norm)}
+        settings |= {"bound": plan.bound, "n0": plan.n0, "norm": _norm(plan)}
         if plan.multiclass:
             settings["multiclass"] = True
         settings |= _stopping_settings(plan, recipe)

@@ -119,6 +119,11 @@ def draw(
         warnings.warn(smaller, RuntimeWarning, stacklevel=3)
     sigma = levels(noise, images, parts)
     batch, together = engine.batching(images.shape[1:], total, len(images))
+    if earlier is not None and (earlier.dtype, earlier.batch, earlier.device) != (engine.dtype, batch, engine.device.type):
+        raise InvalidArgumentError(
+            f"earlier was classified in {earlier.dtype} on {earlier.device} in batches of {earlier.batch}, this call in "
+            f"{engine.dtype} on {engine.device.type} in batches of {batch}: these belong to the classifier; give the same."
+        )
     drawings: dict[int, Drawing] = {}
     finished: set[int] = set()
 
@@ -302,11 +307,18 @@ def sample_counts(
     level = float(checks.alpha(alpha))
     images_labels = None if labels is None else check_labels(labels, len(images), num_classes)
     if earlier is not None:
-        seed, ids = _check_earlier(earlier, plan, noise, n0, n, level, labels is not None, seed, ids)
+        if not isinstance(earlier, VoteCounts):
+            raise InvalidArgumentError(f"earlier is {type(earlier).__name__}: give the VoteCounts of a call with plans.Betting.")
+        if seed not in (None, earlier.seed):
+            raise InvalidArgumentError(f"seed={seed} and earlier has {earlier.seed}: leave seed out.")
+        seed, ids = earlier.seed, list(earlier.ids) if ids is None else ids
     image_ids = check_ids(ids, len(images))
     dims, order = part_dims(transform, images.shape[1:]), checks.order(norm)
     ask = recipes.Ask(noise, transform, dims, level, order, bound, joint, multiclass, plan, curtail, labels is not None)
-    recipe = recipes.make(ask, n0, n)
+    kept = None if earlier is None or earlier.stopping is None else earlier.stopping.failure or None
+    recipe = recipes.make(ask, n0, n, kept)
+    if earlier is not None:
+        _check_earlier(earlier, ask, recipe, num_classes, n0, image_ids, images_labels)
     engine = Engine(
         model, num_classes=num_classes, batch=batch, dtype=dtype, device=device, channels_last=channels_last, fold=fold,
         runtime=runtime,
@@ -320,16 +332,14 @@ def sample_counts(
 
 def _check_earlier(
     earlier: VoteCounts,
-    plan: Plan | None,
-    noise: Noise,
+    ask: recipes.Ask,
+    recipe: Recipe,
+    num_classes: int,
     n0: int,
-    n: int,
-    alpha: float,
-    labels: bool,
-    seed: int | None,
-    ids: Iterable[int] | None,
-) -> tuple[int, Iterable[int]]:
-    """Seed and ids of votes that can be continued, or InvalidArgumentError."""
+    ids: np.ndarray,
+    labels: np.ndarray | None,
+) -> None:
+    """Raise InvalidArgumentError unless these votes can be continued by what is asked for."""
     stopping = earlier.stopping
     if stopping is None or stopping.plan is None or not stopping.plan.continuable:
         how = "all n draws" if stopping is None else str(stopping)
@@ -337,12 +347,22 @@ def _check_earlier(
             f"earlier was drawn as {how}, whose alpha is spent by n={earlier.n}: more draws would need a second one. Only votes "
             "of plans.Betting can be continued."
         )
-    same = (plan, noise, alpha, labels) == (stopping.plan, earlier.noise, stopping.alpha, stopping.labels)
-    if not same or n < earlier.drawn.max(initial=0) or (not labels and n0 != earlier.n0):
-        raise InvalidArgumentError(
-            f"earlier was drawn by {stopping} under {earlier.noise} with n0={earlier.n0}, up to n={earlier.n}: give the same "
-            "plan, alpha, noise and n0, labels as there, and n of at least that."
-        )
-    if seed not in (None, earlier.seed):
-        raise InvalidArgumentError(f"seed={seed} and earlier has {earlier.seed}: leave seed out.")
-    return earlier.seed, list(earlier.ids) if ids is None else ids
+    for name, there, here in (
+        ("rule:", str(stopping), str(recipe.stopping)),
+        ("noise:", earlier.noise, ask.noise),
+        ("transform:", earlier.transform, ask.transform),
+        ("pixels", earlier.dim, sum(ask.dims)),
+        ("num_classes", earlier.selection.shape[-1], num_classes),
+        ("n0", earlier.n0, 0 if ask.labels else n0),
+    ):
+        if there != here:
+            raise InvalidArgumentError(f"earlier has {name} {there} and this call has {here}: give the same.")
+    if stopping != recipe.stopping:
+        raise InvalidArgumentError(f"earlier was drawn by {stopping.plan} and this call has {ask.plan}: give the same plan.")
+    if recipe.n < earlier.drawn.max(initial=0):
+        raise InvalidArgumentError(f"n={recipe.n} and earlier has {earlier.drawn.max()} draws: give a larger n.")
+    if labels is not None:
+        tested = dict(zip(earlier.ids.tolist(), earlier.tested.tolist(), strict=True))
+        changed = [i for i, label in zip(ids.tolist(), labels.tolist(), strict=True) if tested.get(i, label) != label]
+        if changed:
+            raise InvalidArgumentError(f"image id {changed[0]} was tested for another label in earlier: give the same labels.")

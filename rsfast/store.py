@@ -28,7 +28,7 @@ except ImportError:  # Windows: nothing keeps two writers apart there
     fcntl = None  # type: ignore[assignment]
 
 FORMAT = 1
-STAGES = ("selection", "estimation")
+COUNTED = ("selection", "estimation", "n", "path")
 FIRST_NAMED = ("noise", "n", "n0", "alpha", "seed", "num_classes", "dtype")  # others may follow from these
 SYNC_EVERY = 1.0  # seconds between fsync calls: a power cut loses at most these; a kill loses nothing
 
@@ -219,20 +219,24 @@ def records(path: Path) -> dict[int, dict[str, Any]]:
             earlier = finished.setdefault(record["id"], record)
             if _continues(record, earlier):
                 finished[record["id"]] = record
-            elif not _continues(earlier, record) and (earlier["selection"], earlier["estimation"]) != (
-                record["selection"],
-                record["estimation"],
-            ):
+            elif not _continues(earlier, record) and any(earlier.get(name) != record.get(name) for name in COUNTED):
                 raise StoreError(f"{file} and another shard hold different counts for image {record['id']}: find out why.")
     return finished
 
 
 def _continues(later: dict[str, Any], earlier: dict[str, Any]) -> bool:
-    """Whether a line is of the same drawing as an earlier one, with more draws (of a plan that may be continued)."""
+    """Whether a line is of the same drawing as another one, with more draws (of a plan that may be continued).
+
+    Wherever both looked, they must have seen the same votes.
+    """
     before, after = earlier.get("path"), later.get("path")
     if before is None or after is None or later["n"] <= earlier["n"]:
         return False
-    return later["selection"] == earlier["selection"] and after[: len(before)] == before
+    if any(later.get(name) != earlier.get(name) for name in ("selection", "image", "tested", "config")):
+        return False
+    seen = {look[0]: look for look in after}
+    common = [look for look in before if look[0] in seen]
+    return bool(common) and all(seen[look[0]] == look for look in common)
 
 
 def _lines(file: Path, content: bytes) -> Iterator[tuple[int, dict[str, Any]]]:

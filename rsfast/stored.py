@@ -25,7 +25,7 @@ def _stopping(settings: dict[str, Any]) -> Stopping | None:
         return None
     failure = tuple(float.fromhex(text) for text in settings.get("thresholds", []))
     labels = settings.get("labels", False)
-    how = (settings["bound"], settings.get("multiclass", False))
+    how = (settings["bound"], settings.get("multiclass", False), settings.get("joint", "bonferroni"))
     return Stopping(plans.from_dict(settings["plan"]), settings["alpha"], failure, float(settings["norm"]), labels, *how)
 
 
@@ -66,7 +66,7 @@ def read_run(path: Path) -> StoredRun:
         selection=votes("selection"),
         estimation=votes("estimation"),
         n0=settings.get("n0", 0),
-        n=settings["n"] or max((record["n"] for record in records), default=1),
+        n=settings["n"] or max([1, *(record["n"] for record in records)]),
         ids=np.array([record["id"] for record in records], dtype=np.int64),
         noise=kind,
         seed=settings["seed"],
@@ -183,7 +183,7 @@ def status(path: Path) -> dict[str, Any]:
         "model": manifest.model["name"],
         "data": manifest.data["name"],
         "finished": len(records),
-        "images": manifest.data["images"],
+        "images": manifest.settings.get("sample", manifest.data)["images"],
         "shards": len(shards),
         "samples": samples,
         "seconds": seconds,

@@ -144,7 +144,7 @@ def estimate(radii: list[float], confidence: float, **options: Any) -> None:
         images = options["images"]
         if images is None:
             images = images_needed(total, options["precision"], confidence_level=confidence, radii=len(radii))
-            click.echo(f"{images} of {total} images come within {options['precision']:g} at confidence {confidence:g}.")
+            click.echo(f"{images} of {total} images come to within about {options['precision']:g} at confidence {confidence:g}.")
         return {"images": images, "seed": seed}
 
     run_all(make_plan, None, {**options, "bound": "clopper-pearson"}, sample)

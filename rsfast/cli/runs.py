@@ -157,7 +157,7 @@ def run_all(
         click.echo(caveat)
     if outcome.problems:
         raise click.ClickException(
-            f"{len(outcome.problems)} image(s) could not be read and are not in the run; the first: {outcome.problems[0]} "
+            f"{len(outcome.problems)} image(s) could not be used and are not in the run; the first: {outcome.problems[0]} "
             "Repair them and run the same command again."
         )
 

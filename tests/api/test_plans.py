@@ -1,5 +1,6 @@
 """Sequential plans, curtailment, labels and the two-sided bound through certify."""
 
+import dataclasses
 import itertools
 
 import numpy as np
@@ -93,9 +94,93 @@ def test_only_betting_can_be_continued():
     with pytest.raises(InvalidArgumentError, match="all n draws"):
         fixed = rs.certify(coin, images_of(Z), **{**CALL, "n": 1000})
         rs.certify(coin, images_of(Z), plan=rs.plans.Betting(), earlier=fixed.counts, **{**CALL, "seed": None})
-    with pytest.raises(InvalidArgumentError, match="give the same plan"):
-        begun = rs.certify(coin, images_of(Z), plan=rs.plans.Betting(), **{**CALL, "n": 1000})
-        rs.certify(coin, images_of(Z), plan=rs.plans.Betting(), earlier=begun.counts, alpha=0.01, **{**CALL, "seed": None})
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"alpha": 0.01}, "rule: betting plan at alpha = 0.001"),
+        ({"norm": np.inf}, "rule: betting plan at alpha = 0.001, in l2"),
+        ({"labels": [1] * 9, "n0": 0}, "selected classes tested"),
+        ({"plan": rs.plans.Betting(radii=[0.25, 0.75])}, "give the same plan"),
+        ({"noise": rs.Gaussian(0.25)}, "noise: "),
+        ({"num_classes": 3}, "num_classes 2"),
+        ({"n0": 20}, "n0 50 and this call has 20"),
+        ({"n": 500}, "give a larger n"),
+        ({"seed": 9}, "leave seed out"),
+        ({"batch": 64}, "in batches of 64"),
+        ({"dtype": "bfloat16"}, "in bfloat16"),
+        ({"earlier": 3}, "earlier is int"),
+    ],
+)
+def test_what_is_continued_must_be_the_same(change, message):
+    plan = rs.plans.Betting(radii=[0.25, 0.5])
+    call = {**CALL, "plan": plan, "n": 1000}
+    counts = rs.sample_counts(coin, images_of(Z), **call)
+    again = {**call, "seed": None, "n": 2000, "earlier": counts} | change
+    with pytest.raises(InvalidArgumentError, match=message):
+        rs.certify(coin, images_of(Z), **again)
+
+
+def test_a_label_of_a_continued_image_must_not_change():
+    labels = [1, 0] * 4 + [1]
+    call = {**CALL, "plan": rs.plans.Betting(), "n0": 0}
+    first = rs.sample_counts(coin, images_of(Z), labels=labels, **{**call, "n": 500})
+    labels[0] = 0
+    with pytest.raises(InvalidArgumentError, match="image id 0 was tested for another label"):
+        rs.sample_counts(coin, images_of(Z), labels=labels, earlier=first, **{**call, "seed": None})
+
+
+def test_a_continued_image_of_another_size_is_refused():
+    first = rs.sample_counts(coin, images_of(Z), plan=rs.plans.Betting(), **{**CALL, "n": 500})
+    with pytest.raises(InvalidArgumentError, match="pixels 4 and this call has 16"):
+        rs.sample_counts(coin, torch.zeros(9, 1, 4, 4), plan=rs.plans.Betting(), earlier=first, **{**CALL, "seed": None})
+
+
+def test_predict_refuses_votes_that_a_rule_stopped():
+    for more in ({"plan": rs.plans.Grid([0.5])}, {"curtail": True}):
+        counts = rs.sample_counts(coin, images_of(Z), **{**CALL, "n": 1000}, **more)
+        with pytest.raises(InvalidArgumentError, match="stopped where they were favourable"):
+            rs.predict_counts(counts)
+
+
+def test_votes_by_hand_cannot_claim_what_no_plan_says():
+    counts = rs.sample_counts(coin, images_of(Z), plan=rs.plans.Grid([0.5]), **CALL)
+    for change in (
+        {"reached": np.full(9, 1)},
+        {"reached": np.full(9, -2)},
+        {"reached": [0]},
+        {"drawn": [5, 5]},
+        {"tested": [7] * 9},
+    ):
+        if "tested" in change:
+            change["stopping"] = dataclasses.replace(counts.stopping, labels=True)
+        with pytest.raises(InvalidArgumentError):
+            dataclasses.replace(counts, **change)
+    nobody = dataclasses.replace(counts.stopping, labels=True)
+    with pytest.raises(InvalidArgumentError, match="whose class is known"):
+        dataclasses.replace(counts, stopping=nobody, tested=np.full(9, -1), reached=np.zeros(9, int))
+    bare = dataclasses.replace(counts.stopping, plan=rs.plans.Radius(), failure=())
+    unknown = dataclasses.replace(counts, stopping=bare, reached=np.full(9, -1))
+    with pytest.raises(InvalidArgumentError, match="without its thresholds"):
+        rs.certify_counts(unknown)
+
+
+def test_a_plan_needs_a_class_to_test():
+    for more in ({"plan": rs.plans.Grid([0.5])}, {"curtail": True}):
+        with pytest.raises(InvalidArgumentError, match="n0=0 with a plan or curtail"):
+            rs.sample_counts(coin, images_of(Z), **{**CALL, "n0": 0}, **more)
+
+
+def test_radii_look_by_look_are_in_one_norm_and_of_one_joint_bound():
+    x = torch.rand(2, 1, 4, 4)
+    plan = rs.plans.Grid([0.1])
+    call = {"noise": NOISE, "num_classes": 2, "n": 500, "seed": 0, "transform": rs.DiagonalSplit("nearest"), "plan": plan}
+    counts = rs.sample_counts(lambda v: v.flatten(1)[:, :2], x, joint="product", **call)
+    rs.certify_counts(counts, joint="product")
+    for other in ({"joint": "bonferroni"}, {"joint": "product", "norm": np.inf}):
+        with pytest.raises(InvalidArgumentError, match="certified look by look"):
+            rs.certify_counts(counts, **other)
 
 
 def test_tested_labels_are_certified_only_where_they_win():

@@ -6,6 +6,7 @@ import time
 import numpy as np
 import pytest
 
+from rsfast.errors import StoreError
 from rsfast.store import records
 from rsfast.stored import certificate, read_run
 
@@ -76,6 +77,75 @@ def test_betting_goes_on_with_more_draws(rsfast, tmp_path):
     same = at_once.drawn == after.counts.drawn
     assert same.sum() >= 10  # the pause is one more look
     np.testing.assert_array_equal(at_once.estimation[same], after.counts.estimation[same])
+
+
+def archive(tmp_path, images):
+    np.savez(tmp_path / "x.npz", x=images, y=np.arange(len(images)) % 10)
+    return ("--model", "tests.reference.factories:linear", "--data", tmp_path / "x.npz", "--sigma", "0.25", "--num-classes", 10)
+
+
+def test_betting_does_not_go_on_with_other_images(rsfast, tmp_path, rng):
+    images = rng.integers(0, 255, (100, 8, 8), dtype=np.uint8)
+    command = ("certify", *archive(tmp_path, images), *COMMON, "--plan", "betting", "--out", tmp_path / "run")
+    assert rsfast(*command, "--n", 200).code == 0
+    images[1] = 255 - images[1]  # not among those that are looked at again
+    archive(tmp_path, images)
+    refused = rsfast(*command, "--n", 600)
+    assert refused.code == 1
+    assert "image 1 of x.npz is not the one that was certified" in refused.err
+
+
+def test_two_continuations_at_once_stay_readable(rsfast, tmp_path):
+    command = ("certify", *MODEL, *COMMON, "--plan", "betting", "--count", 4)
+    for n, name in ((200, "a"), (200, "b")):
+        assert rsfast(*command, "--n", n, "--out", tmp_path / name).code == 0
+    assert rsfast(*command, "--n", 900, "--out", tmp_path / "a").code == 0
+    assert rsfast(*command, "--n", 600, "--out", tmp_path / "b", "--shard", "0/1").code == 0
+    later = (tmp_path / "a" / "counts-000-of-001.jsonl").read_bytes()
+    (tmp_path / "b" / "counts-000-of-002.jsonl").write_bytes(later)
+    found = records(tmp_path / "b")
+    assert {record["n"] for record in found.values()} <= {200, 896, 900} | {
+        record["n"] for record in records(tmp_path / "a").values()
+    }
+    changed = json.loads(later.splitlines()[-1])
+    changed["path"][0][1] -= 1
+    changed.pop("crc")
+    from rsfast.store import Shard
+
+    with Shard(tmp_path / "b", 1, 3) as shard:
+        shard.append({**changed, "n": changed["n"] + 1})
+    with pytest.raises(StoreError, match="hold different counts"):
+        records(tmp_path / "b")
+
+
+def test_thresholds_of_a_call_that_stored_nothing_are_not_kept(rsfast, tmp_path):
+    broken = ("certify", "--model", "tests.reference.factories:fails_on_the_third_image", "--data", "digits", "--sigma", "0.25")
+    run = tmp_path / "run"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SAMPLES_PER_IMAGE", "0")
+        failed = rsfast(*broken, *COMMON, "--plan", "grid", "--radii", "0.02,0.05", "--n", 500, "--count", 3, "--out", run)
+    assert failed.code == 1
+    command = ("certify", *MODEL, *COMMON, "--plan", "grid", "--radii", "0.02,0.05", "--norm", "inf", "--n", 500, "--count", 3)
+    for folder in (run, tmp_path / "fresh"):
+        assert rsfast(*command, "--out", folder).code == 0
+    first, fresh = (json.loads((folder / "run.json").read_text())["settings"] for folder in (run, tmp_path / "fresh"))
+    assert first["thresholds"] == fresh["thresholds"]
+
+
+def test_thresholds_of_a_run_are_those_it_began_with(rsfast, run, monkeypatch):
+    from rsfast import radii
+
+    settings = json.loads((run / "run.json").read_text())["settings"]
+    monkeypatch.setattr(radii, "thresholds", lambda *arguments: tuple(q * (1 - 1e-12) for q in (0.4, 0.3, 0.2, 0.1)))
+    again = rsfast("certify", *MODEL, *COMMON, *GRID, "--n", 5000, "--count", 14, "--out", run)
+    assert again.code == 0, again.err
+    assert json.loads((run / "run.json").read_text())["settings"] == settings
+
+
+def test_a_betting_run_without_images_reports_nothing(rsfast, tmp_path):
+    command = ("certify", *MODEL, *COMMON, "--plan", "betting", "--count", 1, "--shard", "1/2", "--out", tmp_path / "run")
+    assert rsfast(*command).code == 0
+    assert rsfast("recertify", tmp_path / "run").code == 0
 
 
 def test_tested_labels_need_labels(rsfast, tmp_path, rng):

@@ -57,6 +57,14 @@ def test_least_draws_are_the_least_that_certify():
         assert need.probability == pytest.approx(float(ndtr(need.radius / 0.5)), rel=1e-9)
 
 
+def test_radii_far_beyond_any_number_of_draws_are_answered():
+    (need,) = planning.needs(rs.Gaussian(0.12), [1.3], alpha=0.001)
+    assert need.draws > 1e15
+    for radii in ([float("nan")], [-1.0]):
+        with pytest.raises(InvalidArgumentError, match="each zero or positive"):
+            planning.needs(rs.Gaussian(0.12), radii, alpha=0.001)
+
+
 def test_the_waterfall_is_the_fields_number():
     assert planning.waterfall(rs.Gaussian(1.0), alpha=0.001, n=100_000) == pytest.approx(3.8115, abs=1e-4)
     uniform = planning.waterfall(rs.Uniform(0.5), alpha=0.001, n=1000, norm=1, dim=12)
