@@ -238,7 +238,7 @@ def end_to_end() -> list[dict[str, Any]]:
     if not REHEARSE:
         cases = [
             ("cifar-resnet110", lambda: build("cifar-resnet110", num_classes=10, channels=3), (3, 32, 32), 10, 20_000, 1000),
-            ("resnet50", networks.resnet50, (3, 224, 224), 1000, 4_000, 200),
+            ("resnet50", lambda: build("resnet50", num_classes=1000, channels=3), (3, 224, 224), 1000, 4_000, 200),
             ("vit-b16", networks.VisionTransformer, (3, 224, 224), 1000, 2_000, 100),
         ]
     rows = []

@@ -79,8 +79,8 @@ class Seed(click.ParamType):
 
 what_to_run = combined(
     click.option("--model", "models", required=True, multiple=True, help="module:factory, a torch.export (.pt2) or .onnx file, "
-                 "or an architecture: small-cnn, "
-                 "cifar-resnet20, cifar-resnet110, torchvision:NAME, timm:NAME.  Of a split image: once, or once for each part."),
+                 "or an architecture: small-cnn, cifar-resnet20, cifar-resnet110, resnet50, torchvision:NAME, timm:NAME.  "
+                 "Of a split image: once, or once for each part."),
     click.option("--checkpoint", "checkpoints", type=click.Path(), multiple=True,
                  help="Weights of an architecture: .safetensors or a torch state dict; as often as --model."),
     click.option("--data", required=True, help="digits, FILE.npz, cifar10:PATH, mnist:FOLDER, or an image folder."),

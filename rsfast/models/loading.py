@@ -17,12 +17,14 @@ from ..errors import InvalidArgumentError, ModelError
 from .cifar_resnet import CifarResNet
 from .exported import from_exported, from_onnx, onnx_sha256, read
 from .fingerprint import fingerprint
+from .imagenet_resnet import ResNet50
 from .small_cnn import SmallCNN
 
 ARCHITECTURES: dict[str, Callable[..., torch.nn.Module]] = {
     "small-cnn": SmallCNN,
     "cifar-resnet20": functools.partial(CifarResNet, 20),
     "cifar-resnet110": functools.partial(CifarResNet, 110),
+    "resnet50": ResNet50,
 }
 """Built-in.  `torchvision:NAME` and `timm:NAME` name those libraries' models, if they are installed."""
 
@@ -77,8 +79,8 @@ def load(
     ----------
     spec : str
         `module:factory` (called without arguments, or with num_classes where it takes it), a path to a torch.export
-        (.pt2) or ONNX (.onnx) file, or an architecture (`small-cnn`, `cifar-resnet20`, `cifar-resnet110`, `torchvision:NAME`,
-        `timm:NAME`).
+        (.pt2) or ONNX (.onnx) file, or an architecture (`small-cnn`, `cifar-resnet20`, `cifar-resnet110`, `resnet50`,
+        `torchvision:NAME`, `timm:NAME`).
     checkpoint : path, optional
         Weights for an architecture or a factory's module: .safetensors, or a torch file holding a state dict, possibly
         under "state_dict" or "model" and with DataParallel prefixes.

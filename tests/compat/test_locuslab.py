@@ -6,8 +6,9 @@ import scipy.stats
 import torch
 from torch import nn
 
+from rsfast import models
 from rsfast.compat import locuslab
-from rsfast.compat.locuslab.architectures import ARCHITECTURES, ResNet50, get_architecture, load_checkpoint
+from rsfast.compat.locuslab.architectures import ARCHITECTURES, get_architecture, load_checkpoint
 from rsfast.compat.locuslab.core import Smooth
 from rsfast.compat.locuslab.datasets import NormalizeLayer, get_dataset, get_num_classes
 from rsfast.errors import DataError, InvalidArgumentError, ModelError
@@ -233,7 +234,7 @@ def test_published_checkpoints_load_under_every_prefix(prefix, tmp_path):
 
 def test_resnet50_has_the_published_shape():
     with torch.device("meta"):
-        network = ResNet50()
+        network = models.build("resnet50", num_classes=1000, channels=3)
     assert sum(p.numel() for p in network.parameters()) == 25_557_032
     assert len(network.state_dict()) == 320
     assert {"layer4.2.conv3.weight", "layer2.0.downsample.1.running_var", "fc.bias"} <= set(network.state_dict())

@@ -15,7 +15,12 @@ from rsfast.models import build, fingerprint, load
 
 @pytest.mark.parametrize(
     ("name", "shape", "parameters"),
-    [("small-cnn", (1, 8, 8), None), ("cifar-resnet20", (3, 32, 32), 272_000), ("cifar-resnet110", (3, 32, 32), 1_730_000)],
+    [
+        ("small-cnn", (1, 8, 8), None),
+        ("cifar-resnet20", (3, 32, 32), 272_000),
+        ("cifar-resnet110", (3, 32, 32), 1_730_000),
+        ("resnet50", (3, 64, 64), 23_528_522),
+    ],
 )
 def test_architectures_give_logits(name, shape, parameters):
     model = build(name, num_classes=7, channels=shape[0]).eval()

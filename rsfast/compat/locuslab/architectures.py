@@ -16,56 +16,6 @@ from .datasets import CLASSES, STATISTICS, get_normalize_layer
 ARCHITECTURES = ["resnet50", "cifar_resnet20", "cifar_resnet110"]
 
 
-class Bottleneck(nn.Module):
-    """1x1, 3x3 (with the stride), 1x1 convolution and a shortcut."""
-
-    def __init__(self, inside: int, width: int, stride: int) -> None:
-        super().__init__()
-        outside = 4 * width
-        self.conv1 = nn.Conv2d(inside, width, 1, bias=False)
-        self.bn1 = nn.BatchNorm2d(width)
-        self.conv2 = nn.Conv2d(width, width, 3, stride=stride, padding=1, bias=False)
-        self.bn2 = nn.BatchNorm2d(width)
-        self.conv3 = nn.Conv2d(width, outside, 1, bias=False)
-        self.bn3 = nn.BatchNorm2d(outside)
-        self.relu = nn.ReLU(inplace=True)
-        self.downsample: nn.Module | None = None
-        if stride != 1 or inside != outside:
-            self.downsample = nn.Sequential(nn.Conv2d(inside, outside, 1, stride=stride, bias=False), nn.BatchNorm2d(outside))
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        shortcut = x if self.downsample is None else self.downsample(x)
-        out = self.relu(self.bn1(self.conv1(x)))
-        out = self.relu(self.bn2(self.conv2(out)))
-        return self.relu(self.bn3(self.conv3(out)) + shortcut)
-
-
-class ResNet50(nn.Module):
-    """ResNet-50 (He et al. 2016; stride in the 3x3 convolutions), parameters named as torchvision names them."""
-
-    def __init__(self, num_classes: int = 1000) -> None:
-        super().__init__()
-        self.conv1 = nn.Conv2d(3, 64, 7, stride=2, padding=3, bias=False)
-        self.bn1 = nn.BatchNorm2d(64)
-        self.relu = nn.ReLU(inplace=True)
-        self.maxpool = nn.MaxPool2d(3, stride=2, padding=1)
-        self.layer1 = self._layer(64, 64, 3, stride=1)
-        self.layer2 = self._layer(256, 128, 4, stride=2)
-        self.layer3 = self._layer(512, 256, 6, stride=2)
-        self.layer4 = self._layer(1024, 512, 3, stride=2)
-        self.avgpool = nn.AdaptiveAvgPool2d(1)
-        self.fc = nn.Linear(2048, num_classes)
-
-    @staticmethod
-    def _layer(inside: int, width: int, blocks: int, stride: int) -> nn.Sequential:
-        return nn.Sequential(Bottleneck(inside, width, stride), *[Bottleneck(4 * width, width, 1) for _ in range(blocks - 1)])
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        x = self.maxpool(self.relu(self.bn1(self.conv1(x))))
-        x = self.layer4(self.layer3(self.layer2(self.layer1(x))))
-        return self.fc(self.avgpool(x).flatten(1))
-
-
 class Normalized(nn.Sequential):
     """A normalisation layer and a network; takes state dicts with the names of DataParallel (`1.module.…`) or without."""
 
@@ -90,9 +40,7 @@ def get_architecture(arch: str, dataset: str, num_classes: int | None = None) ->
     """
     home = dataset if dataset in STATISTICS else "imagenet" if arch == "resnet50" else "cifar10"
     classes = num_classes or CLASSES[home]
-    if arch == "resnet50":
-        return Normalized(get_normalize_layer(home), ResNet50(classes))
-    if arch in ("cifar_resnet20", "cifar_resnet110"):
+    if arch in ARCHITECTURES:
         network = models.build(arch.replace("cifar_", "cifar-"), num_classes=classes, channels=3)
         return Normalized(get_normalize_layer(home), network)
     try:
