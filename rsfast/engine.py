@@ -139,6 +139,7 @@ class Engine:
         def attempt(batch: int) -> None:
             self._buffers.clear()
             x = self.buffer(batch, shape).zero_()
+            self.buffer(batch, shape, slot=1)  # of the next batch's noise
             with evaluating(self._modules), torch.inference_mode():
                 for model in self.models:
                     model(x)

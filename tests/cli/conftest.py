@@ -3,12 +3,14 @@
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
 from rsfast.cli import main
+from rsfast.store import records
 
 ROOT = Path(__file__).parents[2]
 
@@ -52,3 +54,23 @@ def spawn():
         if process.poll() is None:
             process.kill()
         process.communicate()
+
+
+def kill_until_done(spawn, command, run, rng, most):
+    """Start `command` again and again, killing it after 1 to `most` more images, until it ends by itself; how often it was killed."""
+    kills = finished = 0
+    while True:
+        process = spawn(*command)
+        target = finished + int(rng.integers(1, most + 1))
+        while process.poll() is None and finished < target:
+            time.sleep(0.02)
+            finished = len(records(run))
+        if process.poll() is not None:
+            assert process.returncode == 0, process.stderr.read()
+            return kills
+        time.sleep(float(rng.uniform(0, 0.1)))
+        process.kill()
+        process.wait()
+        kills += 1
+        assert len(records(run)) >= finished
+        finished = len(records(run))

@@ -1,7 +1,6 @@
 """Runs with sequential plans: stored, killed, continued, reported, recertified."""
 
 import json
-import time
 
 import numpy as np
 import pytest
@@ -9,6 +8,8 @@ import pytest
 from rsfast.errors import StoreError
 from rsfast.store import records
 from rsfast.stored import certificate, read_run
+
+from .conftest import kill_until_done
 
 MODEL = ("--model", "tests.reference.factories:linear", "--data", "digits", "--sigma", "0.25")
 COMMON = ("--n0", "10", "--alpha", "0.01", "--seed", "5", "--quiet")
@@ -199,21 +200,7 @@ KILLED = ("certify", "--model", "tests.reference.factories:slow", "--data", "dig
 def test_killed_plans_continue_bit_for_bit(spawn, tmp_path, rng):
     whole = spawn(*KILLED, "--out", tmp_path / "whole")
     assert whole.wait(240) == 0, whole.stderr.read()
-    kills, finished = 0, 0
-    while True:
-        process = spawn(*KILLED, "--out", tmp_path / "killed")
-        target = finished + int(rng.integers(1, 12))
-        while process.poll() is None and finished < target:
-            time.sleep(0.02)
-            finished = len(records(tmp_path / "killed"))
-        if process.poll() is not None:
-            assert process.returncode == 0, process.stderr.read()
-            break
-        time.sleep(float(rng.uniform(0, 0.1)))
-        process.kill()
-        process.wait()
-        kills += 1
-        finished = len(records(tmp_path / "killed"))
+    kills = kill_until_done(spawn, [*KILLED, "--out", tmp_path / "killed"], tmp_path / "killed", rng, most=11)
     assert kills >= 2
     one, other = records(tmp_path / "whole"), records(tmp_path / "killed")
     assert set(one) == set(other) == set(range(30))
