@@ -13,7 +13,7 @@ from bench import timing
 from rsfast.engine import default_batch
 from rsfast.models import build
 
-CASES = [("small-cnn", (1, 8, 8), 4, 10_000), ("cifar-resnet20", (3, 32, 32), 1, 1_000)]
+CASES = [("small-cnn", (1, 8, 8), 4, 10_000), ("cifar-resnet20", (3, 32, 32), 1, 4_000)]
 N0 = 100
 
 
@@ -40,7 +40,7 @@ def measure() -> Iterator[dict[str, Any]]:
     for threads in (1, 2):
         torch.set_num_threads(threads)
         for name, shape, images, n in CASES:
-            seconds = timing.interleaved(candidates(name, shape, images, n), rounds=21)
+            seconds = timing.interleaved(candidates(name, shape, images, n), rounds=11)
             results = timing.summary(seconds, baseline="forward", per=images * (N0 + n), unit="us")
             overhead = 100 * (1 / results["certify"]["times_faster_than_forward"] - 1)
             yield {

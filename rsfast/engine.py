@@ -88,7 +88,8 @@ class Engine:
         self.backend_name = backend
         self.mean = None if mean is None else checks.numbers("mean", mean)
         self.std = None if std is None else checks.numbers("std", std)
-        self._modules = [module for one in models for module in walk.modules(one)]
+        found = [walk.modules(one) for one in models]
+        self._modules = [module for of_one in found for module in of_one]
         own = walk.first_parameter(self._modules)
         self.device = _device(device, own)
         own_dtype = own.dtype if own is not None and own.dtype in DTYPES.values() else torch.float32
@@ -100,8 +101,12 @@ class Engine:
         if self._measures or self.fold or self.runtime != "torch":
             self.models = models  # `prepare` makes what runs
             return
-        self.models = [_placed(one, walk.first_parameter(walk.modules(one)), self.device, self.torch_dtype) for one in models]
-        self._modules = [module for one in self.models for module in walk.modules(one)]
+        self.models = []
+        for i, one in enumerate(models):
+            placed = _placed(one, walk.first_parameter(found[i]), self.device, self.torch_dtype)
+            self.models.append(placed)
+            found[i] = found[i] if placed is one else walk.modules(placed)
+        self._modules = [module for of_one in found for module in of_one]
 
     def prepare(self, shape: Sequence[int], total: int | None, chosen: dict[str, Any] | None = None) -> None:
         """Make the models that run for images of `shape` (C, H, W) of which a model is shown `total` copies (None: any number).
