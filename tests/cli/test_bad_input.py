@@ -42,7 +42,7 @@ def refused(result, message):
         (("--data", "mnist:nowhere"), "has no t10k-images-idx3-ubyte"),
         (("--data", "folder:nowhere"), "is not a folder"),
         (("--crop", "8"), "are for image folders"),
-        (("--model", "resnet50"), "model 'resnet50' is not known"),
+        (("--model", "resnet51"), "model 'resnet51' is not known"),
         (("--model", "small-cnn"), "give its weights with --checkpoint"),
         (("--model", "small-cnn", "--checkpoint", "none.safetensors"), "none.safetensors cannot be read"),
         (("--model", "torchvision:resnet18", "--checkpoint", "x.pt"), "pip install rsfast[vision]"),
