@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -227,23 +227,9 @@ class Engine:
         segments = [(stream, 0, n) for stream, n in stages]
         job = batches.Job(image, sigma, image_id, segments, judge, wanted=len(segments))
         batch = self.batch_for(image.numel(), total)
-        for _ in self.run([job], noise, seed=seed, shape=image.shape, batch=batch, together=False, progress=progress):
+        for _ in batches.run(self, [job], noise, seed=seed, shape=image.shape, batch=batch, together=False, progress=progress):
             pass
         return votes
-
-    def run(
-        self,
-        jobs: Iterable[batches.Job],
-        noise: Noise,
-        *,
-        seed: int,
-        shape: Sequence[int],
-        batch: int,
-        together: bool,
-        progress: Callable[[int], None] | None = None,
-    ) -> Generator[batches.Job, None, None]:
-        """Draw and classify what `jobs` want, in full batches; yields each job when it is done (`rsfast.batches.run`)."""
-        return batches.run(self, jobs, noise, seed=seed, shape=shape, batch=batch, together=together, progress=progress)
 
     def batching(self, shape: Sequence[int], total: int | None, images: int) -> tuple[int, bool]:
         """Copies per forward pass, and whether a batch may hold copies of several images.

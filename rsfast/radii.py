@@ -19,9 +19,9 @@ from .transforms import Transform
 JOINTS = ("bonferroni", "product")
 TWO_SIDED = "two-sided"
 BOUNDS = (*confidence.BOUNDS, TWO_SIDED)
-OTHERS_SHARE = (
-    0.1  # of alpha, for the other classes under the two-sided bound (SAMPLING: break-even where they hold 98 % of 1 - p)
-)
+OTHERS_SHARE = 0.1
+"""Of alpha, for the other classes under the two-sided bound: it gains where they hold less than about 98 % of 1 - p."""
+
 LEVEL_ROUNDING = 2.0**-23 + 2e-11  # relative: the level drawn is sigma(x), right to 1e-11, rounded up to float32
 
 
@@ -154,13 +154,16 @@ def _at(counts: VoteCounts, p: Floats, q: Floats, order: float) -> Floats:
 def thresholds(noise: Noise, dim: int, order: float, radii: Sequence[float]) -> tuple[float, ...]:
     """Largest failure probabilities at which the certificate of whole images is still each of the radii: strictly decreasing.
 
-    Radii of one rounding error less than the next share nothing: a radius that needs no smaller failure probability than the one
-    before is refused, as is one that no probability certifies.
+    Parameters
+    ----------
+    radii : sequence of float
+        Increasing, in the norm of that order.
 
     Raises
     ------
     InvalidArgumentError
-        For such radii, and for noise whose level depends on the image.
+        A radius that no probability certifies, radii too close to need different probabilities, or noise whose level depends on
+        the image.
     """
     if isinstance(noise, InputDependentGaussian):
         raise InvalidArgumentError(

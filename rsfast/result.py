@@ -96,6 +96,8 @@ class VoteCounts:
         Index of the plan's last threshold that was certified on the way, -1 for none.
     spent : float64 [B]
         How much of alpha the plan's looks at an image may have used up; 0 without a plan.
+    images : tuple of str
+        First 16 hex digits of the sha256 of each image's float32 pixels, where drawing may be continued; else empty.
     """
 
     selection: Integers
@@ -119,6 +121,7 @@ class VoteCounts:
     tested: Integers = dataclasses.field(default_factory=lambda: np.empty(0, dtype=np.int64))
     reached: Integers = dataclasses.field(default_factory=lambda: np.empty(0, dtype=np.int64))
     spent: NDArray[np.float64] = dataclasses.field(default_factory=lambda: np.empty(0))
+    images: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for name in ("selection", "estimation", "ids", "drawn", "tested", "reached"):
@@ -166,6 +169,8 @@ class VoteCounts:
                 raise InvalidArgumentError(
                     f"{name} has shape {given}: give one for each of {len(self.ids)} images, or leave it out."
                 )
+        if self.images and len(self.images) != len(self):
+            raise InvalidArgumentError(f"images has {len(self.images)} entries: give one for each of {len(self)} ids, or none.")
         if ((self.drawn < 0) | (self.drawn > self.n)).any() or (self.stopping is None and (self.drawn < self.n).any()):
             raise InvalidArgumentError(
                 f"drawn reaches from {self.drawn.min()} to {self.drawn.max()} and n={self.n}: fewer draws than n need the "

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import hashlib
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -13,7 +12,7 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 
-from . import checks, noise, plans, radii, recipes, sampling, store, transforms
+from . import batches, checks, noise, plans, radii, recipes, sampling, store, transforms
 from .api import check_level
 from .backends.tables import lattice_hash, table_hash
 from .batches import Job
@@ -142,7 +141,7 @@ def execute(
                     problems.append(f"image {position} of {source.name} has no label to be tested.")
                     reporter.problem(f"{problems[-1]} It is left out.")
                     continue
-                if position in paused and _sha256(image) != finished[position]["image"]:
+                if position in paused and sampling.image_sha256(image) != finished[position]["image"]:
                     raise StoreError(
                         f"image {position} of {source.name} is not the one that was certified: draws of different images are not "
                         "mixed. Use another --out."
@@ -152,8 +151,8 @@ def execute(
                     raise StoreError(f"the label of image {position} was {drawing.tested} and is {label} now. Use another --out.")
                 yield Job(image, sigma, position, drawing.segments, drawing.judge, drawing.wanted, drawing)
 
-        running = engine.run(
-            jobs(), plan.noise, seed=manifest.settings["seed"], shape=source.shape, batch=batch, together=together,
+        running = batches.run(
+            engine, jobs(), plan.noise, seed=manifest.settings["seed"], shape=source.shape, batch=batch, together=together,
             progress=reporter.rows,
         )  # fmt: skip
         try:
@@ -163,7 +162,7 @@ def execute(
                     record = {
                         "id": job.id,
                         "label": source.label(job.id),
-                        "image": _sha256(job.image),
+                        "image": sampling.image_sha256(job.image),
                         "selection": _stored(drawing.selection) if plan.kind == "certify" else {},
                         "estimation": _stored(drawing.estimation),
                         "n0": recipe.n0,
@@ -281,10 +280,6 @@ def _stored(votes: np.ndarray) -> dict[str, int] | list[dict[str, int]]:
     return sparse(votes[0]) if len(votes) == 1 else [sparse(part) for part in votes]
 
 
-def _sha256(image: torch.Tensor) -> str:
-    return hashlib.sha256(image.contiguous().numpy().tobytes()).hexdigest()[:16]
-
-
 def _check_finished(finished: dict[int, dict[str, Any]], manifest: store.Manifest, source: Source) -> None:
     """Stored images must be of this run, and look as they did: of at most SPOT_CHECKS of them the pixels are read again."""
     for position, record in finished.items():
@@ -293,7 +288,7 @@ def _check_finished(finished: dict[int, dict[str, Any]], manifest: store.Manifes
     ids = sorted(finished)
     for position in ids[:: max(1, -(-len(ids) // SPOT_CHECKS))]:
         try:
-            same = position < len(source) and _sha256(_image(source, position)) == finished[position]["image"]
+            same = position < len(source) and sampling.image_sha256(_image(source, position)) == finished[position]["image"]
         except DataError:
             same = False
         if not same:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import math
 import secrets
@@ -12,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 import numpy as np
 import torch
 
-from . import checks, recipes
+from . import batches, checks, recipes
 from .batches import Job
 from .drawing import Drawing, Paused, Recipe, check_labels
 from .engine import Engine, Model
@@ -20,7 +21,7 @@ from .errors import InvalidArgumentError, ModelError
 from .noise import Noise, levels
 from .noise import check as check_noise
 from .plans import Plan
-from .result import VoteCounts
+from .result import Stopping, VoteCounts
 from .transforms import Identity, Transform
 from .transforms import check as check_transform
 from .version import VERSION
@@ -153,6 +154,7 @@ def draw(
             tested=np.array([one.tested for one in found], dtype=np.int64),
             reached=np.array([one.reached for one in found], dtype=np.int64),
             spent=np.array([one.spent for one in found], dtype=np.float64),
+            images=tuple(image_sha256(images[b]) for b in done) if continuable(recipe.stopping) else (),
         )
 
     def jobs() -> Iterator[Job]:
@@ -167,7 +169,9 @@ def draw(
                 finished.add(b)
 
     report = None if progress is None else (lambda rows: progress(len(finished), rows))
-    running = engine.run(jobs(), noise, seed=seed, shape=images.shape[1:], batch=batch, together=together, progress=report)
+    running = batches.run(
+        engine, jobs(), noise, seed=seed, shape=images.shape[1:], batch=batch, together=together, progress=report
+    )
     try:
         with contextlib.closing(running):
             for job in running:
@@ -179,6 +183,16 @@ def draw(
                 error.args = (f"{error} {len(finished)} images were finished; error.counts holds their votes.",)
         raise
     return collected()
+
+
+def image_sha256(image: torch.Tensor) -> str:
+    """First 16 hex digits of the sha256 of an image's float32 pixels."""
+    return hashlib.sha256(image.cpu().contiguous().numpy().tobytes()).hexdigest()[:16]
+
+
+def continuable(stopping: Stopping | None) -> bool:
+    """Whether votes that were drawn by this rule may be continued."""
+    return stopping is not None and stopping.plan is not None and stopping.plan.continuable
 
 
 def _paused(counts: VoteCounts, row: int) -> Paused:
@@ -318,7 +332,7 @@ def sample_counts(
     kept = None if earlier is None or earlier.stopping is None else earlier.stopping.failure or None
     recipe = recipes.make(ask, n0, n, kept)
     if earlier is not None:
-        _check_earlier(earlier, ask, recipe, num_classes, n0, image_ids, images_labels)
+        _check_earlier(earlier, ask, recipe, num_classes, n0, image_ids, images_labels, images)
     engine = Engine(
         model, num_classes=num_classes, batch=batch, dtype=dtype, device=device, channels_last=channels_last, fold=fold,
         runtime=runtime,
@@ -338,10 +352,11 @@ def _check_earlier(
     n0: int,
     ids: np.ndarray,
     labels: np.ndarray | None,
+    images: torch.Tensor,
 ) -> None:
     """Raise InvalidArgumentError unless these votes can be continued by what is asked for."""
     stopping = earlier.stopping
-    if stopping is None or stopping.plan is None or not stopping.plan.continuable:
+    if stopping is None or not continuable(stopping):
         how = "all n draws" if stopping is None else str(stopping)
         raise InvalidArgumentError(
             f"earlier was drawn as {how}, whose alpha is spent by n={earlier.n}: more draws would need a second one. Only votes "
@@ -361,6 +376,13 @@ def _check_earlier(
         raise InvalidArgumentError(f"earlier was drawn by {stopping.plan} and this call has {ask.plan}: give the same plan.")
     if recipe.n < earlier.drawn.max(initial=0):
         raise InvalidArgumentError(f"n={recipe.n} and earlier has {earlier.drawn.max()} draws: give a larger n.")
+    seen = dict(zip(earlier.ids.tolist(), earlier.images or ("?",) * len(earlier), strict=True))
+    other = [i for i, image in zip(ids.tolist(), images, strict=True) if i in seen and seen[i] != image_sha256(image)]
+    if other:
+        raise InvalidArgumentError(
+            f"image id {other[0]} is not the image that earlier was drawn of: draws of different images are not mixed; give the "
+            "same images, or other ids."
+        )
     if labels is not None:
         tested = dict(zip(earlier.ids.tolist(), earlier.tested.tolist(), strict=True))
         changed = [i for i, label in zip(ids.tolist(), labels.tolist(), strict=True) if tested.get(i, label) != label]

@@ -84,6 +84,7 @@ def read_run(path: Path) -> StoredRun:
         tested=np.array([record.get("tested", ABSTAIN) for record in records], dtype=np.int64),
         reached=np.array([record.get("reached", -1) for record in records], dtype=np.int64),
         spent=np.array([record.get("spent", 0.0) for record in records], dtype=np.float64),
+        images=tuple(record["image"] for record in records),
     )
     labels = np.array([-1 if record["label"] is None else record["label"] for record in records], dtype=np.int64)
     return StoredRun(manifest, counts, labels, np.array([record["seconds"] for record in records], dtype=np.float64))

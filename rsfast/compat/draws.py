@@ -13,6 +13,7 @@ import torch
 from .. import checks, sampling, walk
 from ..engine import Engine
 from ..errors import InvalidArgumentError
+from ..models import fingerprint
 from ..noise import STREAMS, Noise, levels
 from ..transforms import Identity, Transform
 
@@ -121,17 +122,18 @@ def _root(model: Any) -> torch.nn.Module | None:
 
 
 def _state(roots: list[Any], copied: bool) -> list[Any] | None:
-    """Something that changes when a tensor of these modules does; None where torch does not tell.
+    """Something that changes when an engine for these modules must be made anew; None where torch does not tell.
 
-    Where an engine runs a copy of the modules, sums of the values count as well: changes through `.data` leave no other trace.
+    Where an engine runs a copy of the modules it is their fingerprint, since every change counts that the copy would not show:
+    of values, also through `.data`, and of attributes.  An engine that runs the modules themselves shows them by itself.
     """
     found = [tensor for root in roots for tensor in (*root.parameters(), *root.buffers())]
-    copied = copied or any(tensor.dtype == torch.float64 for tensor in found)
+    if copied or any(tensor.dtype == torch.float64 for tensor in found):
+        return [fingerprint(root) for root in roots]
     try:
-        state: list[Any] = [(id(one), one.data_ptr(), one._version, one.device, one.dtype) for one in found]
+        return [(id(one), one.data_ptr(), one._version, one.device, one.dtype) for one in found]
     except RuntimeError:  # inference tensors have no version
         return None
-    return [*state, *(float(one.detach().double().sum()) for one in found)] if copied else state
 
 
 def device_of(model: Any, image: torch.Tensor) -> torch.device:

@@ -6,6 +6,13 @@ import torch
 from torch import nn
 
 
+def projection(inside: int, outside: int, stride: int) -> nn.Module | None:
+    """A shortcut where a block changes its size; None where it does not."""
+    if stride == 1 and inside == outside:
+        return None
+    return nn.Sequential(nn.Conv2d(inside, outside, 1, stride=stride, bias=False), nn.BatchNorm2d(outside))
+
+
 class BasicBlock(nn.Module):
     def __init__(self, inside: int, outside: int, stride: int) -> None:
         super().__init__()
@@ -14,9 +21,7 @@ class BasicBlock(nn.Module):
         self.relu = nn.ReLU(inplace=True)
         self.conv2 = nn.Conv2d(outside, outside, 3, padding=1, bias=False)
         self.bn2 = nn.BatchNorm2d(outside)
-        self.downsample: nn.Module | None = None
-        if stride != 1 or inside != outside:
-            self.downsample = nn.Sequential(nn.Conv2d(inside, outside, 1, stride=stride, bias=False), nn.BatchNorm2d(outside))
+        self.downsample = projection(inside, outside, stride)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         shortcut = x if self.downsample is None else self.downsample(x)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import nn
 
+from .cifar_resnet import projection
+
 
 class Bottleneck(nn.Module):
     """1x1, 3x3 (with the stride), 1x1 convolution and a shortcut."""
@@ -19,9 +21,7 @@ class Bottleneck(nn.Module):
         self.conv3 = nn.Conv2d(width, outside, 1, bias=False)
         self.bn3 = nn.BatchNorm2d(outside)
         self.relu = nn.ReLU(inplace=True)
-        self.downsample: nn.Module | None = None
-        if stride != 1 or inside != outside:
-            self.downsample = nn.Sequential(nn.Conv2d(inside, outside, 1, stride=stride, bias=False), nn.BatchNorm2d(outside))
+        self.downsample = projection(inside, outside, stride)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         shortcut = x if self.downsample is None else self.downsample(x)

@@ -131,6 +131,19 @@ def test_a_label_of_a_continued_image_must_not_change():
         rs.sample_counts(coin, images_of(Z), labels=labels, earlier=first, **{**call, "seed": None})
 
 
+def test_other_images_are_not_continued():
+    first = rs.sample_counts(coin, images_of(Z), plan=rs.plans.Betting(), **{**CALL, "n": 500})
+    call = {**CALL, "seed": None, "plan": rs.plans.Betting(), "earlier": first}
+    others = images_of(Z)
+    others[3, 0, 1, 1] += 1e-6
+    with pytest.raises(InvalidArgumentError, match="image id 3 is not the image that earlier was drawn of"):
+        rs.sample_counts(coin, others, **call)
+    with pytest.raises(InvalidArgumentError, match="image id 0 is not the image"):
+        rs.sample_counts(coin, images_of(Z), **{**call, "earlier": dataclasses.replace(first, images=())})
+    new = rs.sample_counts(coin, others[3:4], ids=[99], **call)  # an image that was not seen begins
+    assert new.ids.tolist() == [99]
+
+
 def test_a_continued_image_of_another_size_is_refused():
     first = rs.sample_counts(coin, images_of(Z), plan=rs.plans.Betting(), **{**CALL, "n": 500})
     with pytest.raises(InvalidArgumentError, match="pixels 4 and this call has 16"):

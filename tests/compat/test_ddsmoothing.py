@@ -85,8 +85,10 @@ def test_a_certificate_of_ones_own_is_asked_for_noise_and_gap():
 
     smoothed = dds.Smooth(model, 2, torch.tensor([0.75]), Shifted())
     assert smoothed.certify(X, 5, 100, 0.01, 30) == (1, 7.0)
-    with pytest.raises(NotImplementedError):
-        dds.Certificate().sample_noise(X, 1.0)
+    with pytest.raises(TypeError, match="abstract"):
+        dds.Certificate()
+    with pytest.raises(InvalidArgumentError, match="Shifted has no compute_radius_estimate"):
+        Shifted().compute_radius_estimate(torch.ones(1, 2), torch.ones(1))
 
 
 def test_modules_and_names_are_the_originals():

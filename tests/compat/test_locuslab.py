@@ -151,6 +151,30 @@ def test_a_changed_weight_changes_the_votes_with_and_without_options():
         assert smooth._sample_noise(X, 200, 50)[0] == 200
 
 
+class Turned(nn.Module):
+    """The class of the brightest pixel, counted on by `by`."""
+
+    def __init__(self):
+        super().__init__()
+        self.by, self.mix = 0, nn.Linear(64, 10, bias=False)
+        nn.init.eye_(self.mix.weight)
+
+    def forward(self, x):
+        return self.mix(x.flatten(1)).roll(self.by, 1)
+
+
+def test_a_changed_attribute_and_exchanged_weights_change_the_votes_of_a_copy():
+    model = Turned()
+    smooth = Smooth(model, 10, 0.01, seed=1, options={"dtype": "bfloat16"})
+    x = torch.zeros(1, 8, 8)
+    x[0, 0, 2] = 5.0
+    assert smooth._sample_noise(x, 20, 20)[2] == 20
+    model.by = 3
+    assert smooth._sample_noise(x, 20, 20)[5] == 20
+    model.mix.weight.data = model.mix.weight.data[torch.tensor([0, 1, 4, 3, 2, 5, 6, 7, 8, 9])]  # the sum stays what it was
+    assert smooth._sample_noise(x, 20, 20)[7] == 20
+
+
 def test_options_choose_how_the_classifier_is_run():
     model = Watched(linear(), keep=True)
     Smooth(model, 10, 0.5, options={"mean": np.array([1.0]), "std": [0.5]})._sample_noise(X, 4000, 4000)

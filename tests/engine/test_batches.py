@@ -44,7 +44,7 @@ def random_jobs(rng, images, parts=1):
 
 
 def run(engine, jobs, batch, together=True):
-    return list(engine.run(jobs, NOISE, seed=3, shape=SHAPE, batch=batch, together=together))
+    return list(batches.run(engine, jobs, NOISE, seed=3, shape=SHAPE, batch=batch, together=together))
 
 
 @pytest.mark.parametrize("together", [True, False])
@@ -127,7 +127,9 @@ def test_batches_are_shared_where_rows_keep_their_bits():
 def test_a_run_that_is_abandoned_gives_modules_their_mode_back():
     net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Dropout(0.5), torch.nn.Linear(16, 3)).train()
     jobs = (Job(torch.rand(SHAPE), [0.5], i, [(1, 0, 8)], Chosen(1)) for i in range(100))
-    with contextlib.closing(Engine(net, num_classes=3).run(jobs, NOISE, seed=0, shape=SHAPE, batch=8, together=True)) as running:
+    with contextlib.closing(
+        batches.run(Engine(net, num_classes=3), jobs, NOISE, seed=0, shape=SHAPE, batch=8, together=True)
+    ) as running:
         next(running)
         assert not net.training
     assert net.training

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 import rsfast as rs
+from rsfast import batches
 from rsfast.batches import Job
 from rsfast.engine import Engine
 from rsfast.errors import InvalidArgumentError
@@ -43,7 +44,7 @@ def test_gpu_images_in_one_batch_vote_as_they_do_alone(rng):
     images = torch.from_numpy(rng.random((20, 3, 8, 8), dtype=np.float32))
     segments = [(1, 37 * k, 37) for k in range(9)]
     jobs = [Job(images[i], [0.5], i, segments, judge(i)) for i in range(20)]
-    done = list(engine.run(jobs, rs.Gaussian(0.5), seed=1, shape=(3, 8, 8), batch=64, together=True))
+    done = list(batches.run(engine, jobs, rs.Gaussian(0.5), seed=1, shape=(3, 8, 8), batch=64, together=True))
     assert {job.id for job in done} == set(range(20))
     for i in range(20):
         for k, votes in enumerate(told[i]):

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import abc
 from typing import Any
 
 import torch
 
 from ... import certificates
+from ...errors import InvalidArgumentError
 from ...noise import Gaussian, Noise, Uniform
 
 
-class Certificate:
-    """What a certificate offers.  One with its own `sample_noise` is drawn by that."""
+class Certificate(abc.ABC):
+    """What a certificate offers: noise and gap, and where noise levels are searched for, estimates of gap and radius.
+
+    One with its own `sample_noise` is drawn by that.
+    """
 
     norm = ""
 
@@ -19,21 +24,27 @@ class Certificate:
         """The noise of one level as rsfast draws it; None where only `sample_noise` knows."""
         return None
 
-    def compute_proxy_gap(self, logits: torch.Tensor) -> torch.Tensor:
-        """The gap that mean scores [N, 2] of the two leading classes would give, differentiable: [N]."""
-        raise NotImplementedError
-
+    @abc.abstractmethod
     def sample_noise(self, batch: torch.Tensor, repeated_theta: Any) -> torch.Tensor:
         """Noise like `batch` [N, C, H, W], of levels `repeated_theta` (one number, or a tensor that broadcasts)."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def compute_gap(self, pABar: float) -> float:  # noqa: N803
         """The certified radius in units of the noise level, from a lower bound of the class's probability; rounded down."""
-        raise NotImplementedError
+
+    def compute_proxy_gap(self, logits: torch.Tensor) -> torch.Tensor:
+        """The gap that mean scores [N, 2] of the two leading classes would give, differentiable: [N]."""
+        raise _without_estimate(self, "compute_proxy_gap")
 
     def compute_radius_estimate(self, logits: torch.Tensor, theta: torch.Tensor) -> torch.Tensor:
         """A differentiable estimate of the radius, [N]."""
-        raise NotImplementedError
+        raise _without_estimate(self, "compute_radius_estimate")
+
+
+def _without_estimate(certificate: Certificate, method: str) -> InvalidArgumentError:
+    return InvalidArgumentError(
+        f"{type(certificate).__name__} has no {method}, which the search of noise levels needs: define it, or give the levels."
+    )
 
 
 class L2Certificate(Certificate):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 import argparse
 import re
 from collections.abc import Sequence
@@ -19,11 +20,12 @@ if TYPE_CHECKING:
 Series = NDArray[np.float64]
 
 
-class Accuracy:
+class Accuracy(abc.ABC):
     """Something that has a certified accuracy at every radius."""
 
+    @abc.abstractmethod
     def at_radii(self, radii: ArrayLike) -> Series:
-        raise NotImplementedError
+        """Certified accuracy at each radius: float64 like `radii`."""
 
 
 class ApproximateAccuracy(Accuracy):
