@@ -67,8 +67,8 @@ def certify_counts(
         Order of the norm of the certified ball, any positive number or inf.
     bound : str
         "clopper-pearson" (or another of `rsfast.confidence.BOUNDS`), or "two-sided": the other classes are bounded, too, from the
-        largest other count at a tenth of alpha.  It decides some images that otherwise abstain, and costs the others 0.1 % of
-        their radius at n = 100,000.
+        largest other count at a tenth of alpha.  It decides some images that otherwise abstain, and costs the others about
+        0.1 % of their radius at n = 100,000.
     joint : str
         For images in parts.  "bonferroni": each part at alpha / parts.  "product": the region in which the product of both
         halves' p-values is not too small (`certificates.dual_certify_product`); two parts of one noise level, two classes.

@@ -114,7 +114,7 @@ def _radii_of(pilot: VoteCounts, plan: Plan, failure: object, alpha: float, orde
     rows, nothing = np.arange(len(thresholds)), np.empty(0, dtype=np.int64)
     one = np.ones((len(rows), 1), dtype=np.int64)
     counts = dataclasses.replace(
-        pilot, selection=one, estimation=one, n0=1, n=1, ids=rows, sigma=np.empty(0),
+        pilot, selection=one, estimation=one, n0=1, n=1, ids=rows, images=(), sigma=np.empty(0),
         drawn=nothing, tested=nothing, reached=rows, spent=np.empty(0), stopping=Stopping(plan, alpha, thresholds, order),
     )  # fmt: skip
     found = radii.derive(counts, alpha=alpha, order=order, bound="clopper-pearson", joint="bonferroni", multiclass=False)
