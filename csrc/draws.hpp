@@ -61,11 +61,19 @@ RSFAST_INLINE float refined_radius(int32_t k, uint32_t extra) {
 // Which rows of a table are looked up: all, or only the NEAR_ROWS highest octaves of both halves, which is faster.
 struct AllRows {
     template <class Int>
+    static RSFAST_MEMBER Int place(const Int& row) {
+        return row;
+    }
+    template <class Int>
     static RSFAST_MEMBER auto at(const float* table, const Int& row) {
         return lookup(table, row);
     }
 };
 struct NearRows {
+    template <class Int>
+    static RSFAST_MEMBER Int place(const Int& row) {
+        return near_place(row);
+    }
     template <class Int>
     static RSFAST_MEMBER auto at(const float* table, const Int& row) {
         return lookup_near(table, row);
@@ -74,8 +82,11 @@ struct NearRows {
 
 template <class Rows, class Int, class Float>
 RSFAST_INLINE Float polynomial(const float* table, const Int& row, const Float& t) {
-    Float value = Rows::at(table + DEGREE * ROWS, row);
-    RSFAST_UNROLL for (int i = DEGREE - 1; i >= 0; --i) value = value * t + Rows::at(table + i * ROWS, row);
+    const Int place = Rows::place(row);
+    Float value = Rows::at(table + DEGREE * ROWS, place);
+    RSFAST_UNROLL for (int i = DEGREE - 1; i >= 0; --i) {
+        value = value * t + Rows::at(table + i * ROWS, place);
+    }
     return value;
 }
 
@@ -90,9 +101,10 @@ RSFAST_INLINE Int from_end(const Int& m) {
     return choose(m >= 0x40000000, m ^ 0x7fffffff, m);
 }
 
+// Whether any lane needs a row that NearRows does not have; those due for more bits (see refine) do.
 template <class Word>
 RSFAST_INLINE bool beyond_near_rows(const Word& word) {
-    return NEAR_ROWS < 31 && any(from_end(as_int(word & 0x7fffffffu)) < (1 << (30 - NEAR_ROWS % 31)));
+    return NEAR_ROWS >= 31 || any(from_end(as_int(word & 0x7fffffffu)) < (1 << (30 - NEAR_ROWS % 31)));
 }
 
 // The variate whose tail probability is (m + 1/2) 2^-32, m the lower 31 bits of the word; the top bit is its sign.

@@ -43,6 +43,7 @@ RSFAST_INLINE T choose(bool first, T a, T b) {
     return first ? a : b;
 }
 RSFAST_INLINE float at_most(float limit, float value) { return value < limit ? value : limit; }
+RSFAST_INLINE int32_t smaller_of(int32_t a, int32_t b) { return a < b ? a : b; }
 RSFAST_INLINE bool any(bool mask) { return mask; }
 
 #if RSFAST_VECTOR_BYTES
@@ -65,11 +66,13 @@ RSFAST_INLINE Floats as_float(Ints value) { return bit_cast<Floats>(value); }
 RSFAST_INLINE Floats choose(Ints first, Floats a, Floats b) { return first ? a : b; }
 RSFAST_INLINE Ints choose(Ints first, Ints a, Ints b) { return first ? a : b; }
 RSFAST_INLINE Words choose(Ints first, Words a, Words b) { return first ? a : b; }
-
-RSFAST_INLINE Floats at_most(float limit, Floats value) { return value < limit ? value : Floats{} + limit; }
+RSFAST_INLINE Ints smaller_of(Ints a, Ints b) { return a < b ? a : b; }
 
 #if RSFAST_VECTOR_BYTES == 64
 RSFAST_INLINE Floats root(Floats value) { return bit_cast<Floats>(_mm512_sqrt_ps(bit_cast<__m512>(value))); }
+RSFAST_INLINE Floats at_most(float limit, Floats value) {
+    return bit_cast<Floats>(_mm512_min_ps(bit_cast<__m512>(value), _mm512_set1_ps(limit)));
+}
 RSFAST_INLINE Longs product(Longs a, uint32_t b) {
     return bit_cast<Longs>(_mm512_mul_epu32(bit_cast<__m512i>(a), _mm512_set1_epi64(b)));
 }
@@ -82,8 +85,8 @@ RSFAST_INLINE Floats lookup(const float* table, Ints place) {
 }
 // Rows 15 ... 30 and 47 ... 62 fit into two registers, and a permutation costs less than a gather.
 constexpr int NEAR_ROWS = 16;
-RSFAST_INLINE Floats lookup_near(const float* table, Ints place) {
-    const Ints where = place - ((place >> 5) * 16 + 15);  // 0 ... 15 or 16 ... 31
+RSFAST_INLINE Ints near_place(Ints place) { return place - ((place >> 5) * 16 + 15); }  // 0 ... 15 or 16 ... 31
+RSFAST_INLINE Floats lookup_near(const float* table, Ints where) {
     return bit_cast<Floats>(_mm512_permutex2var_ps(_mm512_loadu_ps(table + 15), bit_cast<__m512i>(where), _mm512_loadu_ps(table + 47)));
 }
 // The lane of the first true one, of which there is at least one.
@@ -96,6 +99,9 @@ RSFAST_INLINE Floats load_some(const float* from, int n, float rest) {
 #else
 #if RSFAST_VECTOR_BYTES == 32
 RSFAST_INLINE Floats root(Floats value) { return bit_cast<Floats>(_mm256_sqrt_ps(bit_cast<__m256>(value))); }
+RSFAST_INLINE Floats at_most(float limit, Floats value) {
+    return bit_cast<Floats>(_mm256_min_ps(bit_cast<__m256>(value), _mm256_set1_ps(limit)));
+}
 RSFAST_INLINE Longs product(Longs a, uint32_t b) {
     return bit_cast<Longs>(_mm256_mul_epu32(bit_cast<__m256i>(a), _mm256_set1_epi64x(b)));
 }
@@ -108,11 +114,12 @@ RSFAST_INLINE Floats lookup(const float* table, Ints place) {
 }
 // Rows 23 ... 30 and 55 ... 62 are a register each, and two permutations and a choice cost less than a gather.
 constexpr int NEAR_ROWS = 8;
-RSFAST_INLINE Floats lookup_near(const float* table, Ints place) {
-    const __m256i where = bit_cast<__m256i>(place - 23), inner = bit_cast<__m256i>(place << 26);
-    const __m256 a = _mm256_permutevar8x32_ps(_mm256_loadu_ps(table + 23), where);
-    const __m256 b = _mm256_permutevar8x32_ps(_mm256_loadu_ps(table + 55), where);
-    return bit_cast<Floats>(_mm256_blendv_ps(a, b, _mm256_castsi256_ps(inner)));
+RSFAST_INLINE Ints near_place(Ints place) { return (place - 23) | (place << 26); }  // the lane in 3 bits, the sign: which register
+RSFAST_INLINE Floats lookup_near(const float* table, Ints where) {
+    const __m256i lane = bit_cast<__m256i>(where);
+    const __m256 a = _mm256_permutevar8x32_ps(_mm256_loadu_ps(table + 23), lane);
+    const __m256 b = _mm256_permutevar8x32_ps(_mm256_loadu_ps(table + 55), lane);
+    return bit_cast<Floats>(_mm256_blendv_ps(a, b, _mm256_castsi256_ps(lane)));
 }
 RSFAST_INLINE int first(Ints mask) { return __builtin_ctz(_mm256_movemask_ps(bit_cast<__m256>(mask))); }
 #else
@@ -128,6 +135,7 @@ RSFAST_INLINE Floats root(Floats value) {
 }
 RSFAST_INLINE Longs product(Longs a, uint32_t b) { return (a & 0xffffffffu) * b; }
 #endif
+RSFAST_INLINE Floats at_most(float limit, Floats value) { return value < limit ? value : Floats{} + limit; }
 RSFAST_INLINE bool any(Ints mask) {
     const Longs halves = bit_cast<Longs>(mask);
     return (halves[0] | halves[1]) != 0;
@@ -144,6 +152,7 @@ RSFAST_INLINE Floats lookup(const float* table, Ints place) {
     return Floats{table[place[0]], table[place[1]], table[place[2]], table[place[3]]};
 }
 constexpr int NEAR_ROWS = 31;  // nothing is gained
+RSFAST_INLINE Ints near_place(Ints place) { return place; }
 RSFAST_INLINE Floats lookup_near(const float* table, Ints place) { return lookup(table, place); }
 #endif
 RSFAST_INLINE float largest(Floats value) {
@@ -166,6 +175,7 @@ using Ints = int32_t;
 using Words = uint32_t;
 using Longs = uint64_t;
 constexpr int NEAR_ROWS = 31;
+RSFAST_INLINE int32_t near_place(int32_t place) { return place; }
 RSFAST_INLINE float lookup_near(const float* table, int32_t place) { return table[place]; }
 RSFAST_INLINE int first(bool) { return 0; }
 RSFAST_INLINE float largest(float value) { return value; }
@@ -220,6 +230,7 @@ RSFAST_EACH_LANE(as_int)
 RSFAST_EACH_LANE(as_word)
 RSFAST_EACH_LANE(as_float)
 RSFAST_EACH_LANE(root)
+RSFAST_EACH_LANE(near_place)
 #undef RSFAST_EACH_LANE
 
 template <class T, int N>
@@ -264,16 +275,29 @@ RSFAST_INLINE bool any(const Pack<T, N>& mask) {
     return any(all);
 }
 
+// A pack is moved vector by vector: compilers would move all of it at once, in smaller pieces.
+template <class T>
+RSFAST_INLINE void copy(T& to, const char* from) {
+    std::memcpy(&to, from, sizeof to);
+}
+template <class T, int N>
+RSFAST_INLINE void copy(Pack<T, N>& to, const char* from) {
+    RSFAST_UNROLL for (int i = 0; i < N; ++i) copy(to.at[i], from + i * sizeof(T));
+}
 template <class T, class Number>
 RSFAST_INLINE T load(const Number* from) {
     T value;
-    std::memcpy(&value, from, sizeof value);
+    copy(value, reinterpret_cast<const char*>(from));
     return value;
 }
 
 template <class T, class Number>
 RSFAST_INLINE void store(Number* to, const T& value) {
     std::memcpy(to, &value, sizeof value);
+}
+template <class T, int N, class Number>
+RSFAST_INLINE void store(Number* to, const Pack<T, N>& value) {
+    RSFAST_UNROLL for (int i = 0; i < N; ++i) store(to + i * int(sizeof(T) / sizeof(Number)), value.at[i]);
 }
 
 }  // namespace

@@ -10,8 +10,9 @@ namespace {
 constexpr int AT_ONCE = 16;  // tiles
 constexpr int AT_ONCE_LANES = AT_ONCE * LANES;
 
-// Vectors in a pack: enough independent work to fill the machine, few enough to stay in its registers.
-constexpr int PHILOX_PACK = 1, NORMAL_PACK = 2, QUANTILE_PACK = RSFAST_VECTOR_BYTES == 32 ? 1 : 4;
+// Vectors in a pack: enough independent work to fill the machine, few enough to stay in its registers.  What is left over is done
+// vector by vector.
+constexpr int PACK = 4;
 
 struct Stream {
     uint32_t image, stream;
@@ -53,60 +54,79 @@ RSFAST_INLINE void spread(Longs* halves, Words words) { halves[0] = words; }
 RSFAST_INLINE Words joined(const Longs* halves) { return Words(halves[0]); }
 #endif
 
-// The words of all counters in the places of the pixels that come of them: word j of a tile's lane l is its place 16 j + l.
-template <class Counters>
-RSFAST_INLINE void fill(uint32_t* words, int tiles, const Counters& counters, Stream at) {
-    constexpr int N = PHILOX_PACK;
+// The words of some counters in the places of the pixels that come of them: word j of a tile's lane l is its place 16 j + l.
+template <int N, class Counters>
+RSFAST_INLINE void fill_some(uint32_t* words, int lane, const Counters& counters, Stream at) {
     using Lanes = Pack<Longs, HALVES * N>;
     const Lanes zero = {};
-    for (int lane = 0; lane < tiles * LANES; lane += N * WIDTH) {
-        Quad<Lanes> c{zero, zero, zero | at.image, zero | at.stream};
-        RSFAST_UNROLL for (int i = 0; i < N; ++i) {
-            spread(c.w0.at + HALVES * i, blocks(counters, lane + i * WIDTH));
-            spread(c.w1.at + HALVES * i, samples(counters, lane + i * WIDTH));
-        }
-        c = philox4x32_10(c, at.key);
-        RSFAST_UNROLL for (int i = 0; i < N; ++i) {
-            const int from = lane + i * WIDTH;
-            uint32_t* target = words + from / LANES * TILE + from % LANES;
-            store(target, joined(c.w0.at + HALVES * i));
-            store(target + LANES, joined(c.w1.at + HALVES * i));
-            store(target + 2 * LANES, joined(c.w2.at + HALVES * i));
-            store(target + 3 * LANES, joined(c.w3.at + HALVES * i));
-        }
+    Quad<Lanes> c{zero, zero, zero | at.image, zero | at.stream};
+    RSFAST_UNROLL for (int i = 0; i < N; ++i) {
+        spread(c.w0.at + HALVES * i, blocks(counters, lane + i * WIDTH));
+        spread(c.w1.at + HALVES * i, samples(counters, lane + i * WIDTH));
+    }
+    c = philox4x32_10(c, at.key);
+    RSFAST_UNROLL for (int i = 0; i < N; ++i) {
+        const int from = lane + i * WIDTH;
+        uint32_t* target = words + from / LANES * TILE + from % LANES;
+        store(target, joined(c.w0.at + HALVES * i));
+        store(target + LANES, joined(c.w1.at + HALVES * i));
+        store(target + 2 * LANES, joined(c.w2.at + HALVES * i));
+        store(target + 3 * LANES, joined(c.w3.at + HALVES * i));
     }
 }
 
-// Variates with 31 bits of radius or tail; these return whether any lane is due for more bits (see refine).
-bool normals(float* RSFAST_RESTRICT z, const uint32_t* words, int tiles) {
-    constexpr int N = NORMAL_PACK, VECTORS = LANES / WIDTH;
-    Pack<Ints, N> rare = {};
-    for (int i = 0; i < 2 * VECTORS * tiles; i += N) {
-        Pack<Words, N> radius, angle;
-        int place[N];
-        RSFAST_UNROLL for (int j = 0; j < N; ++j) {
-            place[j] = (i + j) / VECTORS * 2 * LANES + (i + j) % VECTORS * WIDTH;
-            radius.at[j] = load<Words>(words + place[j]);
-            angle.at[j] = load<Words>(words + place[j] + LANES);
-        }
-        const auto k = as_int(radius >> 1);
-        rare = rare | as_int(k < REFINE_BELOW);
-        const auto pair = box_muller(k, plain_radius(k), angle);
-        RSFAST_UNROLL for (int j = 0; j < N; ++j) {
-            store(z + place[j], pair.first.at[j]);
-            store(z + place[j] + LANES, pair.second.at[j]);
-        }
+template <class Counters>
+RSFAST_INLINE void fill(uint32_t* words, int tiles, const Counters& counters, Stream at) {
+    int lane = 0;
+    for (; lane + PACK * WIDTH <= tiles * LANES; lane += PACK * WIDTH) fill_some<PACK>(words, lane, counters, at);
+    for (; lane < tiles * LANES; lane += WIDTH) fill_some<1>(words, lane, counters, at);
+}
+
+// Variates with 31 bits of radius or tail.  normals and quantiles return whether any lane is due for more bits (see refine).
+// Pairs of vectors i ... i + N - 1; returns the least k.
+template <int N>
+RSFAST_INLINE Pack<Ints, N> some_normals(float* RSFAST_RESTRICT z, const uint32_t* words, int i) {
+    constexpr int VECTORS = LANES / WIDTH;
+    Pack<Words, N> radius, angle;
+    int place[N];
+    RSFAST_UNROLL for (int j = 0; j < N; ++j) {
+        place[j] = (i + j) / VECTORS * 2 * LANES + (i + j) % VECTORS * WIDTH;
+        radius.at[j] = load<Words>(words + place[j]);
+        angle.at[j] = load<Words>(words + place[j] + LANES);
     }
-    return any(rare);
+    const auto k = as_int(radius >> 1);
+    const auto pair = box_muller(k, plain_radius(k), angle);
+    RSFAST_UNROLL for (int j = 0; j < N; ++j) {
+        store(z + place[j], pair.first.at[j]);
+        store(z + place[j] + LANES, pair.second.at[j]);
+    }
+    return k;
+}
+
+bool normals(float* RSFAST_RESTRICT z, const uint32_t* words, int tiles) {
+    const int vectors = 2 * LANES / WIDTH * tiles;
+    Ints least = Ints{} + 0x7fffffff;
+    int i = 0;
+    for (; i + PACK <= vectors; i += PACK) {
+        const auto k = some_normals<PACK>(z, words, i);
+        RSFAST_UNROLL for (int j = 0; j < PACK; ++j) least = smaller_of(least, k.at[j]);
+    }
+    for (; i < vectors; ++i) least = smaller_of(least, some_normals<1>(z, words, i).at[0]);
+    return any(least < REFINE_BELOW);
 }
 
 bool quantiles(float* RSFAST_RESTRICT z, const uint32_t* words, int tiles, const float* RSFAST_RESTRICT table) {
-    constexpr int N = QUANTILE_PACK;
-    Pack<Ints, N> rare = {};
-    for (int i = 0; i < tiles * TILE; i += N * WIDTH) {
-        const auto word = load<Pack<Words, N>>(words + i);
-        rare = rare | as_int(as_int(word & 0x7fffffffu) < REFINE_BELOW);
-        store(z + i, beyond_near_rows(word) ? quantile<AllRows>(word, table) : quantile<NearRows>(word, table));
+    static_assert(TILE % (PACK * WIDTH) == 0, "tiles are made of whole packs");
+    static_assert(NEAR_ROWS >= 31 || REFINE_BELOW < 1 << (30 - NEAR_ROWS % 31), "who is due for more bits is not near");
+    Pack<Ints, PACK> rare = {};
+    for (int i = 0; i < tiles * TILE; i += PACK * WIDTH) {
+        const auto word = load<Pack<Words, PACK>>(words + i);
+        if (beyond_near_rows(word)) {
+            rare = rare | as_int(as_int(word & 0x7fffffffu) < REFINE_BELOW);
+            store(z + i, quantile<AllRows>(word, table));
+        } else {
+            store(z + i, quantile<NearRows>(word, table));
+        }
     }
     return any(rare);
 }
@@ -117,11 +137,10 @@ void uniforms(float* RSFAST_RESTRICT z, const uint32_t* words, int tiles) {
 
 // Whole numbers from quantiles in z; returns whether the lower 32 bits decide any of them.
 bool lattice_numbers(float* z, const uint32_t* words, int tiles, const Draw& draw) {
-    constexpr int N = QUANTILE_PACK;
-    Pack<Ints, N> unsure = {};
-    for (int i = 0; i < tiles * TILE; i += N * WIDTH) {
-        const auto word = load<Pack<Words, N>>(words + i);
-        const auto count = lattice_count(word, load<Pack<Floats, N>>(z + i), draw);
+    Pack<Ints, PACK> unsure = {};
+    for (int i = 0; i < tiles * TILE; i += PACK * WIDTH) {
+        const auto word = load<Pack<Words, PACK>>(words + i);
+        const auto count = lattice_count(word, load<Pack<Floats, PACK>>(z + i), draw);
         unsure = unsure | as_int(as_int(word & 0x7fffffffu) == lookup(draw.high, count));
         store(z + i, signed_count(count, word));
     }
