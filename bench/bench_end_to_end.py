@@ -1,11 +1,13 @@
 """Whole certification of one image on the CPU: `certify` with everything measured, against the published loop in float32.
 
 `published` is the loop of Cohen, Rosenfeld & Kolter's code: batches of repeat + randn_like * sigma through the model as it is
-given, argmax, counts in NumPy.  `certify` prepares once (not timed: it is done once a run), then draws, runs and counts.
+given, argmax, counts in NumPy.  `certify` prepares once (not timed: it is done once a run), then draws, runs and counts;
+`openvino` and `onnxruntime` are the same with a runtime that is an extra, where it is installed.
 """
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -13,6 +15,7 @@ import numpy as np
 import torch
 
 from bench import timing
+from bench.bench_inference import RUNTIMES
 from bench.networks import mlp, resnet18, settled
 from rsfast.engine import Engine
 from rsfast.models import build
@@ -47,22 +50,35 @@ def measure() -> Iterator[dict[str, Any]]:
             torch.manual_seed(0)
             model = settled(make())
             x = torch.rand(shape)
-            engine = Engine(model, num_classes=classes, dtype="auto", batch="auto", fold=True)
-            engine.prepare(shape, n)
+            engines = {"certify": Engine(model, num_classes=classes, dtype="auto", batch="auto", fold=True)}
+            for runtime, dtype in RUNTIMES.items():
+                if importlib.util.find_spec(runtime):
+                    engines[runtime] = Engine(
+                        model, num_classes=classes, dtype=dtype, batch="auto", fold=True, runtime=runtime
+                    )
+            calls: dict[str, Callable[[], np.ndarray]] = {}
+            for who, engine in engines.items():
+                engine.prepare(shape, n)
 
-            def certify(engine: Engine = engine, x: torch.Tensor = x, n: int = n) -> np.ndarray:
-                return engine.votes(x, Gaussian(SIGMA), sigma=[SIGMA], seed=0, image_id=0, stages=[(1, n)])
+                def certify(engine: Engine = engine, x: torch.Tensor = x, n: int = n) -> np.ndarray:
+                    return engine.votes(x, Gaussian(SIGMA), sigma=[SIGMA], seed=0, image_id=0, stages=[(1, n)])
+
+                calls[who] = certify
 
             def loop(
                 model: Any = model, x: torch.Tensor = x, classes: int = classes, n: int = n, batch: int = batch
             ) -> np.ndarray:
                 return published(model, x, classes, n, batch)
 
-            assert certify().sum() == loop().sum() == n
-            seconds = timing.interleaved({"certify": certify, "published": loop}, rounds=9)
+            calls["published"] = loop
+            assert all(call().sum() == n for call in calls.values())
+            seconds = timing.interleaved(calls, rounds=9)
+            chosen = {
+                who: {"dtype": engine.dtype, "batch": engine.batch, "channels_last": engine.channels_last, "folded": engine.folded}
+                for who, engine in engines.items()
+            }
             results = timing.summary(seconds, baseline="published", per=n, unit="us")
             yield {
-                "model": name, "shape": shape, "copies": n, "threads": threads, "unit": "us per copy", "dtype": engine.dtype,
-                "batch": engine.batch, "channels_last": engine.channels_last, "folded": engine.folded,
+                "model": name, "shape": shape, "copies": n, "threads": threads, "unit": "us per copy", "chosen": chosen,
                 "batch_of_published": batch, "results": results,
             }  # fmt: skip

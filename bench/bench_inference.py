@@ -17,6 +17,8 @@ from rsfast.models import build
 
 ROUNDS = 11
 TOTAL = 100_100
+RUNTIMES = {"openvino": "auto", "onnxruntime": "float32"}
+"""Optional ones, measured where they are installed, and the dtype asked of each."""
 
 
 CASES: list[tuple[str, Callable[[], nn.Module], tuple[int, int, int], int]] = [
@@ -41,8 +43,9 @@ def candidates(
         "bfloat16": {"dtype": "bfloat16", "channels_last": True, "fold": True, "batch": usual},
         "auto": {"dtype": "auto", "fold": True, "batch": "auto", "total": rows},
     }
-    if importlib.util.find_spec("openvino"):
-        choices["openvino"] = choices["auto"] | {"runtime": "openvino"}
+    for runtime, dtype in RUNTIMES.items():
+        if importlib.util.find_spec(runtime):
+            choices[runtime] = choices["auto"] | {"runtime": runtime, "dtype": dtype}
     calls: dict[str, Callable[[], Any]] = {}
     chosen: dict[str, dict[str, Any]] = {}
     for name, choice in choices.items():

@@ -19,9 +19,11 @@ def candidates(rows: int, classes: int) -> dict[str, Callable[[], Any]]:
     votes = torch.zeros(classes, dtype=torch.int64)
 
     def ours(name: str) -> Callable[[], torch.Tensor]:
+        backend = backends.get(name)
+
         def call() -> torch.Tensor:
             votes.zero_()
-            backends.get(name).count(logits, votes)
+            backend.count(logits, votes)
             return votes
 
         return call
