@@ -217,10 +217,17 @@ def _openvino(outside: nn.Module, x: torch.Tensor, channels_last: bool) -> ForBa
     return for_batch
 
 
-def _onnxruntime(outside: nn.Module, x: torch.Tensor, channels_last: bool) -> ForBatch:
-    onnxruntime = _library("onnxruntime", "onnxruntime")
+def session_options(onnxruntime: Any) -> Any:
+    """Torch's number of threads, which sleep between passes: awake they would take the processors that draw the noise."""
     settings = onnxruntime.SessionOptions()
     settings.intra_op_num_threads = torch.get_num_threads()
+    settings.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    return settings
+
+
+def _onnxruntime(outside: nn.Module, x: torch.Tensor, channels_last: bool) -> ForBatch:
+    onnxruntime = _library("onnxruntime", "onnxruntime")
+    settings = session_options(onnxruntime)
 
     def convert(module: nn.Module, example: torch.Tensor, any_batch: bool) -> bytes:
         with torch.no_grad(), _quiet():

@@ -12,6 +12,7 @@ import torch
 
 from ..errors import BackendUnavailableError, InvalidArgumentError, ModelError
 from ..inference.probe import first_line
+from ..inference.runtimes import session_options
 
 TYPES = {
     "tensor(float)": torch.float32,
@@ -67,8 +68,7 @@ class _Onnx:
         except ImportError:
             raise BackendUnavailableError("ONNX models need onnxruntime: pip install onnxruntime.") from None
         source = model if isinstance(model, bytes) else str(model)  # by name, for weights in files beside it
-        settings = runtime.SessionOptions()
-        settings.intra_op_num_threads = torch.get_num_threads()
+        settings = session_options(runtime)
         settings.log_severity_level = 3  # what fails raises
         wanted = ["CUDAExecutionProvider", "CPUExecutionProvider"] if providers is None else list(providers)
         if providers is None:
