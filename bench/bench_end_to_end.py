@@ -53,9 +53,7 @@ def measure() -> Iterator[dict[str, Any]]:
             engines = {"certify": Engine(model, num_classes=classes, dtype="auto", batch="auto", fold=True)}
             for runtime, dtype in RUNTIMES.items():
                 if importlib.util.find_spec(runtime):
-                    engines[runtime] = Engine(
-                        model, num_classes=classes, dtype=dtype, batch="auto", fold=True, runtime=runtime
-                    )
+                    engines[runtime] = Engine(model, num_classes=classes, dtype=dtype, batch="auto", fold=True, runtime=runtime)
             calls: dict[str, Callable[[], np.ndarray]] = {}
             for who, engine in engines.items():
                 engine.prepare(shape, n)
@@ -74,7 +72,12 @@ def measure() -> Iterator[dict[str, Any]]:
             assert all(call().sum() == n for call in calls.values())
             seconds = timing.interleaved(calls, rounds=9)
             chosen = {
-                who: {"dtype": engine.dtype, "batch": engine.batch, "channels_last": engine.channels_last, "folded": engine.folded}
+                who: {
+                    "dtype": engine.dtype,
+                    "batch": engine.batch,
+                    "channels_last": engine.channels_last,
+                    "folded": engine.folded,
+                }
                 for who, engine in engines.items()
             }
             results = timing.summary(seconds, baseline="published", per=n, unit="us")
