@@ -1,5 +1,8 @@
 """Compiles every Triton kernel ahead of time, without a GPU, and counts what it needs there.
 
+Instructions are those in the program, of rare branches as well: where there is no loop, more than any thread executes.  "each":
+divided by the pixels (or rows of logits) that a thread of the program writes.
+
 python -m bench.kernel_resources            # writes bench/results/<machine>/kernel-resources.json
 python -m bench.kernel_resources --stdout   # prints the same
 """
@@ -19,11 +22,13 @@ from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 from triton.compiler import compile as compile_kernel
 
+from rsfast.backends.triton import TILES_OF_A_WARP
 from rsfast.kernels.perturb import perturb_kernel
 from rsfast.kernels.perturb_part import half_width_kernel, halo_tiles, taps_kernel
 from rsfast.kernels.votes import count_kernel, rows_per_program
 
 TARGETS = (80, 90, 100)
+ALIGNED = [["tt.divisibility", 16]]
 LATTICE = {"thresholds": "*i64", "high": "*i32", "length": "i32", "step": "fp32"}
 
 
@@ -35,12 +40,13 @@ def perturb_variants() -> list[tuple[str, dict[str, str], dict[str, Any]]]:
     )
     types |= {"k0": "i64", "k1": "i64"}
     return [
-        (f"{draw} {dtype} {'channels-last' if last else 'contiguous'}", types | {"out": pointer},
-         {"C": 3, "KIND": kind, "CHANNELS_LAST": last, "BFLOAT16": dtype == "bfloat16", "TILES": 8})
+        (f"{draw} {dtype} {'channels-last' if last else 'contiguous'}{'' if even else ', odd planes'}", types | {"out": pointer},
+         {"C": 3, "KIND": kind, "CHANNELS_LAST": last, "BFLOAT16": dtype == "bfloat16", "TILES": TILES_OF_A_WARP[kind], "EVEN": even})
+        for even in (True, False)
         for kind, draw in ((0, "normal"), (1, "quantile"), (2, "uniform"), (3, "lattice"))
         for dtype, pointer in (("float32", "*fp32"), ("bfloat16", "*i16"), ("float16", "*fp16"))
         for last in (False, True)
-        if kind == 0 or (dtype == "bfloat16") == last
+        if (kind == 0 or even) and ((dtype == "bfloat16") == last or (kind == 0 and even))
     ]  # fmt: skip
 
 
@@ -80,18 +86,30 @@ def count_variants() -> list[tuple[str, dict[str, str], dict[str, Any]]]:
     ]  # fmt: skip
 
 
-def cuobjdump() -> str:
-    return str(next(Path(triton.__file__).parent.glob("backends/nvidia/bin/cuobjdump*")))
+def tool(*command: str) -> str:
+    """What one of the CUDA tools that come with Triton prints."""
+    path = next(Path(triton.__file__).parent.glob(f"backends/nvidia/bin/{command[0]}*"))
+    return subprocess.run([str(path), *command[1:]], capture_output=True, text=True, check=True).stdout
 
 
-def resources(cubin: bytes) -> tuple[int, int, int]:
-    """Registers a thread, bytes of spilled stack, bytes of shared memory."""
+def resources(cubin: bytes) -> tuple[int, int, int, int]:
+    """Registers a thread, bytes of spilled stack, bytes of shared memory, instructions."""
     with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
         file.write(cubin)
         file.flush()
-        text = subprocess.run([cuobjdump(), "-res-usage", file.name], capture_output=True, text=True, check=True).stdout
-    found = {name: int(value) for name, value in re.findall(r"(REG|STACK|SHARED):(\d+)", text)}
-    return found["REG"], found["STACK"], found["SHARED"]
+        usage, code = tool("cuobjdump", "-res-usage", file.name), tool("nvdisasm", "-c", file.name)
+    found = {name: int(value) for name, value in re.findall(r"(REG|STACK|SHARED):(\d+)", usage)}
+    instructions = [
+        name for name in re.findall(r"^\s+/\*[0-9a-f]+\*/\s+(?:@!?U?P\w+ +)?([A-Z]\w+)", code, re.MULTILINE) if name != "NOP"
+    ]
+    return found["REG"], found["STACK"], found["SHARED"], len(instructions)
+
+
+def pixels_of(constants: dict[str, Any]) -> int:
+    """Pixels, or rows of logits, that a program writes."""
+    if "FILL" in constants:
+        return 2 * 64 * (constants["TILES"] - 2 * constants["HALO"])
+    return constants.get("PIXELS") or 64 * constants.get("TILES", 0) or constants["ROWS"]
 
 
 def rows() -> list[dict[str, Any]]:
@@ -104,12 +122,14 @@ def rows() -> list[dict[str, Any]]:
     ):
         for variant, types, constants in variants:
             signature = {a: "constexpr" if a in constants else types[a] for a in kernel.arg_names}
+            warps = 1 if name == "perturb" else 4
+            aligned = [(i,) for i, a in enumerate(kernel.arg_names) if signature[a][0] == "*"]  # as torch allocates them
             for target in TARGETS:
-                options = {"num_warps": 4, "enable_fp_fusion": False}
-                source = ASTSource(fn=kernel, signature=signature, constexprs=constants)
+                options = {"num_warps": warps, "enable_fp_fusion": False}
+                source = ASTSource(fn=kernel, signature=signature, constexprs=constants, attrs=dict.fromkeys(aligned, ALIGNED))
                 compiled = compile_kernel(source, target=GPUTarget("cuda", target, 32), options=options)
                 ptx = compiled.asm["ptx"]
-                registers, stack, shared = resources(compiled.asm["cubin"])
+                registers, stack, shared, instructions = resources(compiled.asm["cubin"])
                 table.append({
                     "kernel": name,
                     "variant": variant,
@@ -117,6 +137,8 @@ def rows() -> list[dict[str, Any]]:
                     "registers": registers,
                     "spill_bytes": stack,
                     "shared_bytes": max(shared, compiled.metadata.shared),
+                    "instructions": instructions,
+                    "thread_instructions_each": round(instructions * 32 * warps / pixels_of(constants), 1),
                     "fused_multiply_adds": len(re.findall(r"\bfma\.", ptx)),
                     "approximate_operations": len(re.findall(r"\.approx|\.ftz|\.full\.f32", ptx)),
                 })  # fmt: skip
@@ -132,9 +154,8 @@ def main() -> None:
 
     for row in figures["kernels"]:
         print(
-            "{kernel:8} {variant:32} {target}  {registers:3} registers, {spill_bytes} spilled, {shared_bytes} shared".format(
-                **row
-            )
+            "{kernel:8} {variant:36} {target}  {registers:3} registers, {spill_bytes} spilled, {shared_bytes} shared, "
+            "{thread_instructions_each} instructions a pixel".format(**row)
         )
     write("kernel-resources", figures)
 

@@ -39,17 +39,21 @@ def perturb_kernel(
     CHANNELS_LAST: tl.constexpr,
     BFLOAT16: tl.constexpr,
     TILES: tl.constexpr,
+    EVEN: tl.constexpr,
 ):
-    """One program draws TILES tiles of 64 pixels (in C, H, W order) of one row of `out`."""
-    row = tl.program_id(0).to(tl.int64)
+    """One program draws TILES tiles of 64 pixels (in C, H, W order) of one row of `out`.
+
+    EVEN: planes are made of whole programs, so that each has one channel and none ends early.
+    """
+    row = tl.program_id(0)
     b = row // count
     sample = (first + row % count).to(tl.uint32)
     image = tl.load(ids + b).to(tl.uint32)
-    tile = tl.program_id(1) * TILES + tl.arange(0, TILES)
-    lane = tl.arange(0, 16)
-    block = (tile[:, None] * 16 + lane[None, :]).to(tl.uint32)
+    begin = tl.program_id(1) * TILES
+    tile = begin + tl.arange(0, TILES)[:, None]
+    lane = tl.arange(0, 16)[None, :]
     z0, z1, z2, z3 = four_variates(
-        block,
+        (tile * 16 + lane).to(tl.uint32),
         sample,
         image,
         stream.to(tl.uint32),
@@ -62,15 +66,20 @@ def perturb_kernel(
         step,
         KIND,
     )
-    source = pixels + b * D
-    target = out + row * D
-    start = tile.to(tl.int64)[:, None] * 64 + lane[None, :]
+    source, scales, target = pixels + b.to(tl.int64) * D, scale + b * C, out + row.to(tl.int64) * D
     for j in tl.static_range(4):
         z = z0 if j == 0 else (z1 if j == 1 else (z2 if j == 2 else z3))
-        e = start + 16 * j
-        inside = e < D
-        channel = e // plane
-        s = tl.load(scale + b * C + channel, mask=inside, other=0.0)
-        noisy = tl.load(source + e, mask=inside, other=0.0) + s * z
+        # Said to be scattered: for wide loads and stores the draws would change places between threads, which costs more.
+        e = tl.max_contiguous(tile * 64 + 16 * j + lane, [1, 1])
+        if EVEN:
+            channel = begin * 64 // plane
+            noisy = tl.load(source + e) + tl.load(scales + channel) * z
+        else:
+            inside = e < D
+            channel = e // plane
+            noisy = tl.load(source + e, mask=inside) + tl.load(scales + channel, mask=inside) * z
         place = (e - channel * plane) * C + channel if CHANNELS_LAST else e
-        tl.store(target + place, _cast(noisy, BFLOAT16, out), mask=inside)
+        if EVEN:
+            tl.store(target + place, _cast(noisy, BFLOAT16, target))
+        else:
+            tl.store(target + place, _cast(noisy, BFLOAT16, target), mask=inside)

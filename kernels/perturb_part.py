@@ -20,7 +20,7 @@ def _store(out, row, channel, position, plane, value, inside, gain, offset, C: t
     g = tl.load(gain + channel, mask=inside, other=0.0)
     o = tl.load(offset + channel, mask=inside, other=0.0)
     place = position * C + channel if CHANNELS_LAST else channel * plane + position
-    tl.store(out + row * (C * plane) + place, _cast(value * g + o, BFLOAT16, out), mask=inside)
+    tl.store(out + row.to(tl.int64) * (C * plane) + place, _cast(value * g + o, BFLOAT16, out), mask=inside)
 
 
 @triton.jit(do_not_specialize=["length", "step", "first", "count", "stream", "k0", "k1"])
@@ -53,7 +53,7 @@ def half_width_kernel(
     HALO: tl.constexpr,
 ):
     """One program draws TILES tiles of 64 kept pixels of one row of `out` and writes the pairs of all but HALO at either end."""
-    row = tl.program_id(0).to(tl.int64)
+    row = tl.program_id(0)
     b = row // count
     sample = (first + row % count).to(tl.uint32)
     image = tl.load(ids + b).to(tl.uint32)
@@ -81,7 +81,10 @@ def half_width_kernel(
     D = C * m
     drawn = (e >= 0) & (e < D)
     channel = tl.where(drawn, e // m, 0)
-    v = tl.load(pixels + b * D + e, mask=drawn, other=0.0) + tl.load(scale + b * C + channel, mask=drawn, other=0.0) * z
+    v = (
+        tl.load(pixels + b.to(tl.int64) * D + e, mask=drawn, other=0.0)
+        + tl.load(scale + b * C + channel, mask=drawn, other=0.0) * z
+    )
     inside = drawn & (q >= HALO * 64) & (q < (TILES - HALO) * 64)
     within = e - channel * m  # in the kept pixels of its channel
     if FILL == NEAREST:
@@ -132,7 +135,7 @@ def taps_kernel(
     PIXELS: tl.constexpr,
 ):
     """One program writes PIXELS pixels of one row; each draws the noise of its own sources again, wherever they lie."""
-    row = tl.program_id(0).to(tl.int64)
+    row = tl.program_id(0)
     b = row // count
     sample = (first + row % count).to(tl.uint32)
     image = tl.load(ids + b).to(tl.uint32)
@@ -161,6 +164,6 @@ def taps_kernel(
         )
         j = e // 16 % 4
         z = tl.where(j == 0, z0, tl.where(j == 1, z1, tl.where(j == 2, z2, z3)))
-        v = tl.load(pixels + b * (C * m) + e, mask=inside, other=0.0) + s * z
+        v = tl.load(pixels + b.to(tl.int64) * (C * m) + e, mask=inside, other=0.0) + s * z
         value += tl.load(weights + t * plane + position, mask=inside, other=0.0) * v
     _store(out, row, channel, position, plane, value, inside, gain, offset, C, CHANNELS_LAST, BFLOAT16)

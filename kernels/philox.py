@@ -11,9 +11,9 @@ W0, W1 = tl.constexpr(const.PHILOX_W0), tl.constexpr(const.PHILOX_W1)
 
 @triton.jit
 def _times(word, M: tl.constexpr):
-    """Both halves of a 32 x 32 bit product."""
-    factor = tl.full(word.shape, M, tl.uint32)
-    return tl.umulhi(word, factor), word * factor
+    """Both halves of a 32 x 32 bit product, which is one instruction where the product is formed in 64 bits."""
+    product = word.to(tl.uint64) * M
+    return (product >> 32).to(tl.uint32), product.to(tl.uint32)
 
 
 @triton.jit

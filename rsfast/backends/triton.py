@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
+import math
 import os
 from typing import Any
 
@@ -40,8 +41,10 @@ class TritonBackend:
     def perturb(self, x: torch.Tensor, noise: Noise, transform: Transform, **call) -> None:  # type: ignore[no-untyped-def]
         _require(self.why_not(x, noise, transform))
         rows = base.prepare(x, noise, transform, **call)
-        if rows.total == 0 or rows.pixels.shape[1] * rows.pixels.shape[2] == 0:
+        if rows.total == 0 or rows.pixels.numel() == 0:
             return
+        dim = rows.out[0].numel()
+        _require(None if dim <= MOST_PIXELS else f"it draws images of at most {MOST_PIXELS} pixels and these have {dim}")
         with _on(x.device):
             if rows.view is None:
                 _whole(rows)
@@ -91,6 +94,12 @@ def _arguments(rows: base.Rows) -> dict[str, Any]:
     }
 
 
+MOST_PIXELS = 2**30  # places in an image are 32-bit numbers
+
+# What a program of `perturb_kernel` draws, by Draw.kind.  One warp waits for no other; 16 pixels a thread share what is done
+# once, and 8 where table rows are held in registers, too.
+TILES_OF_A_WARP = (8, 4, 8, 4)
+
 _constants: dict[tuple[int, torch.device], tuple[np.ndarray, torch.Tensor]] = {}
 
 
@@ -115,10 +124,15 @@ def _whole(rows: base.Rows) -> None:
     from ..kernels.perturb import perturb_kernel
 
     _, channels, plane = rows.pixels.shape
-    all_tiles = -(-channels * plane // 64)
-    tiles = _tiles(all_tiles, 8)
-    grid = (rows.total, -(-all_tiles // tiles))
-    perturb_kernel[grid](D=channels * plane, plane=plane, TILES=tiles, **_arguments(rows))
+    all_tiles, of_a_warp = -(-channels * plane // 64), TILES_OF_A_WARP[rows.draw.kind]
+    tiles = math.gcd(plane // 64, 1024 if interpreting() else of_a_warp)
+    even = plane % 64 == 0 and all_tiles // tiles <= 65535 and (interpreting() or tiles == of_a_warp)
+    if not even:
+        tiles = _tiles(all_tiles, of_a_warp)
+    perturb_kernel[(rows.total, -(-all_tiles // tiles))](
+        D=channels * plane, plane=plane, TILES=tiles, EVEN=even, num_warps=max(1, min(tiles // of_a_warp, 8)),
+        **_arguments(rows),
+    )  # fmt: skip
 
 
 def _part(rows: base.Rows, view: View, width: int) -> None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from rsfast import backends
 from rsfast.backends import base
 from rsfast.backends.reference import standard_normal, variates
-from rsfast.errors import InvalidArgumentError
+from rsfast.errors import BackendUnavailableError, InvalidArgumentError
 from rsfast.noise import NOISES, Gaussian, GeneralizedGaussian, InputDependentGaussian, Laplace, LatticeGaussian, Uniform
 from rsfast.transforms import Identity
 
@@ -241,3 +241,10 @@ def test_a_noise_that_a_backend_does_not_draw_is_declined(name):
         pass
 
     assert "the noise Other" in backend(name).why_not(torch.zeros(1, 1, 2, 2), Other(1.0), Identity())
+
+
+def test_triton_refuses_images_whose_pixels_it_cannot_count(monkeypatch):
+    monkeypatch.setattr("rsfast.backends.triton.MOST_PIXELS", 100)
+    perturbed("triton", torch.zeros(1, 1, 10, 10))
+    with pytest.raises(BackendUnavailableError, match="at most 100 pixels and these have 110"):
+        perturbed("triton", torch.zeros(1, 1, 11, 10))
