@@ -84,9 +84,7 @@ template <class Rows, class Int, class Float>
 RSFAST_INLINE Float polynomial(const float* table, const Int& row, const Float& t) {
     const Int place = Rows::place(row);
     Float value = Rows::at(table + DEGREE * ROWS, place);
-    RSFAST_UNROLL for (int i = DEGREE - 1; i >= 0; --i) {
-        value = value * t + Rows::at(table + i * ROWS, place);
-    }
+    RSFAST_UNROLL for (int i = DEGREE - 1; i >= 0; --i) value = value * t + Rows::at(table + i * ROWS, place);
     return value;
 }
 

@@ -82,8 +82,7 @@ RSFAST_INLINE void fill(uint32_t* words, int tiles, const Counters& counters, St
     for (; lane < tiles * LANES; lane += WIDTH) fill_some<1>(words, lane, counters, at);
 }
 
-// Variates with 31 bits of radius or tail.  normals and quantiles return whether any lane is due for more bits (see refine).
-// Pairs of vectors i ... i + N - 1; returns the least k.
+// Variates with 31 bits of radius or tail: vectors i ... i + N - 1 of radii, with their angles; returns the radii's bits.
 template <int N>
 RSFAST_INLINE Pack<Ints, N> some_normals(float* RSFAST_RESTRICT z, const uint32_t* words, int i) {
     constexpr int VECTORS = LANES / WIDTH;
@@ -103,6 +102,7 @@ RSFAST_INLINE Pack<Ints, N> some_normals(float* RSFAST_RESTRICT z, const uint32_
     return k;
 }
 
+// normals and quantiles return whether any lane is due for more bits (see refine).
 bool normals(float* RSFAST_RESTRICT z, const uint32_t* words, int tiles) {
     const int vectors = 2 * LANES / WIDTH * tiles;
     Ints least = Ints{} + 0x7fffffff;
