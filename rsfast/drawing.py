@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from .plans import Tables
 
 CURTAILED_LOOKS = 64
+LEAST_SHARE = 1e-300  # of alpha at one look; bounds take shares of it
 
 
 @dataclasses.dataclass(frozen=True)
@@ -241,8 +242,10 @@ class OverLooks(_Selecting):
         self.quick = quick
 
     def done(self, drawing: Drawing, look: int) -> bool:
-        sigma = drawing.sigma
-        radius = self.certify(drawing.estimation, drawing.tested, drawing.drawn, float(self.shares[look]), sigma)
+        sigma, share = drawing.sigma, float(self.shares[look])
+        radius = 0.0  # of a look that spends nothing (final=1: all but the last)
+        if share >= LEAST_SHARE:
+            radius = self.certify(drawing.estimation, drawing.tested, drawing.drawn, share, sigma)
         certain = (self.radii <= radius) & (radius > 0.0)  # radius 0 asks for any positive one
         drawing.reached = max(drawing.reached, int(certain.sum()) - 1)
         if drawing.reached + 1 == len(self.radii) or look + 1 == len(self.looks):

@@ -277,6 +277,14 @@ def test_a_grid_works_for_two_halves(joint):
     assert (cert.counts.drawn < 3000).all()
 
 
+@pytest.mark.parametrize("plan", [rs.plans.Grid([0.5], final=1.0), rs.plans.Grid([0.5], spread=2.0, growth=1.0, first=1, step=1)])
+def test_a_look_that_spends_nothing_certifies_nothing(plan):
+    call = {**CALL, "n": 1500, "bound": "two-sided", "plan": plan}
+    cert = rs.certify(coin, images_of([0.0, 3.5]), **call)
+    assert cert.radius.tolist() == [0.0, 0.5]
+    assert cert.counts.drawn[1] > 500
+
+
 def test_a_grid_works_with_the_two_sided_bound(rng):
     x = torch.zeros(3, 1, 2, 2)
     x[:, 0, 0, 0] = torch.tensor([0.05, 0.8, 3.0])
