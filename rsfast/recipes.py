@@ -56,6 +56,9 @@ def make(ask: Ask, n0: int, n: int, failure: tuple[float, ...] | None = None) ->
             "n0=0 with a plan or curtail: drawing stops by the votes of a class, which n0 draws choose; give n0 of at least 1, "
             "or labels with a plan."
         )
+    if ask.plan is not None or ask.curtail:
+        how = {"bound": ask.bound, "joint": ask.joint, "multiclass": ask.multiclass}
+        radii.rehearse(ask.noise, ask.transform, ask.dims, alpha=ask.alpha, order=ask.norm, **how)  # type: ignore[arg-type]
     if ask.plan is not None:
         plan = plans.check(ask.plan)
         if ask.curtail:

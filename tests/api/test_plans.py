@@ -353,6 +353,23 @@ def test_what_does_not_go_together_is_refused_before_drawing(arguments, message)
         rs.certify(never, images_of(Z), **CALL, **arguments)
 
 
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"bound": "bayes"}, "bound='bayes' is not known"),
+        ({"joint": "product"}, "is for two parts"),
+        ({"transform": rs.DiagonalSplit("nearest"), "noise": rs.Uniform(0.5)}, "no certificate covers that"),
+    ],
+)
+def test_votes_that_nothing_certifies_are_not_drawn(arguments, message):
+    def never(x):
+        raise AssertionError("drawn")
+
+    for more in ({"plan": rs.plans.Grid([0.5])}, {"curtail": True}):
+        with pytest.raises(InvalidArgumentError, match=message):
+            rs.sample_counts(never, images_of(Z), **{**CALL, **arguments, **more})
+
+
 def test_false_certificates_of_a_plan_are_rare():
     """At the threshold itself, where they are most frequent: of 400 images, alpha = 0.05 each; more than 37 has probability 1e-4."""
     z = [1.0] * 400
