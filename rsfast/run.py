@@ -202,6 +202,7 @@ def _recipe(plan: Plan, level: float, engine: Engine, source: Source, before: di
     here = {
         "plan": _plan_dict(plan),
         "norm": _norm(plan),
+        "n": None if plan.sequential is not None and plan.sequential.continuable else plan.n,
         "alpha": level,
         "noise": noise.to_dict(plan.noise),
         "shape": list(source.shape),

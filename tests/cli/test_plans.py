@@ -133,6 +133,19 @@ def test_thresholds_of_a_call_that_stored_nothing_are_not_kept(rsfast, tmp_path)
     assert first["thresholds"] == fresh["thresholds"]
 
 
+def test_a_lattice_of_a_call_that_stored_nothing_is_not_kept_for_another_n(rsfast, tmp_path):
+    broken = ("certify", "--model", "tests.reference.factories:fails_on_the_third_image", "--data", "digits", "--sigma", "0.25")
+    run = tmp_path / "run"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SAMPLES_PER_IMAGE", "0")
+        assert rsfast(*broken, *COMMON, "--plan", "radius", "--n", 50, "--count", 1, "--out", run).code == 1
+    command = ("certify", *MODEL, *COMMON, "--plan", "radius", "--n", 1000, "--count", 1)
+    for folder in (run, tmp_path / "fresh"):
+        assert rsfast(*command, "--out", folder).code == 0
+    first, fresh = (json.loads((folder / "run.json").read_text())["settings"] for folder in (run, tmp_path / "fresh"))
+    assert first["thresholds"] == fresh["thresholds"]
+
+
 def test_thresholds_of_a_run_are_those_it_began_with(rsfast, run, monkeypatch):
     from rsfast import radii
 
