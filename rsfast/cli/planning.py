@@ -38,6 +38,7 @@ def plan(pilot: str | None, radii: list[float], n: int, alpha: float, norm: floa
     rsfast plan --run runs/pilot --radii 0.1,0.25,0.5
     """
     from .. import checks, planning, plans
+    from ..result import floor_decimals
 
     checks.alpha(alpha)
     n = checks.whole("n", n, 1, 10**9)
@@ -49,7 +50,8 @@ def plan(pilot: str | None, radii: list[float], n: int, alpha: float, norm: floa
     order = checks.order(2.0 if norm is None else norm)
     where: dict[str, Any] = {"alpha": alpha, "norm": order}
     click.echo(f"{noise}, l{order:g}, alpha = {alpha:g}")
-    click.echo(f"n = {n:,} draws certify a radius of at most {planning.waterfall(noise, n=n, dim=dim, **where):.4f}")
+    largest = floor_decimals(planning.waterfall(noise, n=n, dim=dim, **where), 4)
+    click.echo(f"n = {n:,} draws certify a radius of at most {largest}")
     click.echo(f"{'radius':>8}  {'probability':>12}  {'least draws':>12}")
     for need in planning.needs(noise, radii, dim=dim, **where):
         click.echo(f"{need.radius:8g}  {need.probability:12.8f}  {need.draws:12,}{'' if need.draws <= n else '   more than n'}")

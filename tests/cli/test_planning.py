@@ -22,6 +22,11 @@ def test_plan_tells_what_radii_take(rsfast):
     assert rows[2][3:] == ["more", "than", "n"]
 
 
+def test_the_largest_radius_is_printed_rounded_down(rsfast):
+    result = rsfast("plan", "--sigma", "0.5", "--radii", "1", "--n", 10_000)
+    assert "at most 1.5992\n" in result.out  # 1.599289
+
+
 def test_plan_forecasts_from_a_pilot(rsfast, tmp_path):
     made = rsfast("certify", *MODEL, "--n", 1000, "--n0", 20, "--count", 30, "--quiet", "--out", tmp_path / "pilot")
     assert made.code == 0, made.err
