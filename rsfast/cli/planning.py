@@ -122,6 +122,7 @@ def estimate(radii: list[float], confidence: float, **options: Any) -> None:
     from ..estimate import check_confidence, draws, images_needed
     from ..estimate import estimate as estimated
     from ..radii import JOINTS
+    from ..result import floor_decimals
     from .runs import run_all
 
     n = checks.whole("n", options["n"], 1, 2**32 - 1)
@@ -159,7 +160,9 @@ def estimate(radii: list[float], confidence: float, **options: Any) -> None:
     click.echo(f"{drawn}; for all radii together with confidence {confidence:g}:")
     click.echo(f"{'radius':>8}  {'certified':>9}  {'of all images':>19}  {'truly robust at least':>21}")
     for one in found:
-        click.echo(f"{one.radius:8g}  {one.share:9.4f}  {one.low:.4f} to {one.high:8.4f}  {one.robust:21.4f}")
+        low, robust = floor_decimals(one.low, 4), floor_decimals(one.robust, 4)
+        high = floor_decimals(-one.high, 4).removeprefix("-")  # rounded up
+        click.echo(f"{one.radius:8g}  {one.share:9.4f}  {low} to {high:>8}  {robust:>21}")
     figures = {"confidence": confidence, "draws": total, "radii": [vars(one) for one in found]}
     try:
         (out / "estimate.json").write_text(json.dumps(figures, indent=1) + "\n")

@@ -56,6 +56,11 @@ def test_an_estimate_covers_what_the_whole_data_set_gives(rsfast, tmp_path):
         assert one.high - one.low < 0.25
     stored = json.loads((tmp_path / "run" / "estimate.json").read_text())
     assert [row["certified"] for row in stored["radii"]] == [one.certified for one in some]
+    rows = [line.split() for line in result.out.splitlines()[-3:]]
+    for row, one in zip(rows, some, strict=True):  # printed bounds hold, too
+        low, high, robust = float(row[2]), float(row[4]), float(row[5])
+        assert one.low - 1e-4 < low <= one.low <= one.high <= high < one.high + 1e-4
+        assert one.robust - 1e-4 < robust <= one.robust
     cert = certificate(read_run(tmp_path / "run"))
     assert some[1].certified == int((cert.radius >= 0.1).sum())
     assert "120 of 599 images" in result.out
