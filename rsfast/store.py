@@ -225,12 +225,14 @@ def records(path: Path) -> dict[int, dict[str, Any]]:
 
 
 def _continues(later: dict[str, Any], earlier: dict[str, Any]) -> bool:
-    """Whether a line is of the same drawing as another one, with more draws (of a plan that may be continued).
+    """Whether a line is of the same drawing as another one, with as many draws or more (of a plan that may be continued).
 
     Wherever both looked, they must have seen the same votes.
     """
     before, after = earlier.get("path"), later.get("path")
-    if before is None or after is None or later["n"] <= earlier["n"]:
+    if before is None or after is None or later["n"] < earlier["n"]:
+        return False
+    if later["n"] == earlier["n"] and later["estimation"] != earlier["estimation"]:
         return False
     if any(later.get(name) != earlier.get(name) for name in ("selection", "image", "tested", "config")):
         return False

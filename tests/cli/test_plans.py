@@ -119,6 +119,25 @@ def test_two_continuations_at_once_stay_readable(rsfast, tmp_path):
         records(tmp_path / "b")
 
 
+def test_ways_to_as_many_draws_that_paused_elsewhere_stay_readable(rsfast, tmp_path):
+    command = ("certify", *MODEL, *COMMON, "--plan", "betting", "--count", 4)
+    for name, pauses in (("a", (200, 600, 900)), ("b", (200, 900))):
+        for n in pauses:
+            assert rsfast(*command, "--n", n, "--out", tmp_path / name).code == 0
+    both = tmp_path / "b"
+    (both / "counts-000-of-002.jsonl").write_bytes((tmp_path / "a" / "counts-000-of-001.jsonl").read_bytes())
+    found = records(both)
+    assert max(record["n"] for record in found.values()) > 600
+    other = dict(found[0])
+    other["estimation"] = {**other["estimation"], "9": other["estimation"].get("9", 0) + 1}
+    from rsfast.store import Shard
+
+    with Shard(both, 1, 3) as shard:
+        shard.append(other)
+    with pytest.raises(StoreError, match="hold different counts"):
+        records(both)
+
+
 def test_thresholds_of_a_call_that_stored_nothing_are_not_kept(rsfast, tmp_path):
     broken = ("certify", "--model", "tests.reference.factories:fails_on_the_third_image", "--data", "digits", "--sigma", "0.25")
     run = tmp_path / "run"
