@@ -125,6 +125,12 @@ def draw(
             f"earlier was classified in {earlier.dtype} on {earlier.device} in batches of {earlier.batch}, this call in "
             f"{engine.dtype} on {engine.device.type} in batches of {batch}: these belong to the classifier; give the same."
         )
+    how = {"inference": json.dumps(engine.how, sort_keys=True)} if engine.how else {}
+    if earlier is not None and earlier.versions.get("inference") != how.get("inference"):
+        raise InvalidArgumentError(
+            f"earlier was run as {earlier.versions.get('inference', 'the model is')}, this call as "
+            f"{how.get('inference', 'the model is')}: fold and runtime belong to the classifier; give the same."
+        )
     drawings: dict[int, Drawing] = {}
     finished: set[int] = set()
 
@@ -148,7 +154,7 @@ def draw(
             dtype=engine.dtype,
             batch=batch,
             device=engine.device.type,
-            versions=versions() | ({"inference": json.dumps(engine.how, sort_keys=True)} if engine.how else {}),
+            versions=versions() | how,
             drawn=np.array([one.drawn for one in found], dtype=np.int64),
             stopping=recipe.stopping,
             tested=np.array([one.tested for one in found], dtype=np.int64),

@@ -122,6 +122,15 @@ def test_what_is_continued_must_be_the_same(change, message):
         rs.certify(coin, images_of(Z), **again)
 
 
+def test_a_model_is_not_folded_in_the_middle_of_an_image():
+    torch.manual_seed(0)
+    layers = torch.nn.Conv2d(1, 2, 1), torch.nn.BatchNorm2d(2), torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten()
+    model, call = torch.nn.Sequential(*layers), {**CALL, "plan": rs.plans.Betting()}
+    first = rs.sample_counts(model, images_of(Z), **{**call, "n": 200})
+    with pytest.raises(InvalidArgumentError, match="earlier was run as the model is, this call as .*: fold and runtime belong"):
+        rs.sample_counts(model, images_of(Z), earlier=first, fold=True, **{**call, "seed": None})
+
+
 def test_a_label_of_a_continued_image_must_not_change():
     labels = [1, 0] * 4 + [1]
     call = {**CALL, "plan": rs.plans.Betting(), "n0": 0}
