@@ -115,7 +115,7 @@ def estimate(path: Path, *, confidence_level: float = 0.95) -> list[Estimate]:
 
 
 def draws(path: Path) -> tuple[int, float]:
-    """Draws of a run altogether, and in the mean of its images."""
+    """Draws of a run altogether, and in the mean of its images; of all parts of an image."""
     counts = read_run(path).counts
-    total = int(counts.drawn.sum()) + counts.n0 * len(counts)
-    return total, float(np.mean(counts.drawn) if len(counts) else 0.0)
+    total = (int(counts.drawn.sum()) + counts.n0 * len(counts)) * counts.parts
+    return total, float(np.mean(counts.drawn) * counts.parts if len(counts) else 0.0)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from rsfast.errors import InvalidArgumentError, StoreError
-from rsfast.estimate import chosen, estimate, images_needed
+from rsfast.estimate import chosen, draws, estimate, images_needed
 from rsfast.stored import certificate, read_run
 
 MODEL = ("--model", "tests.reference.factories:linear", "--data", "digits", "--sigma", "0.25")
@@ -34,8 +34,8 @@ def test_plan_forecasts_from_a_pilot(rsfast, tmp_path):
     assert result.code == 0, result.err
     lines = [line for line in result.out.splitlines() if line.startswith(("grid", "betting", "radius,"))]
     assert len(lines) == 4
-    draws = [int(line.split("  x")[0].split()[-1].replace(",", "")) for line in lines]
-    assert all(100 < draw < 20_000 for draw in draws)
+    means = [int(line.split("  x")[0].split()[-1].replace(",", "")) for line in lines]
+    assert all(100 < mean < 20_000 for mean in means)
 
 
 def test_plan_refuses_a_level_beside_a_pilot(rsfast, tmp_path):
@@ -64,6 +64,12 @@ def test_an_estimate_covers_what_the_whole_data_set_gives(rsfast, tmp_path):
     cert = certificate(read_run(tmp_path / "run"))
     assert some[1].certified == int((cert.radius >= 0.1).sum())
     assert "120 of 599 images" in result.out
+
+
+def test_an_estimate_counts_the_draws_of_both_halves(rsfast, tmp_path):
+    assert rsfast(*ESTIMATE, "--transform", "diagonal", "--images", 4, "--out", tmp_path / "run").code == 0
+    counts = read_run(tmp_path / "run").counts
+    assert draws(tmp_path / "run") == (2 * counts.drawn.sum(), 2 * counts.drawn.mean())
 
 
 def test_an_unfinished_estimate_says_nothing(rsfast, tmp_path):
