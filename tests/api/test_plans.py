@@ -367,6 +367,7 @@ def test_what_does_not_go_together_is_refused_before_drawing(arguments, message)
     [
         ({"bound": "bayes"}, "bound='bayes' is not known"),
         ({"joint": "product"}, "is for two parts"),
+        ({"alpha": [0.1, 0.2]}, "alpha is an array"),
         ({"transform": rs.DiagonalSplit("nearest"), "noise": rs.Uniform(0.5)}, "no certificate covers that"),
     ],
 )
