@@ -32,9 +32,7 @@ def check_level(
     bound: str = "clopper-pearson",
 ) -> float:
     """One alpha that n draws (of each part) can certify something at."""
-    if np.ndim(alpha) != 0:
-        raise InvalidArgumentError("alpha is an array: give one failure probability for the call (0.001 is customary).")
-    level = float(checks.alpha(alpha))
+    level = checks.one_alpha(alpha)
     least = radii.least_draws(parts, level, joint=joint, multiclass=multiclass, bound=bound)
     if n < least:
         of_parts = "" if parts == 1 else f" of each of {parts} parts"
@@ -207,7 +205,7 @@ def predict_counts(counts: VoteCounts, *, alpha: float = 1e-3) -> Prediction:
     -----
     PREDICT of Cohen, Rosenfeld & Kolter 2019 (§3.2.1).
     """
-    level = float(checks.alpha(alpha))
+    level = checks.one_alpha(alpha)
     if counts.parts > 1:
         raise InvalidArgumentError("these are votes of parts of images: certify_counts gives their labels.")
     if counts.stopping is not None:

@@ -66,6 +66,13 @@ def alpha(value: ArrayLike) -> Floats:
     return array
 
 
+def one_alpha(value: ArrayLike) -> float:
+    """A failure probability for a whole call."""
+    if np.ndim(value) != 0:
+        raise InvalidArgumentError("alpha is an array: give one failure probability for the call (0.001 is customary).")
+    return float(alpha(value))
+
+
 def numbers(name: str, value: Any, length: int | None = None) -> tuple[float, ...]:
     """A sequence of finite numbers, of the given length if there is one."""
     try:

@@ -36,7 +36,7 @@ def needs(noise: Noise, wanted: list[float], *, alpha: float, norm: float = 2.0,
     dim : int
         Pixels of an image; matters for norms that the certificate converts.
     """
-    level, order = float(checks.alpha(alpha)), checks.order(norm)
+    level, order = checks.one_alpha(alpha), checks.order(norm)
     ordered = sorted(float(r) for r in checks.floats("radii", wanted, 0.0, np.finfo(float).max, "radii, each zero or positive"))
     failure = radii.thresholds(noise, dim, order, ordered)
     found = []
@@ -51,7 +51,7 @@ def waterfall(noise: Noise, *, alpha: float, n: int, norm: float = 2.0, dim: int
     """The largest radius that n draws can certify: all of them vote for the class."""
     counts = VoteCounts(selection=np.array([[1, 0]]), estimation=np.array([[n, 0]]), n0=1, n=n, ids=np.zeros(1, dtype=np.int64),
                         noise=noise, seed=0, dim=dim)  # fmt: skip
-    level, order = float(checks.alpha(alpha)), checks.order(norm)
+    level, order = checks.one_alpha(alpha), checks.order(norm)
     choices = {"bound": "clopper-pearson", "joint": "bonferroni"}
     return float(radii.derive(counts, alpha=level, order=order, multiclass=False, **choices).radius[0])
 
@@ -91,7 +91,7 @@ def forecast(
             "the pilot is in parts, of input-dependent noise, drawn by a plan or without images: give votes of whole images, a "
             "fixed number of draws of each."
         )
-    level, order = float(checks.alpha(alpha)), checks.order(norm)
+    level, order = checks.one_alpha(alpha), checks.order(norm)
     asked = getattr(plan, "radii", None)
     if asked is not None:
         failure = np.array(radii.thresholds(pilot.noise, pilot.dim, order, asked))

@@ -246,7 +246,7 @@ def _check_plan(plan: Plan, engine: Engine, shape: tuple[int, int, int]) -> floa
     if plan.kind == "predict":
         if parts > 1:
             raise InvalidArgumentError("predict shows whole images: certify with the transform, whose labels are the answers.")
-        return float(checks.alpha(plan.alpha))
+        return checks.one_alpha(plan.alpha)
     choices: dict[str, Any] = {"joint": plan.joint, "multiclass": plan.multiclass}
     level = check_level(plan.alpha, plan.n, parts, **choices, bound=plan.bound)
     dims = sampling.part_dims(engine.transform, shape)

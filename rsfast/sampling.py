@@ -324,9 +324,7 @@ def sample_counts(
     noise = check_noise(noise, check_transform(transform).parts)
     images = check_images(x, value_range, "sample_counts")
     n0, n = checks.whole("n0", n0, 0, 2**32 - 1), checks.whole("n", n, 1, 2**32 - 1)
-    if np.ndim(alpha) != 0:
-        raise InvalidArgumentError("alpha is an array: give one failure probability for the call (0.001 is customary).")
-    level = float(checks.alpha(alpha))
+    level = checks.one_alpha(alpha)
     images_labels = None if labels is None else check_labels(labels, len(images), num_classes)
     if earlier is not None:
         if not isinstance(earlier, VoteCounts):

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from .options import FloatList, how_to_run, what_to_run
 from .smoothing import which_noise, which_transform
@@ -45,7 +46,8 @@ def plan(pilot: str | None, radii: list[float], n: int, alpha: float, norm: floa
     if pilot is None:
         noise, votes, labels = _constant_noise(options), None, None
     else:
-        votes, labels, norm = _pilot(Path(pilot), norm, options)
+        refuse_beside_a_pilot({**options, "dim": dim})
+        votes, labels, norm = _pilot(Path(pilot), norm)
         noise, dim = votes.noise, votes.dim
     order = checks.order(2.0 if norm is None else norm)
     where: dict[str, Any] = {"alpha": alpha, "norm": order}
@@ -80,12 +82,22 @@ def _constant_noise(options: dict[str, Any]) -> Noise:
     return make_noise({**options, "multiclass": False}, Identity(), None)
 
 
-def _pilot(path: Path, norm: float | None, options: dict[str, Any]) -> tuple[Any, Any, float]:
+def refuse_beside_a_pilot(options: dict[str, Any]) -> None:
+    """What says the noise or the size of images, which the pilot says."""
+    from ..errors import InvalidArgumentError
+
+    source = click.get_current_context().get_parameter_source
+    given = [f"--{name.replace('_', '-')}" for name in options if source(name) is not ParameterSource.DEFAULT]
+    if given:
+        raise InvalidArgumentError(
+            f"--run and {', '.join(given)}: the pilot says which noise and size; leave the level out and the rest."
+        )
+
+
+def _pilot(path: Path, norm: float | None) -> tuple[Any, Any, float]:
     from ..errors import InvalidArgumentError
     from ..stored import read_run
 
-    if any(options[name] is not None for name in ("sigma", "scale", "shape")):
-        raise InvalidArgumentError("--run and a noise level: the pilot says which noise; leave the level out.")
     run = read_run(path)
     if run.manifest.kind != "certify":
         raise InvalidArgumentError(f"{path} holds predictions: give a run of `rsfast certify`.")

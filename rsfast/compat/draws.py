@@ -160,9 +160,7 @@ def image_of(x: object) -> torch.Tensor:
 
 def level(alpha: Any) -> float:
     """One failure probability."""
-    if np.ndim(alpha) != 0:
-        raise InvalidArgumentError("alpha is an array: give one failure probability for the call (0.001 is customary).")
-    return float(checks.alpha(alpha))
+    return checks.one_alpha(alpha)
 
 
 def to_eval(model: object) -> None:

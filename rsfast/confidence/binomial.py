@@ -123,5 +123,5 @@ def prediction_pvalue(count_a: ArrayLike, count_b: ArrayLike) -> Floats:
 
 def least_samples(alpha: float) -> int:
     """The least n that can certify anything at level alpha: the smallest with alpha^(1/n) > 1/2."""
-    alpha = float(checks.alpha(alpha))
+    alpha = checks.one_alpha(alpha)
     return math.floor(-math.log2(alpha)) + 1

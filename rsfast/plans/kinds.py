@@ -157,7 +157,7 @@ class Radius(_Looks):
 
     def lattice(self, alpha: float, n: int) -> Floats:
         """The z of the thresholds, float64 [J]: from 0 to the largest that n successes in n draws certify (at least z = 0)."""
-        least_failure = -math.expm1(math.log(float(checks.alpha(alpha))) / checks.whole("n", n, 1))
+        least_failure = -math.expm1(math.log(checks.one_alpha(alpha)) / checks.whole("n", n, 1))
         largest = max(-float(ndtri(least_failure)), 0.0)
         return np.asarray(np.arange(math.floor(largest / self.spacing + 1e-9) + 1) * self.spacing, dtype=np.float64)
 

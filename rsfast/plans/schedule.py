@@ -47,7 +47,7 @@ def spending(looks: ArrayLike, alpha: float, final: float, spread: float) -> Flo
     above 1 serves late certificates, which are the expensive ones; for looks at equal distances choose it nearer to 1.
     """
     k = np.size(looks)
-    alpha = float(checks.alpha(alpha))
+    alpha = checks.one_alpha(alpha)
     if k == 1:
         return np.array([alpha])
     weights = np.exp(math.log(spread) * (np.arange(k - 1.0) - (k - 2.0 if spread > 1.0 else 0.0)))

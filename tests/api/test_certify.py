@@ -244,6 +244,11 @@ def test_predict_returns_labels_and_abstains_on_a_tie(rng):
     assert details.counts.estimation.sum(axis=1).tolist() == [500] * 3
 
 
+def test_predict_takes_one_alpha(rng):
+    with pytest.raises(rs.InvalidArgumentError, match="alpha is an array"):
+        rs.predict(pixels, images(rng, 1), noise=rs.Gaussian(0.5), num_classes=2, n=10, alpha=[0.1, 0.2])
+
+
 def test_prediction_draws_from_its_own_stream(rng):
     x = images(rng, 1)
     predicted = rs.predict_details(pixels, x, noise=rs.Gaussian(0.5), num_classes=2, n=200, seed=0)

@@ -40,6 +40,8 @@ def test_plan_forecasts_from_a_pilot(rsfast, tmp_path):
 
 def test_plan_refuses_a_level_beside_a_pilot(rsfast, tmp_path):
     assert "leave the level out" in rsfast("plan", "--run", tmp_path, "--sigma", 0.5, "--radii", "0.5").err
+    said = rsfast("plan", "--run", tmp_path, "--noise", "laplace", "--dim", 3, "--sigma-function", "a:b", "--radii", "0.5").err
+    assert "--run and --noise, --sigma-function, --dim: the pilot says" in said
     assert "no one level" in rsfast("plan", "--noise", "input-dependent", "--sigma", 0.5, "--radii", "0.5").err
 
 

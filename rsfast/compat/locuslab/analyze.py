@@ -74,7 +74,7 @@ class HighProbAccuracy(Accuracy):
         from ... import checks
 
         self.data_file_path = data_file_path
-        self.alpha, self.rho = float(checks.alpha(alpha)), float(checks.alpha(rho))
+        self.alpha, self.rho = checks.one_alpha(alpha), checks.one_alpha(rho)
 
     def at_radii(self, radii: ArrayLike) -> Series:
         from ...numerics import beta
