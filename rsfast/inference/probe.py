@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import threading
 from collections.abc import Callable, Iterator, Sequence
 
 import torch
@@ -119,17 +120,28 @@ def rows_keep_their_bits(model: Model, x: torch.Tensor) -> bool:
     return True
 
 
+_holding = threading.Lock()
+_held: dict[int, int] = {}
+"""By id of a module that was in training mode: how many calls hold it in eval mode."""
+
+
 @contextlib.contextmanager
 def evaluating(modules: Sequence[torch.nn.Module]) -> Iterator[None]:
-    """The modules in eval mode; each one's mode is put back afterwards."""
-    training = [module for module in modules if module.training]
-    for module in training:
-        module.training = False
+    """The modules in eval mode; each one's mode is put back when the last call that needs it, in whatever thread, has ended."""
+    with _holding:
+        training = [module for module in modules if module.training or id(module) in _held]
+        for module in training:
+            module.training = False
+            _held[id(module)] = _held.get(id(module), 0) + 1
     try:
         yield
     finally:
-        for module in training:
-            module.training = True
+        with _holding:
+            for module in training:
+                _held[id(module)] -= 1
+                if not _held[id(module)]:
+                    del _held[id(module)]
+                    module.training = True
 
 
 def tf32_flags() -> tuple[bool, bool] | None:

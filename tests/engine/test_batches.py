@@ -10,6 +10,7 @@ import rsfast as rs
 from rsfast import batches
 from rsfast.batches import Job
 from rsfast.engine import Engine
+from rsfast.inference import evaluating
 
 SHAPE = (1, 4, 4)
 NOISE = rs.Gaussian(0.5)
@@ -141,3 +142,13 @@ def test_an_image_without_draws_is_done_at_once():
     (job,) = run(Engine(linear, num_classes=3), [Job(torch.rand(SHAPE), [0.5], 0, [(0, 0, 0), (1, 0, 0)], judge, 2)], 4)
     assert job.done
     assert [votes.tolist() for _, votes in judge.told] == [[[0, 0, 0]]] * 2
+
+
+def test_a_module_stays_in_eval_mode_until_its_last_call_has_ended():
+    net = torch.nn.Sequential(torch.nn.Dropout(), torch.nn.Flatten())
+    net[1].eval()
+    with contextlib.ExitStack() as second:
+        with evaluating(list(net.modules())):
+            second.enter_context(evaluating(list(net.modules())))
+        assert not any(module.training for module in net.modules())
+    assert [module.training for module in net.modules()] == [True, True, False]
