@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
+import threading
 import weakref
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -54,6 +56,12 @@ class Draws:
         self._seed = None if value is None else sampling.check_seed(value)
         self.next_id = 0
 
+    def _take_id(self) -> int:
+        """The next image id, which nobody else gets."""
+        with _counting:
+            image_id, self.next_id = self.next_id, self.next_id + 1
+        return image_id
+
     def votes(
         self,
         model: Any,
@@ -73,7 +81,7 @@ class Draws:
         if batch_size is not None:
             batch = max(checks.whole("batch_size", batch_size, 1), LEAST // max(math.prod(image.shape), 1))
             batch = min(batch, num, 2**24)
-        image_id, self.next_id = self.next_id, self.next_id + 1
+        image_id = self._take_id()
         options = {name: value.tolist() if isinstance(value, np.ndarray) else value for name, value in self.options.items()}
         how = {"num_classes": num_classes, "transform": transform, "device": device_of(model, image), **options}
         if batch is None:
@@ -82,37 +90,47 @@ class Draws:
             )
             return counts.estimation[0]
         images = sampling.check_images(image[None], None, "certify")
-        engine = _engine(self, model, {"batch": batch, **how}, batch * images[0].numel())
-        engine.check_channels(images.shape[1])
-        engine.check_size(*images.shape[2:])
         sigma = levels(noise, images, transform.parts)[0]
         stages = [(STREAMS["estimation"], num)]
-        votes = engine.votes(images[0], noise, sigma=sigma, seed=self.seed, image_id=image_id, stages=stages)[0]
+        with _engine(self, model, {"batch": batch, **how}, batch * images[0].numel()) as engine:
+            engine.check_channels(images.shape[1])
+            engine.check_size(*images.shape[2:])
+            votes = engine.votes(images[0], noise, sigma=sigma, seed=self.seed, image_id=image_id, stages=stages)[0]
         return votes if transform.parts > 1 else votes[0]
 
 
+_counting = threading.Lock()
 _engines: weakref.WeakKeyDictionary[Draws, dict[int, tuple[Any, int, Engine]]] = weakref.WeakKeyDictionary()
 
 
-def _engine(owner: Draws, model: Any, how: dict[str, Any], pixels: int) -> Engine:
+@contextlib.contextmanager
+def _engine(owner: Draws, model: Any, how: dict[str, Any], pixels: int) -> Iterator[Engine]:
     """An engine for this model, kept as long as the model's tensors are the same.
 
-    Two are kept, for selection and estimation, but only one where their buffers (of so many pixels) are large.
+    Two are kept, for selection and estimation, but only one where their buffers (of so many pixels) are large.  While one is in
+    use it is not among those that are kept: a call in another thread makes its own.
     """
     roots = [_root(one) for one in (model if isinstance(model, (list, tuple)) else [model])]
     state = _state(roots, bool(owner.options)) if all(root is not None for root in roots) else None
     if state is None:
-        return Engine(model, **how)
+        yield Engine(model, **how)
+        return
     key = (model if not isinstance(model, list) else tuple(model), how, state)
     kept = _engines.setdefault(owner, {})
-    found = kept.get(how["batch"])
-    if found is not None and found[0] == key:
-        return found[2]
-    if len(kept) >= 2 or (not owner.options and pixels + sum(size for _, size, _ in kept.values()) > LARGE):
+    found = kept.pop(how["batch"], None)
+    if found is None or found[0] != key:
+        _make_room(owner, kept, pixels)
+        found = (key, pixels, Engine(model, **how))
+    yield found[2]
+    _make_room(owner, kept, pixels)
+    kept[how["batch"]] = found
+
+
+def _make_room(owner: Draws, kept: dict[int, tuple[Any, int, Engine]], pixels: int) -> None:
+    """Forget the others where an engine with buffers of so many pixels does not go with them."""
+    others = list(kept.values())
+    if len(others) >= 2 or (not owner.options and pixels + sum(size for _, size, _ in others) > LARGE):
         kept.clear()
-    engine = Engine(model, **how)
-    kept[how["batch"]] = (key, pixels, engine)
-    return engine
 
 
 def _root(model: Any) -> torch.nn.Module | None:

@@ -1,5 +1,8 @@
 """Smooth, with the signatures of locuslab/smoothing."""
 
+import concurrent.futures
+import threading
+
 import numpy as np
 import pytest
 import scipy.stats
@@ -192,6 +195,32 @@ def test_a_copied_or_pickled_object_goes_on():
     expected = smooth._sample_noise(X, 300, 5)
     for twin in twins:
         np.testing.assert_array_equal(twin._sample_noise(X, 300, 5), expected)
+
+
+def test_threads_do_not_see_each_others_images():
+    class Waiting(nn.Linear):
+        """Waits, when it is first asked, until another thread has been answered."""
+
+        entered, other_is_done = threading.Event(), threading.Event()
+
+        def forward(self, x):
+            if not self.entered.is_set():
+                self.entered.set()
+                assert self.other_is_done.wait(30)
+            return super().forward(x.flatten(1))
+
+    model = Waiting(64, 2)
+    with torch.no_grad():
+        model.weight.copy_(torch.tensor([[-1.0], [1.0]]).expand(2, 64))
+        model.bias.zero_()
+    smooth = Smooth(model, 2, 0.25, seed=0)
+    with concurrent.futures.ThreadPoolExecutor() as threads:
+        waiting = threads.submit(smooth._sample_noise, X - 1, 100, 100)
+        assert model.entered.wait(30)
+        assert smooth._sample_noise(X + 1, 100, 100).tolist() == [0, 100]
+        model.other_is_done.set()
+        assert waiting.result().tolist() == [100, 0]
+    assert smooth.next_id == 2
 
 
 def test_the_base_classifier_is_left_in_eval_mode():

@@ -115,7 +115,7 @@ class Smooth(Draws):
         num = checks.whole("the number of draws", num, 1, 2**32 - 1)
         batch = min(num, 1000 if batch_size is None else checks.whole("batch_size", batch_size, 1))
         image = image.to(device_of(self.base_classifier, image))
-        image_id, self.next_id = self.next_id, self.next_id + 1
+        image_id = self._take_id()
         counts = np.zeros(self.num_classes, dtype=int)
         for first in range(0, num, batch):
             noisy = add_noise(
