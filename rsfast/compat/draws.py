@@ -6,7 +6,7 @@ import contextlib
 import math
 import threading
 import weakref
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ import torch
 from .. import checks, sampling, walk
 from ..engine import Engine
 from ..errors import InvalidArgumentError
+from ..inference import evaluating
 from ..models import fingerprint
 from ..noise import STREAMS, Noise, levels
 from ..transforms import Identity, Transform
@@ -97,6 +98,33 @@ class Draws:
             engine.check_size(*images.shape[2:])
             votes = engine.votes(images[0], noise, sigma=sigma, seed=self.seed, image_id=image_id, stages=stages)[0]
         return votes if transform.parts > 1 else votes[0]
+
+    def votes_by_hand(
+        self,
+        model: Any,
+        image: torch.Tensor,
+        num_classes: int,
+        num: int,
+        batch_size: int | None,
+        draw: Callable[[torch.Tensor, int, int, int], torch.Tensor],
+        count: Callable[[torch.Tensor], np.ndarray],
+    ) -> np.ndarray:
+        """As `votes`, for a subclass that draws or counts by itself: int64 [K].
+
+        `draw(image, image_id, first, copies)` makes a batch [copies, C, H, W]; `count` is shown the class of every copy whose
+        scores hold no NaN and returns votes [K].
+        """
+        num = checks.whole("the number of draws", num, 1, 2**32 - 1)
+        batch = min(num, 1000 if batch_size is None else checks.whole("batch_size", batch_size, 1))
+        engine = Engine(model, num_classes=num_classes, device=device_of(model, image))
+        image = sampling.check_images(image[None], None, "certify")[0].to(engine.device)
+        image_id, votes = self._take_id(), np.zeros(num_classes, dtype=np.int64)
+        with evaluating(engine.modules), torch.no_grad():
+            for first in range(0, num, batch):
+                noisy = draw(image, image_id, first, min(batch, num - first)).to(engine.torch_dtype)
+                scores = engine.logits(engine.models[0], noisy, [image_id])
+                votes += np.asarray(count(scores.argmax(1)[~scores.isnan().any(1)]), dtype=np.int64)
+        return votes
 
 
 _counting = threading.Lock()

@@ -72,6 +72,14 @@ def test_levels_that_differ_between_pixels_are_drawn_by_the_certificate():
     assert float(shown[..., 4:].std()) == pytest.approx(0.4, rel=0.05)
 
 
+def test_a_copy_of_a_nan_drawn_by_the_certificate_votes_for_no_class():
+    theta = torch.full((1, 1, 8, 8), 0.1)
+    smoothed = dds.Smooth(lambda x: torch.full((len(x), 2), torch.nan), 2, theta, dds.L2Certificate(1))
+    assert smoothed._sample_noise(X, 100, 30).tolist() == [0, 0]
+    with pytest.raises(InvalidArgumentError, match="holds NaN"):
+        smoothed.certify(X * torch.nan, 10, 100, 0.001, 10)
+
+
 def test_a_certificate_of_ones_own_is_asked_for_noise_and_gap():
     class Shifted(dds.Certificate):
         def sample_noise(self, batch, repeated_theta):

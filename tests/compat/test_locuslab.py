@@ -102,6 +102,29 @@ def test_count_arr_of_a_fork_is_shown_every_answer():
     assert fork._count_arr(np.array([1, 1, 3]), 5).tolist() == [0, 2, 0, 1, 0]
 
 
+class Counting(Smooth):
+    def _count_arr(self, arr, length):
+        return super()._count_arr(arr, length)
+
+
+def test_a_fork_that_counts_is_shown_no_answer_of_a_nan():
+    def half(x):
+        return torch.full((len(x), 2), torch.nan).where(x.flatten(1)[:, :1] > 0, torch.tensor([0.0, 1.0]))
+
+    votes = Counting(half, 2, 1.0)._sample_noise(X, 2000, 300)
+    assert votes[0] == 0
+    assert 800 < votes[1] < 1200
+    with pytest.raises(InvalidArgumentError, match="holds NaN"):
+        Counting(linear(), 10, 0.5).certify(X * torch.nan, 10, 100, 0.001, 10)
+
+
+def test_a_fork_that_counts_takes_every_dtype_and_is_told_what_a_model_must_return():
+    for dtype in (torch.bfloat16, torch.float64):
+        assert Counting(linear().to(dtype), 10, 0.5)._sample_noise(X.double(), 100, 30).sum() == 100
+    with pytest.raises(ModelError, match="the model returned tuple"):
+        Counting(lambda x: (x, x), 10, 0.5)._sample_noise(X, 100, 30)
+
+
 def test_every_call_has_fresh_noise_and_the_seed_repeats_them_all():
     smooth = Smooth(linear(), 10, 0.5, seed=11)
     first, second = smooth._sample_noise(X, 1000, 100), smooth._sample_noise(X, 1000, 100)

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from ... import checks, confidence
-from ..draws import Draws, device_of, image_of, level, to_eval
+from ..draws import Draws, image_of, level, to_eval
 from .certificate import Certificate, L1Certificate, L2Certificate
 
 
@@ -108,17 +108,15 @@ class Smooth(Draws):
         return self._drawn_by_the_certificate(image, num, batch_size)
 
     def _drawn_by_the_certificate(self, image: torch.Tensor, num: int, batch_size: int | None) -> np.ndarray:
-        num = checks.whole("the number of draws", num, 1, 2**32 - 1)
-        batch = min(num, 1000 if batch_size is None else checks.whole("batch_size", batch_size, 1))
-        image = image.to(device_of(self.base_classifier, image))
-        sigma = self.sigma.to(image.device) if isinstance(self.sigma, torch.Tensor) else self.sigma
-        counts = np.zeros(self.num_classes, dtype=np.int64)
-        with torch.no_grad():
-            for first in range(0, num, batch):
-                copies = image.expand(min(batch, num - first), *image.shape)
-                scores = self.base_classifier(copies + self.certificate.sample_noise(copies, sigma))
-                counts += self._count_arr(scores.argmax(1), image.device, self.num_classes).cpu().numpy()
-        return counts
+        def draw(image: torch.Tensor, _: int, first: int, copies: int) -> torch.Tensor:
+            repeated = image.expand(copies, *image.shape)
+            sigma = self.sigma.to(image.device) if isinstance(self.sigma, torch.Tensor) else self.sigma
+            return repeated + self.certificate.sample_noise(repeated, sigma)
+
+        def count(answers: torch.Tensor) -> np.ndarray:
+            return self._count_arr(answers, answers.device, self.num_classes).cpu().numpy()
+
+        return self.votes_by_hand(self.base_classifier, image, self.num_classes, num, batch_size, draw, count)
 
     def _count_arr(self, arr: torch.Tensor, device: Any, length: int) -> torch.Tensor:
         """How often each class 0 … length - 1 occurs in `arr`: int64 [length] on `device`."""

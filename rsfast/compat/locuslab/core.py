@@ -11,7 +11,7 @@ import torch
 from ... import certificates, checks, confidence
 from ...noise import Gaussian
 from ...torch import add_noise
-from ..draws import Draws, device_of, image_of, level, to_eval
+from ..draws import Draws, image_of, level, to_eval
 
 
 class Smooth(Draws):
@@ -112,20 +112,16 @@ class Smooth(Draws):
 
     def _counted_by_hand(self, image: torch.Tensor, num: int, batch_size: int | None) -> np.ndarray:
         """As `_sample_noise`, showing every batch's answers to a `_count_arr` of a subclass."""
-        num = checks.whole("the number of draws", num, 1, 2**32 - 1)
-        batch = min(num, 1000 if batch_size is None else checks.whole("batch_size", batch_size, 1))
-        image = image.to(device_of(self.base_classifier, image))
-        image_id = self._take_id()
-        counts = np.zeros(self.num_classes, dtype=int)
-        for first in range(0, num, batch):
-            noisy = add_noise(
-                image[None], Gaussian(float(self.sigma)), seed=self.seed, ids=[image_id], first=first,
-                copies=min(batch, num - first),
-            )[0]  # fmt: skip
-            with torch.no_grad():
-                answers = self.base_classifier(noisy).argmax(1)
-            counts += self._count_arr(answers.cpu().numpy(), self.num_classes)
-        return counts
+        noise = Gaussian(float(self.sigma))
+
+        def draw(image: torch.Tensor, image_id: int, first: int, copies: int) -> torch.Tensor:
+            noisy: torch.Tensor = add_noise(image[None], noise, seed=self.seed, ids=[image_id], first=first, copies=copies)[0]
+            return noisy
+
+        def count(answers: torch.Tensor) -> np.ndarray:
+            return self._count_arr(answers.cpu().numpy(), self.num_classes)
+
+        return self.votes_by_hand(self.base_classifier, image, self.num_classes, num, batch_size, draw, count)
 
     def _count_arr(self, arr: np.ndarray, length: int) -> np.ndarray:
         """How often each class 0 … length - 1 occurs in `arr`."""
