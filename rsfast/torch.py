@@ -112,6 +112,8 @@ def add_noise(
     stream = checks.whole("stream", stream, 0, 2**31 - 1) + PART_STREAMS * part
     kind = given.dtype if given.dtype in (*DTYPES.values(), torch.float64) else torch.float32
     drawn = DTYPES[checks.choice("dtype", dtype, DTYPES)] if dtype is not None else kind
+    if drawn == torch.bfloat16 and isinstance(x, np.ndarray):
+        raise InvalidArgumentError("dtype='bfloat16' is none of NumPy's: give a torch tensor, or float32 or float16.")
     seed, image_ids = sampling.check_seed(seed), sampling.check_ids(ids, len(given))
     differentiated = given.requires_grad and torch.is_grad_enabled()
     if differentiated and (parts > 1 or isinstance(noise, InputDependentGaussian)):

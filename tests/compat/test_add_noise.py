@@ -175,6 +175,7 @@ def test_a_level_that_depends_on_the_input_is_used():
         (np.zeros((2, 3)), {"part": 1}, "part=1 is not allowed"),
         (np.zeros((2, 3)), {"transform": rs.DiagonalSplit()}, "which the transform splits"),
         (np.zeros((2, 3)), {"dtype": "int8"}, "dtype='int8' is not known"),
+        (np.zeros((2, 3)), {"dtype": "bfloat16"}, "dtype='bfloat16' is none of NumPy's"),
         (np.zeros((2, 3)), {"backend": "cuda"}, "backend='cuda' is not known"),
         (np.zeros((2, 3)), {"mean": [1.0, 2.0]}, "mean has 2 entries"),
     ],
