@@ -39,10 +39,18 @@ def check_seed(seed: int | None) -> int:
     return secrets.randbits(63) if seed is None else checks.whole("seed", seed, 0, 2**64 - 1)
 
 
+def as_tensor(x: object) -> torch.Tensor:
+    """A tensor, or an array of any memory layout and byte order as one; TypeError or ValueError for anything else."""
+    if isinstance(x, torch.Tensor):
+        return x
+    array = np.asarray(x)
+    return torch.from_numpy(np.require(array, array.dtype.newbyteorder("="), ("C", "W")))
+
+
 def check_images(x: object, value_range: Range, caller: str) -> torch.Tensor:
     """Images as float32 [B, C, H, W], finite and inside `value_range`."""
     try:
-        images = x if isinstance(x, torch.Tensor) else torch.from_numpy(np.ascontiguousarray(x))
+        images = as_tensor(x)
         if images.layout != torch.strided or images.device.type == "meta":
             raise TypeError
     except (TypeError, ValueError):

@@ -163,7 +163,7 @@ def _tensor(x: Any) -> torch.Tensor:
         if isinstance(x, torch.Tensor):
             tensor = x
         elif isinstance(x, np.ndarray):
-            tensor = torch.from_numpy(np.require(x, requirements=("C", "W")))
+            tensor = sampling.as_tensor(x)
         elif hasattr(x, "__dlpack__"):
             tensor = torch.utils.dlpack.from_dlpack(x)
         else:

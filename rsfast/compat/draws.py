@@ -193,7 +193,7 @@ def device_of(model: Any, image: torch.Tensor) -> torch.device:
 def image_of(x: object) -> torch.Tensor:
     """One image as float tensor [C, H, W]: from [C, H, W], [H, W], [D], or a batch of one."""
     try:
-        image = x if isinstance(x, torch.Tensor) else torch.as_tensor(np.asarray(x))
+        image = sampling.as_tensor(x)
     except (TypeError, ValueError, RuntimeError):
         raise InvalidArgumentError(f"x is {type(x).__name__}: give one image [C, H, W] as a tensor or an array.") from None
     shape = tuple(image.shape)

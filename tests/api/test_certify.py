@@ -217,6 +217,7 @@ def test_numpy_images_are_taken(rng):
     from_numpy = rs.sample_counts(pixels, x.numpy(), **call)
     assert (from_numpy.estimation == rs.sample_counts(pixels, x, **call).estimation).all()
     assert (rs.sample_counts(pixels, x.double(), **call).estimation == from_numpy.estimation).all()
+    assert (rs.sample_counts(pixels, x.numpy().astype(">f4"), **call).estimation == from_numpy.estimation).all()
 
 
 def test_progress_is_told_every_forward_pass(rng):

@@ -260,6 +260,15 @@ def test_images_of_every_layout_are_taken(shape):
     np.testing.assert_array_equal(Smooth(linear(), 10, 0.5, seed=3)._sample_noise(as_array, 100, 10), wanted)
 
 
+def test_arrays_of_every_memory_layout_are_taken():
+    x = torch.rand(1, 8, 8, generator=torch.Generator().manual_seed(0)).numpy()
+    read_only = x.copy()
+    read_only.setflags(write=False)
+    wanted = Smooth(linear(), 10, 0.5, seed=3)._sample_noise(x, 100, 10)
+    for same in (read_only, x.astype(">f4"), x[:, ::-1].copy()[:, ::-1]):
+        np.testing.assert_array_equal(Smooth(linear(), 10, 0.5, seed=3)._sample_noise(same, 100, 10), wanted)
+
+
 def test_images_outside_the_unit_interval_are_certified():
     assert Smooth(cuts([0.001, 0.999]), 2, 0.25).certify(X + 3.0, 10, 100, 0.01, 50)[0] == 1
 
