@@ -195,6 +195,7 @@ def test_a_checkpoint_with_arch_and_state_dict_is_certified(out, tmp_path):
         (("digits", MODEL, 0.25, "o", "--alpha", 2), "Error: alpha=2.0 is not a failure probability"),
         (("digits", MODEL, 0.25, "o", "--N", 0), "Error: --N=0 is not allowed"),
         (("digits", MODEL, 0.25, "o", "--skip", 0), "Error: --skip=0 is not allowed"),
+        (("digits", MODEL, 0.25, ""), "Error: outfile='.' names no file: give the log's name"),
     ],
 )
 def test_mistakes_are_one_sentence_and_a_failure(arguments, sentence, tmp_path, monkeypatch):

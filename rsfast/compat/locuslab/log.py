@@ -46,6 +46,8 @@ class Log:
     """
 
     def __init__(self, file: Path, columns: Sequence[str], arguments: dict[str, Any], **defaults: Any) -> None:
+        if not file.name:
+            raise StoreError(f"outfile={str(file)!r} names no file: give the log's name.")
         self.file, self.columns = file, tuple(columns)
         self.beside = file.with_name(f"{file.name}.rsfast.json")
         self._handle = -1
