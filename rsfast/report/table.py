@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from .. import checks
 from ..errors import InvalidArgumentError, StoreError
 from ..result import ABSTAIN, floor_decimals
 
@@ -52,7 +53,8 @@ def certified_accuracy(table: ResultTable, radii: Sequence[float]) -> NDArray[np
         raise InvalidArgumentError(f"{table.name} holds predictions without radii: certify to get a certified accuracy.")
     if not table.labelled:
         raise InvalidArgumentError(f"{table.name} has no labels, and accuracy needs them.")
-    return np.array([float(np.mean(table.correct & (table.radius >= r))) for r in radii])
+    wanted = checks.floats("radii", np.asarray(radii), 0.0, np.inf, "radii, each zero or positive")
+    return np.array([float(np.mean(table.correct & (table.radius >= r))) for r in wanted])
 
 
 def average_certified_radius(table: ResultTable) -> float:

@@ -244,8 +244,10 @@ def test_other_commands_refuse(rsfast, command, message, monkeypatch):
     refused(rsfast(*command), message)
 
 
-def test_export_refuses_other_endings_and_recertify_bad_levels(rsfast, tmp_path):
+def test_report_refuses_bad_radii_export_other_endings_and_recertify_bad_levels(rsfast, tmp_path):
     rsfast("certify", *PIXELS, "--data", "digits", *SMALL, "--count", 1, "--out", tmp_path / "run")
+    for radii in ("nan", "0.5,-1"):
+        refused(rsfast("report", tmp_path / "run", "--radii", radii), "give radii, each zero or positive")
     refused(rsfast("export", tmp_path / "run", tmp_path / "x.xlsx"), "ends in .tsv or .csv")
     refused(rsfast("export", tmp_path / "run", tmp_path / "no" / "x.tsv"), "cannot be written")
     refused(rsfast("recertify", tmp_path / "run", "--alpha", "1e-90"), "cannot certify anything")
