@@ -187,7 +187,13 @@ class Engine:
         if slot not in self._buffers or self._buffers[slot].shape != (batch, *shape):
             self._buffers.pop(slot, None)
             layout = torch.channels_last if self.channels_last else torch.contiguous_format
-            self._buffers[slot] = torch.empty((batch, *shape), dtype=self.torch_dtype, device=self.device, memory_format=layout)
+            size = (batch, *shape)
+            try:
+                self._buffers[slot] = torch.empty(size, dtype=self.torch_dtype, device=self.device, memory_format=layout)
+            except RuntimeError as error:
+                if not inference.is_out_of_memory(error):
+                    raise
+                raise _too_large(size, self.dtype, error) from error
         return self._buffers[slot]
 
     def check_size(self, height: int, width: int) -> None:
@@ -250,8 +256,8 @@ class Engine:
         """Whether logits keep their bits when a row stands elsewhere in a batch, beside others; measured once for a shape."""
         key = (*shape, batch)
         if key not in self._mixes:
-            rows = inference.Rows(shape, None).take(batch, self.torch_dtype, self.device, channels_last=self.channels_last)
             try:
+                rows = inference.Rows(shape, None).take(batch, self.torch_dtype, self.device, channels_last=self.channels_last)
                 with evaluating(self._modules), torch.inference_mode():
                     self._mixes[key] = all(inference.rows_keep_their_bits(model, rows) for model in self.models)
             except Exception:  # what the model says of real images is told when it is run on them
@@ -272,6 +278,8 @@ class Engine:
         except RsfastError:
             raise
         except Exception as error:
+            if inference.is_out_of_memory(error):
+                raise _too_large(batch.shape, self.dtype, error) from error
             images = list(dict.fromkeys(ids))
             named = ", ".join(map(str, images[:3])) + (f" and {len(images) - 3} more" if len(images) > 3 else "")
             raise ModelError(
@@ -339,6 +347,12 @@ def _placed(model: Model, own: torch.Tensor | None, device: torch.device, dtype:
             f"the model could not be copied to {device} as {dtype} ({_first_line(error)}): move it yourself and give its "
             "own device and dtype."
         ) from error
+
+
+def _too_large(shape: Sequence[int], dtype: str, error: BaseException) -> ModelError:
+    return ModelError(
+        f"input {list(shape)} {dtype} and the forward pass do not fit in memory ({_first_line(error)}): give a smaller batch."
+    )
 
 
 def _first_line(error: BaseException) -> str:

@@ -139,6 +139,18 @@ def test_a_model_that_raises_in_the_middle_loses_nothing_that_was_finished():
     np.testing.assert_array_equal(kept.radius, whole.radius[:2])
 
 
+def test_a_batch_that_does_not_fit_in_memory_is_named():
+    def large(batch):
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 68719476736 bytes.")
+
+    with pytest.raises(rs.ModelError, match=r"input \[64, 1, 4, 4\] float32 .* in memory .*: give a smaller batch"):
+        certify(model=large, batch=64)
+    if torch.cuda.is_available():
+        return
+    with pytest.raises(rs.ModelError, match=r"input \[16777216, 3, 1024, 1024\] float32 .*: give a smaller batch"):
+        certify(x=torch.zeros(1, 1, 1, 1).expand(2, 3, 1024, 1024), batch=2**24)
+
+
 def test_a_model_that_raises_at_once_has_nothing_to_keep():
     with pytest.raises(rs.ModelError) as caught:
         certify(model=lambda x: 1 / 0)
