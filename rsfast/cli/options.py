@@ -113,7 +113,7 @@ how_to_run = combined(
     click.option("--device", help="cpu, cuda, cuda:1, …  [default: cuda if torch sees one, else cpu]"),
     click.option("--channels-last/--contiguous", default=None, help="Memory layout of the model's input."),
     click.option("--backend", default="auto", show_default=True, help="auto, triton, native, numba or reference."),
-    click.option("--threads", type=click.IntRange(min=1), help="Of torch and of the noise.  [default: torch's]"),
+    click.option("--threads", type=click.IntRange(1, 1024), help="Of torch and of the noise.  [default: torch's]"),
     click.option("--start", type=click.IntRange(min=0), default=0, show_default=True, help="First image."),
     click.option("--count", type=click.IntRange(min=1), help="At most this many images.  [default: all]"),
     click.option("--every", type=click.IntRange(min=1), default=1, show_default=True, help="Every so many-th image."),

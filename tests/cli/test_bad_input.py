@@ -53,6 +53,7 @@ def refused(result, message):
         (("--model", "tests.reference.factories:not_a_function"), "name a function that returns the model"),
         (("--model", "tests.reference.factories:returns_nothing"), "returned NoneType"),
         (("--checkpoint", "setup.py"), "takes no checkpoint"),
+        (("--threads", "100000"), "'--threads': 100000 is not in the range 1<=x<=1024"),
         (("--shard", "3/3"), "index must be from 0"),
         (("--shard", "half"), "is not index/of"),
         (("--seed", "-1"), "is not a seed"),
