@@ -95,6 +95,11 @@ def _sequential(ask: Ask, plan: Plan, n0: int, n: int, failure: tuple[float, ...
             assert isinstance(plan, (Radius, Betting))
             failure = tuple(float(q) for q in plan.failures(ask.alpha, n))
     tables = plans.tables(plan, np.array(failure), alpha=ask.alpha, n=n)
+    if isinstance(plan, Grid) and (tables.accept[:, 0] > tables.looks).all():
+        raise InvalidArgumentError(
+            f"radii from {min(plan.radii):g} with n={n}: so few draws certify none of them at alpha={ask.alpha:g}; give more "
+            "draws or smaller radii (planning.needs and `rsfast plan` say how many)."
+        )
     return Sequential(n0, tables, Stopping(plan, ask.alpha, failure, ask.norm, ask.labels))
 
 

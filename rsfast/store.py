@@ -30,6 +30,7 @@ except ImportError:  # Windows: nothing keeps two writers apart there
 FORMAT = 1
 COUNTED = ("selection", "estimation", "n", "path")
 FIRST_NAMED = ("noise", "n", "n0", "alpha", "seed", "num_classes", "dtype")  # others may follow from these
+LAST_NAMED = ("batch",)  # by default it follows from others
 SYNC_EVERY = 1.0  # seconds between fsync calls: a power cut loses at most these; a kill loses nothing
 
 
@@ -171,7 +172,8 @@ def _begun(path: Path) -> bool:
 def _refuse_difference(path: Path, there: Manifest, here: Manifest) -> None:
     if there.kind != here.kind:
         raise StoreError(f"run '{path.name}' is a {there.kind} run, this call is {here.kind}. Use another --out.")
-    for what in dict.fromkeys((*FIRST_NAMED, *sorted({*there.settings, *here.settings}))):
+    others = {*there.settings, *here.settings} - {*FIRST_NAMED, *LAST_NAMED}
+    for what in (*FIRST_NAMED, *sorted(others), *LAST_NAMED):
         old, new = there.settings.get(what), here.settings.get(what)
         if old != new:
             raise StoreError(

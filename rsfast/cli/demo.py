@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from .options import Folder
+
 if TYPE_CHECKING:
     from ..models import LoadedModel
     from ..noise import Noise
@@ -18,7 +20,7 @@ SMOOTHINGS = ("plain", "dual", "input-dependent")
 
 
 @click.command()
-@click.option("--out", type=click.Path(), help="Run directory.  [default: runs/demo, runs/demo-dual, runs/demo-input-dependent]")
+@click.option("--out", type=Folder(), help="Run directory.  [default: runs/demo, runs/demo-dual, runs/demo-input-dependent]")
 @click.option("--images", type=click.IntRange(min=1), default=IMAGES, show_default=True, help="How many test images.")
 @click.option("--n", type=int, default=N, show_default=True, help="Draws per image, over all its parts.")
 @click.option(

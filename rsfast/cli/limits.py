@@ -6,9 +6,11 @@ from pathlib import Path
 
 import click
 
+from .options import Folder
+
 
 @click.command()
-@click.option("--out", required=True, type=click.Path(), help="Folder for the figures and their numbers.")
+@click.option("--out", required=True, type=Folder(), help="Folder for the figures and their numbers.")
 @click.option("--logs", type=click.Path(exists=True), help="A log or a folder of logs, for the figures about real classifiers.")
 @click.option("--format", "ending", type=click.Choice(["svg", "png"]), default="svg", show_default=True)
 def limits(out: str, logs: str | None, ending: str) -> None:

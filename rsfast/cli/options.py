@@ -62,6 +62,15 @@ class Shard(click.ParamType):
         return index, of
 
 
+class Folder(click.Path):
+    """The name of a folder to write into."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if not value:
+            self.fail("the empty name is no folder's: give a name, or . for this one.", param, ctx)
+        return super().convert(value, param, ctx)
+
+
 class Seed(click.ParamType):
     """0 … 2^64 - 1."""
 
@@ -94,7 +103,7 @@ what_to_run = combined(
 )  # fmt: skip
 
 how_to_run = combined(
-    click.option("--out", type=click.Path(), required=True, help="Run directory; the same command continues a run."),
+    click.option("--out", type=Folder(), required=True, help="Run directory; the same command continues a run."),
     click.option("--seed", type=Seed(), help="Of the noise.  [default: fresh; the run's own when continuing]"),
     click.option("--batch", type=Batch(), help="Noisy copies per forward pass, or auto to measure.  [default: by image size]"),
     click.option(

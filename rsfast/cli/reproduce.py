@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from .options import Seed
+from .options import Folder, Seed
 
 DIMENSIONS = ("2", "6", "18", "60", "180", "400")
 
@@ -17,7 +17,7 @@ def reproduce() -> None:
 
 
 @reproduce.command("idrs-toy")
-@click.option("--out", required=True, type=click.Path(), help="Folder for curves (CSV, SVG, PNG) and clean-accuracy.csv.")
+@click.option("--out", required=True, type=Folder(), help="Folder for curves (CSV, SVG, PNG) and clean-accuracy.csv.")
 @click.option("--dimension", "wanted", multiple=True, type=click.Choice(DIMENSIONS), help="Of Table 5; repeat for more.  [all]")
 @click.option("--n", type=click.IntRange(min=1, max=2**32 - 1), default=10_000, show_default=True, help="Draws per point.")
 @click.option("--alpha", type=float, default=0.001, show_default=True, help="Failure probability per point.")

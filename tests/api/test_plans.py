@@ -47,6 +47,12 @@ def test_a_grid_certifies_radii_of_the_list_below_the_true_one():
     assert ((cert.counts.spent > 0) & (cert.counts.spent <= 0.001)).all()
 
 
+def test_a_grid_of_which_nothing_can_be_certified_is_refused():
+    with pytest.raises(InvalidArgumentError, match="radii from 1.9 with n=20000: so few draws certify none"):
+        rs.certify(coin, images_of(Z), plan=rs.plans.Grid([2.5, 1.9]), **CALL)
+    assert rs.certify(coin, images_of(Z), plan=rs.plans.Grid([2.5, 1.4]), **CALL).radius[-1] == pytest.approx(1.4)
+
+
 def test_votes_of_a_plan_are_the_first_draws_of_the_image():
     cert = rs.certify(coin, images_of(Z), plan=rs.plans.Grid([0.25, 0.5]), **CALL)
     for i, drawn in enumerate(cert.counts.drawn):

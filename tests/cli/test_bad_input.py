@@ -28,6 +28,7 @@ def refused(result, message):
     ("change", "message"),
     [
         (("--alpha", "2"), "alpha=2.0 is not a failure probability"),
+        (("--out", ""), "the empty name is no folder's"),
         (("--n", "3"), "Give n of at least 7"),
         (("--n0", "0"), "n0=0 is not allowed"),
         (("--sigma", "0"), "sigma=0.0 is not a noise level"),

@@ -91,6 +91,7 @@ def test_every_and_start_choose_images(rsfast, tmp_path):
         (("--alpha", "0.02"), "alpha=0.01, this call has alpha=0.02"),
         (("--dtype", "bfloat16"), "dtype=float32, this call has dtype=bfloat16"),
         (("--batch", "7"), "batch="),
+        (("--batch", "7", "--norm", "1"), "norm=2.0, this call has norm=1.0"),
         (("--model", "tests.reference.factories:pixels"), "different models are not mixed"),
         (("--split", "train"), "different data are not mixed"),
     ],
