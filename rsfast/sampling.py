@@ -9,6 +9,7 @@ import math
 import secrets
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -133,7 +134,7 @@ def draw(
             f"earlier was classified in {earlier.dtype} on {earlier.device} in batches of {earlier.batch}, this call in "
             f"{engine.dtype} on {engine.device.type} in batches of {batch}: these belong to the classifier; give the same."
         )
-    how = {"inference": json.dumps(engine.how, sort_keys=True)} if engine.how else {}
+    how = inference_version(engine.how)
     if earlier is not None and earlier.versions.get("inference") != how.get("inference"):
         raise InvalidArgumentError(
             f"earlier was run as {earlier.versions.get('inference', 'the model is')}, this call as "
@@ -202,6 +203,11 @@ def draw(
 def image_sha256(image: torch.Tensor) -> str:
     """First 16 hex digits of the sha256 of an image's float32 pixels."""
     return hashlib.sha256(image.cpu().contiguous().numpy().tobytes()).hexdigest()[:16]
+
+
+def inference_version(how: dict[str, Any]) -> dict[str, str]:
+    """The entry of `VoteCounts.versions` that says what `Engine.how` says; none for a model as it was given."""
+    return {"inference": json.dumps(how, sort_keys=True)} if how else {}
 
 
 def continuable(stopping: Stopping | None) -> bool:

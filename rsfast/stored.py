@@ -78,7 +78,7 @@ def read_run(path: Path) -> StoredRun:
         dtype=settings["dtype"],
         batch=settings["batch"],
         device=settings["device"],
-        versions=manifest.versions,
+        versions=manifest.versions | sampling.inference_version(settings.get("inference", {})),
         stopping=stopping,
         drawn=np.array([record["n"] for record in records], dtype=np.int64),
         tested=np.array([record.get("tested", ABSTAIN) for record in records], dtype=np.int64),

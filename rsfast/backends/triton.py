@@ -97,7 +97,7 @@ def _arguments(rows: base.Rows) -> dict[str, Any]:
 MOST_PIXELS = 2**30  # places in an image are 32-bit numbers
 
 # What a program of `perturb_kernel` draws, by Draw.kind.  One warp waits for no other; 16 pixels a thread share what is done
-# once, and 8 where table rows are held in registers, too.
+# once, and 8 where table rows are held in registers, too: chosen by instructions and registers, not timed on a GPU yet.
 TILES_OF_A_WARP = (8, 4, 8, 4)
 
 _constants: dict[tuple[int, torch.device], tuple[np.ndarray, torch.Tensor]] = {}

@@ -5,8 +5,8 @@ from __future__ import annotations
 import click
 
 WITHOUT_NATIVE = (
-    "cost: noise and votes come from numba instead, the same bits: seconds of compilation at first use, then up to "
-    "2.2 times the time per normal draw and 5 to 8 times that of others (bench/results, noise-path and noises)",
+    "cost: noise and votes come from numba instead, the same bits: seconds of compilation at first use, then on "
+    "one thread 2.2 to 3.2 times the time per normal draw and 5 to 9 times that of others (bench/results, noise-path and noises)",
     "to get it: install a C++17 compiler, then RSFAST_BUILD_EXT=1 pip install --force-reinstall --no-deps .",
 )
 

@@ -5,9 +5,12 @@ import json
 import numpy as np
 import pytest
 
-from rsfast.errors import StoreError
+import rsfast as rs
+from rsfast import sources
+from rsfast.errors import InvalidArgumentError, StoreError
 from rsfast.store import records
 from rsfast.stored import certificate, read_run
+from tests.reference.factories import linear
 
 from .conftest import kill_until_done
 
@@ -52,6 +55,20 @@ def test_recertify_takes_another_norm_and_refuses_another_alpha(rsfast, run):
     refused = rsfast("recertify", run, "--alpha", "0.001")
     assert refused.code == 1
     assert "stopped as it says" in refused.err
+
+
+def test_stored_votes_are_continued_in_python_as_the_run_was_made(rsfast, tmp_path):
+    run = tmp_path / "run"
+    command = ("certify", *MODEL, *COMMON, "--plan", "betting", "--fold", "--n", 300, "--count", 2, "--out", run)
+    assert rsfast(*command).code == 0
+    x = np.stack([sources.load("digits").image(i) for i in range(2)])
+    call = {"noise": rs.Gaussian(0.25), "num_classes": 10, "n0": 10, "n": 900, "alpha": 0.01, "plan": rs.plans.Betting()}
+    earlier = read_run(run).counts
+    with pytest.raises(InvalidArgumentError, match="this call as the model is: fold and runtime belong"):
+        rs.sample_counts(linear(), x, earlier=earlier, **call)
+    more = rs.sample_counts(linear(), x, earlier=earlier, fold=True, **call)
+    assert rsfast(*command[:-6], "--n", 900, "--count", 2, "--out", run).code == 0
+    np.testing.assert_array_equal(more.estimation, read_run(run).counts.estimation)
 
 
 def test_a_spent_plan_is_not_continued_with_more_draws(rsfast, run):
