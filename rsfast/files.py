@@ -1,0 +1,130 @@
+"""Files that are written whole or not at all, and read only where they are files."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import stat
+from pathlib import Path
+from typing import BinaryIO
+
+from .errors import StoreError
+
+KINDS = {
+    stat.S_IFDIR: "a directory", stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket", stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+}  # fmt: skip
+
+
+def kind_of(file: int | str | os.PathLike[str]) -> str | None:
+    """What lies at a path or handle that is no regular file ("a directory", "a pipe", …), None of a regular file.
+
+    Links are followed.
+
+    Raises
+    ------
+    OSError
+        Nothing is there, or it cannot be looked at.
+    """
+    mode = os.stat(file).st_mode  # noqa: PTH116
+    return None if stat.S_ISREG(mode) else KINDS.get(stat.S_IFMT(mode), "no regular file")
+
+
+def open_regular(file: str | os.PathLike[str]) -> BinaryIO:
+    """Open a regular file for reading, in binary; never waits for the other end of a pipe.
+
+    Raises
+    ------
+    OSError
+        It is missing, unreadable or something else than a regular file; `strerror` is a sentence's end.
+    """
+    try:
+        handle = os.open(file, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    except ValueError:  # a NUL in the name
+        raise FileNotFoundError(2, "its name holds a NUL character") from None
+    try:
+        found = kind_of(handle)
+        if found is not None:
+            raise OSError(22, f"it is {found}, not a file")
+        return os.fdopen(handle, "rb")
+    except BaseException:
+        os.close(handle)
+        raise
+
+
+def write(file: str | os.PathLike[str], content: str | bytes) -> None:
+    """Write a file so that its name holds the whole new content or what it held before, whatever happens meanwhile.
+
+    The content is written beside the file, synchronised, and renamed.  A link is followed and kept; a file that is there
+    keeps its permissions.
+
+    Parameters
+    ----------
+    file : path
+        A new file or a regular one, in a folder that exists.
+    content : str or bytes
+        Text is encoded as UTF-8; what UTF-8 cannot hold is escaped.
+
+    Raises
+    ------
+    StoreError
+        It cannot be written; what was there is unchanged, and nothing is left beside it.
+    """
+    data = content.encode("utf-8", "backslashreplace") if isinstance(content, str) else content
+    target, scratch = Path(file), None
+    try:
+        permissions = _permissions(target)
+        target = Path(os.path.realpath(target))
+        scratch = target.with_name(f".{secrets.token_hex(8)}.partial")  # short: a name may be as long as names can be
+        handle = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
+        with os.fdopen(handle, "wb") as out:
+            out.write(data)
+            out.flush()
+            os.fsync(handle)
+        if permissions is not None:
+            with contextlib.suppress(OSError):  # a file system without permissions
+                scratch.chmod(permissions)
+        scratch.replace(target)
+        scratch = None
+        _sync_folder(target.parent)
+    except (OSError, ValueError) as error:
+        kept = "; it is as it was" if os.path.isfile(file) else ""  # noqa: PTH113 (never raises)
+        raise StoreError(f"{file} cannot be written: {_why(target, error)}{kept}.") from None
+    finally:
+        if scratch is not None:
+            with contextlib.suppress(OSError):
+                scratch.unlink()
+
+
+def _permissions(file: Path) -> int | None:
+    """The mode of a regular file that may be replaced; None if nothing is there."""
+    try:
+        found, mode = kind_of(file), file.stat().st_mode
+    except FileNotFoundError:
+        return None
+    if found is not None:
+        raise OSError(22, f"it is {found}, not a file")
+    if not os.access(file, os.W_OK):  # renaming would not ask
+        raise PermissionError(13, "it is write-protected")
+    return stat.S_IMODE(mode)
+
+
+def _sync_folder(folder: Path) -> None:
+    with contextlib.suppress(OSError):  # where folders cannot be synchronised, the rename is not either
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def _why(target: Path, error: OSError | ValueError) -> str:
+    if isinstance(error, FileNotFoundError):
+        return f"there is no folder {target.parent}: make it, or give another name"
+    return (error.strerror if isinstance(error, OSError) else None) or str(error)
+
+
+def printable(text: str) -> str:
+    """A name as a line of text: line ends, control characters and bytes that are no UTF-8 are escaped."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
