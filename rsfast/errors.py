@@ -3,6 +3,46 @@
 A message is one sentence or two: what was given · what is allowed · what to do.
 """
 
+import re
+
+LONGEST = 600
+"""Characters that `reason` keeps of another library's message."""
+COLOURS = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|\x1b[@-Z\\^_]")
+STACK = re.compile(
+    r"^\s*(?:Exception raised from .*|frame #\d+: .*|C\+\+ CapturedTraceback:.*|Traceback \(most recent call last\):)$"
+)
+
+
+def reason(error: BaseException, longest: int = LONGEST) -> str:
+    """What another library's exception says, as one line for the end of a message of ours; without a full stop.
+
+    Colours, control characters and stacks of C++ frames are left out and white space is folded.  The whole text is kept up to
+    `longest` characters.  Of a longer one the middle is left out, sentence by sentence where there are some: it begins with
+    what happened, and what to do stands at the end.  An exception without a text gives its name.
+    """
+    try:
+        text = str(error)
+    except Exception:  # a library's __str__ may fail, too
+        text = ""
+    text = COLOURS.sub("", text.replace("\r", "\n"))
+    lines = [line for line in text.split("\n") if not STACK.match(line)]
+    text = " ".join(" ".join(lines).split())
+    text = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    return _shortened(text.rstrip(". "), longest) or type(error).__name__
+
+
+def _shortened(text: str, longest: int) -> str:
+    if len(text) <= longest:
+        return text
+    head, tail = text[: longest // 2], text[len(text) - longest // 2 + 3 :]
+    ends = [found.end() for found in re.finditer(r"[.;:!?](?= )", head)]
+    if ends and ends[-1] > len(head) // 2:
+        head = head[: ends[-1]]
+    begins = [found.end() for found in re.finditer(r"[.;:!?] ", tail)]
+    if begins and begins[0] < len(tail) // 2:
+        tail = tail[begins[0] :]
+    return f"{head.rstrip()} … {tail.lstrip()}"
+
 
 class RsfastError(Exception):
     """Base class; `except RsfastError` catches everything that rsfast refuses.

@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from .errors import InvalidArgumentError, ModelError, RsfastError
+from .errors import InvalidArgumentError, ModelError, RsfastError, reason
 from .inference import evaluating
 
 
@@ -146,8 +146,7 @@ def _activation(model: nn.Module, layer: nn.Module, inputs: tuple[Any, ...], mor
     except RsfastError:
         raise
     except Exception as error:
-        first = (str(error).splitlines() or [""])[0]
-        raise ModelError(f"the model raised {type(error).__name__} on these inputs: {first}") from error
+        raise ModelError(f"the model raised {type(error).__name__} on these inputs: {reason(error)}.") from error
     finally:
         hook.remove()
     _once(len(outputs))

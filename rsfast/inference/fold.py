@@ -16,7 +16,8 @@ from typing import Any
 import torch
 from torch import fx, nn
 
-from .probe import difference, evaluating, first_line, precisely
+from ..errors import reason
+from .probe import difference, evaluating, precisely
 
 TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 LAYERS = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear, *TRANSPOSED)
@@ -66,13 +67,13 @@ def fold_batch_norms(module: nn.Module) -> Folded:
         with torch.no_grad():
             traced = fx.symbolic_trace(copied)
     except Exception as error:
-        return Folded(module, 0, f"torch.fx cannot trace it: {type(error).__name__}, {first_line(error)}")
+        return Folded(module, 0, f"torch.fx cannot trace it: {type(error).__name__}, {reason(error)}")
     with torch.inference_mode(False), torch.no_grad():
         count, left = _fold(traced)
-    reason = f"{left} of {count + left} do not follow a convolution or linear layer of their own" if left else None
+    why = f"{left} of {count + left} do not follow a convolution or linear layer of their own" if left else None
     if count == 0:
-        return Folded(module, 0, reason or "its batch norms do not run as modules")
-    return Folded(traced.eval(), count, reason)
+        return Folded(module, 0, why or "its batch norms do not run as modules")
+    return Folded(traced.eval(), count, why)
 
 
 def verify(folded: Folded, original: nn.Module, x: torch.Tensor, tolerance: float = TOLERANCE) -> Folded:
@@ -97,7 +98,7 @@ def verify(folded: Folded, original: nn.Module, x: torch.Tensor, tolerance: floa
         try:
             apart = difference(folded.module(x), expected)
         except Exception as error:
-            return Folded(original, 0, f"the folded copy raised {type(error).__name__}: {first_line(error)}")
+            return Folded(original, 0, f"the folded copy raised {type(error).__name__}: {reason(error)}")
     if not apart <= tolerance:
         return Folded(original, 0, f"folded logits differ by {apart:.2g} of their spread, more than {tolerance:g}")
     return folded

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from .. import checks, walk
-from ..errors import InvalidArgumentError, ModelError
+from ..errors import InvalidArgumentError, ModelError, reason
 from . import batching
 from .fold import Folded, fold_batch_norms, verify
 from .memory import halving, is_out_of_memory
@@ -24,7 +24,6 @@ from .probe import (
     check_rows_are_independent,
     difference,
     evaluating,
-    first_line,
     logits_of,
     tf32,
     tf32_flags,
@@ -210,7 +209,7 @@ class _Preparation:
         try:
             original = _copied(self.model, self.device, torch.float32, False)
         except ModelError as error:
-            return Folded(nn.Identity(), 0, first_line(error))
+            return Folded(nn.Identity(), 0, reason(error))
         x = self.rows.take(len(self.expected), torch.float32, self.device)
         return verify(fold_batch_norms(original), original, x)
 
@@ -276,7 +275,7 @@ class _Preparation:
             except Exception as error:
                 if not isinstance(error, ModelError) and not is_out_of_memory(error):
                     raise
-                row["skipped"] = first_line(error)
+                row["skipped"] = reason(error)
                 continue
             if bool(self.expected.isfinite().all()) and not bool(logits.isfinite().all()):
                 row["skipped"] = "logits are not finite"
@@ -406,7 +405,7 @@ def _copied(module: nn.Module, device: torch.device, dtype: torch.dtype, channel
         if is_out_of_memory(error):
             raise
         raise ModelError(
-            f"the model could not be copied to {device} as {dtype} ({first_line(error)}): move it yourself and leave dtype and "
+            f"the model could not be copied to {device} as {dtype} ({reason(error)}): move it yourself and leave dtype and "
             "device out."
         ) from error
     return copied
@@ -422,4 +421,4 @@ def _device(device: str | torch.device) -> torch.device:
     try:
         return torch.device(device)
     except (RuntimeError, TypeError) as error:
-        raise InvalidArgumentError(f"device={device!r} is not known to torch: {first_line(error)}") from None
+        raise InvalidArgumentError(f"device={device!r} is not known to torch: {reason(error)}.") from None

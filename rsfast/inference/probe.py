@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 import torch
 
-from ..errors import InvalidArgumentError, ModelError, RsfastError
+from ..errors import InvalidArgumentError, ModelError, RsfastError, reason
 from .memory import is_out_of_memory
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -63,7 +63,7 @@ def logits_of(model: Model, x: torch.Tensor) -> torch.Tensor:
             raise
         raise ModelError(
             f"the model raised {type(error).__name__} on input {list(x.shape)} {str(x.dtype).removeprefix('torch.')}: "
-            f"{first_line(error)}"
+            f"{reason(error)}."
         ) from error
     if not isinstance(logits, torch.Tensor) or logits.ndim != 2 or len(logits) != len(x):
         shown = list(logits.shape) if isinstance(logits, torch.Tensor) else type(logits).__name__
@@ -176,7 +176,3 @@ def precisely() -> contextlib.AbstractContextManager[None]:
 def _set_tf32(convolutions: bool, products: bool) -> None:
     torch.backends.cudnn.allow_tf32 = convolutions
     torch.backends.cuda.matmul.allow_tf32 = products
-
-
-def first_line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -15,9 +15,9 @@ from typing import Any
 import torch
 from torch import nn
 
-from ..errors import BackendUnavailableError, InvalidArgumentError, ModelError
+from ..errors import BackendUnavailableError, InvalidArgumentError, ModelError, reason
 from .memory import is_out_of_memory
-from .probe import DTYPES, Model, first_line
+from .probe import DTYPES, Model
 
 RUNTIMES = {"torch": "", "compile": "", "cudagraph": "", "openvino": "openvino", "onnxruntime": "onnx"}
 """By name: the extra of rsfast that installs it."""
@@ -79,7 +79,7 @@ def compiled(module: nn.Module, x: torch.Tensor) -> tuple[Model, bool]:
             continue
         return call, fullgraph
     assert failed is not None
-    raise ModelError(f"torch.compile cannot compile the model ({first_line(failed)}): give runtime='torch'.") from failed
+    raise ModelError(f"torch.compile cannot compile the model ({reason(failed)}): give runtime='torch'.") from failed
 
 
 def graphed(model: Model, x: torch.Tensor) -> Model:
@@ -103,7 +103,7 @@ def graphed(model: Model, x: torch.Tensor) -> Model:
         if is_out_of_memory(error):
             raise
         raise ModelError(
-            f"the forward pass cannot be captured as a CUDA graph ({first_line(error)}): give runtime='torch'."
+            f"the forward pass cannot be captured as a CUDA graph ({reason(error)}): give runtime='torch'."
         ) from error
 
     def call(batch: torch.Tensor) -> torch.Tensor:
@@ -141,7 +141,7 @@ def exported(runtime: str, module: nn.Module, x: torch.Tensor, *, channels_last:
             return for_batch(batch)
         except Exception as error:
             raise ModelError(
-                f"{runtime} cannot take the model ({type(error).__name__}: {first_line(error)}): give runtime='torch'."
+                f"{runtime} cannot take the model ({type(error).__name__}: {reason(error)}): give runtime='torch'."
             ) from error
 
     return for_size

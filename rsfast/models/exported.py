@@ -10,8 +10,7 @@ from typing import Any
 
 import torch
 
-from ..errors import BackendUnavailableError, InvalidArgumentError, ModelError
-from ..inference.probe import first_line
+from ..errors import BackendUnavailableError, InvalidArgumentError, ModelError, reason
 from ..inference.runtimes import session_options
 
 TYPES = {
@@ -76,7 +75,7 @@ class _Onnx:
         try:
             self._session: Any = runtime.InferenceSession(source, settings, providers=wanted)
         except Exception as error:
-            raise ModelError(f"ONNX Runtime cannot load the model ({type(error).__name__}): {first_line(error)}") from error
+            raise ModelError(f"ONNX Runtime cannot load the model ({type(error).__name__}): {reason(error)}") from error
         self._input = _chosen(self._session.get_inputs(), taken, "input")
         self._output = _chosen(self._session.get_outputs(), returned, "output")
         if self._input.type not in TYPES:
@@ -148,7 +147,7 @@ def from_exported(program: torch.export.ExportedProgram | str | Path) -> Callabl
         try:
             program = torch.export.load(str(program))
         except Exception as error:
-            raise ModelError(f"{program} is not a torch.export file: {first_line(error)}") from error
+            raise ModelError(f"{program} is not a torch.export file: {reason(error)}") from error
     if not isinstance(program, torch.export.ExportedProgram):
         raise InvalidArgumentError(f"program is {type(program).__name__}: give what torch.export.export returns, or a .pt2 file.")
     return Exported(program.module())
