@@ -1,6 +1,7 @@
 # make help lists the targets.  Everything runs in .venv, which is made from constraints.txt.
 PYTHON ?= python3
 VENV ?= .venv
+WORKERS ?= 2#  processes that share the tests
 PIP_ARGS ?=#  for instance --extra-index-url https://download.pytorch.org/whl/cpu
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
@@ -34,10 +35,10 @@ check: setup ## ruff, mypy, import linter
 	$(BIN)/lint-imports
 
 unit: setup ## the tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal --durations 10
 
 test-slow: setup ## the tests that take minutes
-	$(BIN)/python -m pytest -m slow --timeout 3600
+	$(BIN)/python -m pytest -m slow --timeout 3600 --durations 10
 
 test-triton: setup ## the kernel tests with the oldest and the newest triton that is supported
 	for version in 3.6.0 3.9.0; do \

@@ -23,9 +23,12 @@ def rng(request):
 
 @pytest.fixture(scope="session", autouse=True)
 def _own_cache(tmp_path_factory):
-    """Tables of plans are kept for the session, not in the user's folder."""
+    """Tables of plans are kept for the session, not in the user's folder; processes that share the tests share them."""
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("RSFAST_CACHE_DIR", str(tmp_path_factory.mktemp("plans")))
+        patch.setenv("RSFAST_CACHE_DIR", str(folder / "plans"))
         yield
 
 

@@ -3,17 +3,22 @@
 Numba judges a cached function by the date of its own file and does not notice that a function it calls has changed in another;
 after an update, old machine code could answer.  Here every compiled function depends on all of the package's compiled sources.
 Numba also refuses to define a cached function when neither the package's folder nor the user's cache can be written; here a
-private temporary folder is the last resort.
+private temporary folder is the last resort.  And where two processes compile a function for different arguments at once, Numba
+can keep the code of one under the signature of the other, or name old code in an index of new sources; here every piece of code
+has a name of its own, and is named in the index once it is there.
 
 Imported before any compiled function is defined.  Functions of other packages are not affected.
 """
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import os
+import pickle
 import tempfile
+import uuid
 from pathlib import Path
 from typing import Any
 
@@ -95,6 +100,39 @@ class PackageLocator(caching._CacheLocator):  # type: ignore[misc]
         return locator
 
 
+_NumbasFiles = caching.IndexDataCacheFile
+
+
+class PackageFiles(_NumbasFiles):  # type: ignore[misc, valid-type]
+    """Index and code of one function.  What was damaged, or written by several processes at once, is at worst compiled again."""
+
+    def load(self, key: Any) -> Any:
+        with contextlib.suppress(OSError, EOFError, ValueError, pickle.UnpicklingError):
+            return super().load(key)
+        return None
+
+    def save(self, key: Any, data: Any) -> None:
+        with contextlib.suppress(OSError):  # a full disk costs compiling again
+            overloads = self._overloads()
+            if not overloads and Path(self._index_path).exists():  # of other sources
+                for file in Path(self._cache_path).glob(self._data_name_pattern.replace("{number:d}", "*")):
+                    file.unlink(missing_ok=True)
+            name = overloads.get(key) or self._data_name(uuid.uuid4().int)
+            self._save_data(name, data)
+            self._save_index({**self._overloads(), key: name})
+
+    def _overloads(self) -> dict[Any, str]:
+        with contextlib.suppress(OSError, EOFError, ValueError, pickle.UnpicklingError):
+            return dict(self._load_index())
+        return {}
+
+
+def _files(cache_path: str, filename_base: str, source_stamp: Any) -> Any:
+    kind = PackageFiles if source_stamp == sources_stamp() else _NumbasFiles
+    return kind(cache_path=cache_path, filename_base=filename_base, source_stamp=source_stamp)
+
+
 _implementation = getattr(caching, "CacheImpl", None) or caching._CacheImpl
 if PackageLocator not in _implementation._locator_classes:
     _implementation._locator_classes.insert(0, PackageLocator)
+    caching.IndexDataCacheFile = _files
