@@ -1,6 +1,7 @@
 """Certified accuracy from runs and from foreign logs: tables, curves, one-file reports."""
 
-from .logs import find_logs, read_log
+from .find import Found, find, find_logs
+from .logs import read_log
 from .page import write_page
 from .plot import write_plot
 from .table import (
@@ -14,10 +15,12 @@ from .table import (
 )
 
 __all__ = [
+    "Found",
     "ResultTable",
     "average_certified_radius",
     "certified_accuracy",
     "default_radii",
+    "find",
     "find_logs",
     "read_log",
     "text_table",

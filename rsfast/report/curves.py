@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 from .. import certificates as c
 from ..checks import choice
 from ..errors import DataError, StoreError
-from .logs import find_logs, read_log
+from .find import find_logs
+from .logs import read_log
 from .table import ResultTable
 
 Series = NDArray[np.float64]
