@@ -59,6 +59,10 @@ class InvalidArgumentError(RsfastError, ValueError):
     """An argument is outside what the function is defined for."""
 
 
+class CallError(InvalidArgumentError, TypeError):
+    """A call gives an argument that the function does not have, or leaves one out."""
+
+
 class BackendUnavailableError(RsfastError, RuntimeError):
     """A backend that was named cannot do what was asked, or no backend can."""
 

@@ -31,7 +31,7 @@ class TritonBackend:
 
     def why_not(self, x: torch.Tensor, noise: Noise, transform: Transform) -> str | None:
         if importlib.util.find_spec("triton") is None:
-            return "triton is not installed (pip install rsfast[triton]; CUDA builds of torch bring it)"
+            return "triton is not installed (pip install triton; CUDA builds of torch bring it)"
         if interpreting() and x.device.type != "cpu":
             return "TRITON_INTERPRET=1 is set, which is for tensors on the CPU"
         if not interpreting() and x.device.type != "cuda":

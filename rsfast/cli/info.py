@@ -20,7 +20,7 @@ def info() -> None:
     import numpy
     import torch
 
-    from .. import backends, sampling
+    from .. import backends, extras, sampling
 
     click.echo(f"rsfast {sampling.versions()['rsfast']}, Python {platform.python_version()}, {platform.machine()}")
     click.echo(f"torch {torch.__version__}, {torch.get_num_threads()} threads")
@@ -47,8 +47,11 @@ def info() -> None:
                 if device == "cpu" and name == "native":
                     for line in WITHOUT_NATIVE:
                         click.echo(f"  {'':10} {line}")
-    for extra, module in (("images", "PIL"), ("report", "matplotlib"), ("demo", "sklearn"), ("vision", "torchvision")):
-        import importlib.util
-
-        state = "installed" if importlib.util.find_spec(module) else f"not installed (pip install rsfast[{extra}])"
-        click.echo(f"extra {extra:8} {state}")
+    click.echo("optional libraries:")
+    for extra, modules in extras.EXTRAS.items():
+        found = {module: extras.version(module) for module in modules}
+        there = [f"{module} {version}" for module, version in found.items() if version is not None]
+        missing = [extras.PACKAGES.get(module, module) for module, version in found.items() if version is None]
+        click.echo(f"  {extra:10} {', '.join(there) or 'nothing installed'}")
+        if missing:
+            click.echo(f"  {'':10} missing: pip install {' '.join(missing)}")

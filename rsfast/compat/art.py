@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 import torch
 
-from .. import certificates, checks, confidence
+from .. import certificates, checks, confidence, extras
 from ..noise import Gaussian
 from .draws import Draws
 
@@ -20,7 +20,9 @@ try:
     from art.config import ART_NUMPY_DTYPE
     from art.estimators.certification import randomized_smoothing as toolbox
 except ImportError as error:
-    raise ImportError(f"rsfast.compat.art needs the Adversarial Robustness Toolbox ({error}): pip install rsfast[art].") from None
+    raise ImportError(
+        f"rsfast.compat.art needs the Adversarial Robustness Toolbox ({error}): {extras.advice('art', error)}."
+    ) from None
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -15,12 +15,12 @@ from typing import Any
 import torch
 from torch import nn
 
+from .. import extras
 from ..errors import BackendUnavailableError, InvalidArgumentError, ModelError, reason
 from .memory import is_out_of_memory
 from .probe import DTYPES, Model
 
-RUNTIMES = {"torch": "", "compile": "", "cudagraph": "", "openvino": "openvino", "onnxruntime": "onnx"}
-"""By name: the extra of rsfast that installs it."""
+RUNTIMES = ("torch", "compile", "cudagraph", "openvino", "onnxruntime")
 
 RUNTIME_DTYPES = {"openvino": ("float32", "bfloat16"), "onnxruntime": ("float32",)}
 
@@ -56,10 +56,9 @@ def check_runtime(runtime: str, device: torch.device, model: object, dtype: str 
 def _library(name: str, runtime: str) -> Any:
     try:
         return importlib.import_module(name)
-    except ImportError:
-        raise BackendUnavailableError(
-            f"runtime={runtime!r} needs {name}: pip install rsfast[{RUNTIMES[runtime]}], or give runtime='torch'."
-        ) from None
+    except ImportError as error:
+        what = extras.advice(name, error)
+        raise BackendUnavailableError(f"runtime={runtime!r} needs {name}: {what}, or give runtime='torch'.") from None
 
 
 def compiled(module: nn.Module, x: torch.Tensor) -> tuple[Model, bool]:

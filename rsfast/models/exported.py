@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from .. import extras
 from ..errors import BackendUnavailableError, InvalidArgumentError, ModelError, reason
 from ..inference.runtimes import session_options
 
@@ -64,8 +65,9 @@ class _Onnx:
         self.sha256 = onnx_sha256(model)
         try:
             runtime = importlib.import_module("onnxruntime")
-        except ImportError:
-            raise BackendUnavailableError("ONNX models need onnxruntime: pip install onnxruntime.") from None
+        except ImportError as error:
+            what = extras.advice("onnxruntime", error)
+            raise BackendUnavailableError(f"ONNX models need onnxruntime: {what}.") from None
         source = model if isinstance(model, bytes) else str(model)  # by name, for weights in files beside it
         settings = session_options(runtime)
         settings.log_severity_level = 3  # what fails raises

@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 
+from .. import extras
 from ..errors import InvalidArgumentError, ModelError
 from .cifar_resnet import CifarResNet
 from .exported import from_exported, from_onnx, onnx_sha256, read
@@ -64,8 +65,8 @@ def build(architecture: str, *, num_classes: int, channels: int) -> torch.nn.Mod
             models = importlib.import_module("torchvision.models")
             return models.get_model(name, num_classes=num_classes)
         return importlib.import_module("timm").create_model(name, num_classes=num_classes, in_chans=channels)
-    except ImportError:
-        raise ModelError(f"architecture {architecture!r} needs {library}: pip install rsfast[vision].") from None
+    except ImportError as error:
+        raise ModelError(f"architecture {architecture!r} needs {library}: {extras.advice(library, error)}.") from None
     except Exception as error:
         raise ModelError(f"{library} cannot build {name!r}: {error}") from error
 

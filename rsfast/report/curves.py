@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import certificates as c
+from .. import extras
 from ..checks import choice
 from ..errors import DataError, StoreError
 from .find import find_logs
@@ -211,8 +212,8 @@ def _plot(curves: Curves, file: Path) -> None:
     try:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
-    except ImportError:
-        raise DataError("plots need matplotlib: pip install rsfast[report].") from None
+    except ImportError as error:
+        raise DataError(f"plots need matplotlib: {extras.advice('matplotlib', error)}.") from None
     figure = Figure(figsize=(6.5, 4.2), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()

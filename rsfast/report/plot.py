@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from .. import extras
 from ..errors import DataError, StoreError
 from .table import ResultTable, certified_accuracy
 
@@ -17,8 +18,8 @@ def _figure(tables: Sequence[ResultTable]) -> Any:
     try:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
-    except ImportError:
-        raise DataError("plots need matplotlib: pip install rsfast[report].") from None
+    except ImportError as error:
+        raise DataError(f"plots need matplotlib: {extras.advice('matplotlib', error)}.") from None
     figure = Figure(figsize=(6.0, 4.0), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()

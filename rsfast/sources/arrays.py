@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from .. import extras
 from ..errors import DataError
 from .base import ArraySource, first_existing, read
 
@@ -17,8 +18,8 @@ def digits(split: str) -> ArraySource:
     """The 1797 handwritten digits bundled with scikit-learn, [1, 8, 8]; every third image is the test split."""
     try:
         from sklearn.datasets import load_digits
-    except ImportError:
-        raise DataError("the digits data set comes with scikit-learn: pip install rsfast[demo].") from None
+    except ImportError as error:
+        raise DataError(f"the digits data set comes with scikit-learn: {extras.advice('sklearn', error)}.") from None
     data = load_digits()
     test = np.arange(len(data.target)) % 3 == 2
     chosen = test if split == "test" else ~test

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from .. import extras
 from ..errors import DataError
 
 ENDINGS = {".png", ".jpg", ".jpeg", ".bmp", ".ppm", ".pgm", ".webp", ".tif", ".tiff"}
@@ -34,8 +35,8 @@ class FolderSource:
     def __init__(self, path: Path, *, resize: int | None = None, crop: int | None = None, mode: str = "RGB") -> None:
         try:
             import PIL  # noqa: F401
-        except ImportError:
-            raise DataError("image folders need Pillow: pip install rsfast[images].") from None
+        except ImportError as error:
+            raise DataError(f"image folders need Pillow: {extras.advice('PIL', error)}.") from None
         if not path.is_dir():
             raise DataError(f"{path} is not a folder: give the folder that holds one subfolder per class.")
         self.path, self.resize, self.crop, self.mode = path, resize, crop, mode

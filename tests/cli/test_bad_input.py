@@ -46,7 +46,7 @@ def refused(result, message):
         (("--model", "resnet51"), "model 'resnet51' is not known"),
         (("--model", "small-cnn"), "give its weights with --checkpoint"),
         (("--model", "small-cnn", "--checkpoint", "none.safetensors"), "none.safetensors cannot be read"),
-        (("--model", "torchvision:resnet18", "--checkpoint", "x.pt"), "pip install rsfast[vision]"),
+        (("--model", "torchvision:resnet18", "--checkpoint", "x.pt"), "pip install torchvision"),
         (("--model", "model.pt2"), "model.pt2 cannot be read"),
         (("--model", "no.such.module:factory"), "cannot be imported"),
         (("--model", "tests.reference.factories:nothing"), "cannot be imported"),

@@ -309,4 +309,4 @@ def test_without_the_toolbox_the_import_says_what_to_install():
     code = ("import sys; sys.modules['art'] = None\nimport rsfast as rs\n"
             "try:\n    rs.compat.art\nexcept ImportError as error:\n    print(error)")  # fmt: skip
     out = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
-    assert "pip install rsfast[art]" in out
+    assert "pip install adversarial-robustness-toolbox" in out

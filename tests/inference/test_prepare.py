@@ -323,13 +323,13 @@ def test_another_runtime_takes_only_a_module():
         prepare(lambda x: x.flatten(1), networks.SHAPE, runtime="compile")
 
 
-@pytest.mark.parametrize(("runtime", "extra"), [("openvino", "openvino"), ("onnxruntime", "onnx")])
-def test_a_runtime_that_is_not_installed_is_named_with_what_installs_it(runtime, extra, monkeypatch):
+@pytest.mark.parametrize(("runtime", "library"), [("openvino", "openvino"), ("onnxruntime", "onnx")])
+def test_a_runtime_that_is_not_installed_is_named_with_what_installs_it(runtime, library, monkeypatch):
     def missing(name):
-        raise ImportError(name)
+        raise ModuleNotFoundError(name=name)
 
     monkeypatch.setattr(runtimes.importlib, "import_module", missing)
-    with pytest.raises(BackendUnavailableError, match=rf"runtime='{runtime}' needs \w+: pip install rsfast\[{extra}\]"):
+    with pytest.raises(BackendUnavailableError, match=rf"runtime='{runtime}' needs \w+: pip install {library}"):
         prepare(network(), networks.SHAPE, runtime=runtime)
 
 

@@ -132,7 +132,7 @@ def test_fingerprints_of_functions_follow_the_modules_they_hold():
 
 def test_libraries_that_are_missing_are_named():
     assert "small-cnn" in models.ARCHITECTURES
-    with pytest.raises(ModelError, match=r"needs timm: pip install rsfast\[vision\]"):
+    with pytest.raises(ModelError, match=r"needs timm: pip install timm"):
         build("timm:vit_base", num_classes=10, channels=3)
 
 

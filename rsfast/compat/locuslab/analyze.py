@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ... import extras
 from . import commands
 
 if TYPE_CHECKING:
@@ -151,8 +152,8 @@ def _axes(max_radius: float, lines: list[Line], radius_step: float, labels: int,
     try:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
-    except ImportError:
-        raise DataError("plots need matplotlib: pip install rsfast[report].") from None
+    except ImportError as error:
+        raise DataError(f"plots need matplotlib: {extras.advice('matplotlib', error)}.") from None
     figure = Figure(layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
