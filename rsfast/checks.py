@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from decimal import Decimal
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -18,12 +20,59 @@ def at(index: tuple[Any, ...]) -> str:
     return f"[{', '.join(str(int(i)) for i in index)}]" if index else ""
 
 
+def shown(value: object) -> str:
+    """`value` for a message: its repr in at most 80 characters, or its type where it has none."""
+    try:
+        text = repr(value)
+    except Exception:  # of somebody else's class; also of whole numbers of more than 4300 digits
+        return f"<{type(value).__name__}>"
+    text = " ".join(text.split())
+    return text if len(text) <= 80 else f"{text[:76]} ..."
+
+
+def doubles(name: str, value: ArrayLike, what: str) -> Floats:
+    """`value` as float64, shape kept.
+
+    Refused: text, dates, complex numbers, masked entries, ragged lists and whatever else is not numbers, and numbers that float64
+    does not hold exactly (whole ones beyond 2^53, extended precision, fractions), which rounding would move to an unknown side.
+    """
+    if type(value) is np.ndarray and value.dtype == np.float64:
+        return value
+    try:
+        given = np.asarray(value)
+        if np.ma.is_masked(value) or given.dtype.kind not in "biufO" or not all(map(_real, _foreign(given))):
+            raise TypeError
+        array = given.astype(np.float64)
+        foreign = _foreign(given)
+        changed = [a == a and a != float(b) for a, b in zip(foreign, array.flat, strict=False)]
+    except OverflowError:
+        raise InvalidArgumentError(f"{name} is beyond the range of float64 ({shown(value)}): give {what}.") from None
+    except Exception:  # whatever the conversion of foreign objects raises
+        raise InvalidArgumentError(f"{name} is not numeric ({shown(value)}): give {what}.") from None
+    if any(changed):
+        first = changed.index(True)
+        index = np.unravel_index(first, given.shape)
+        raise InvalidArgumentError(
+            f"{name}{at(index)}={shown(foreign[first])} has more digits than float64 holds: give the double on its safe side."
+        )
+    return array
+
+
+def _foreign(array: NDArray[Any]) -> list[Any]:
+    """The entries that float64 may not hold, flat; none for the common types."""
+    kind, size = array.dtype.kind, array.dtype.itemsize
+    if kind == "O" or (kind == "f" and size > 8) or (kind in "iu" and size == 8 and ((array > 2**53) | (array < -(2**53))).any()):
+        return array.ravel().tolist()  # Python's whole numbers compare exactly with floats
+    return []
+
+
+def _real(item: object) -> bool:
+    return isinstance(item, (Real, Decimal))
+
+
 def floats(name: str, value: ArrayLike, low: float, high: float, what: str) -> Floats:
     """`value` as float64, every entry in [low, high] (no NaN); `what` says in words what is allowed."""
-    try:
-        array = np.asarray(value, dtype=np.float64)
-    except (TypeError, ValueError):
-        raise InvalidArgumentError(f"{name} is not numeric ({value!r}): give {what}.") from None
+    array = doubles(name, value, what)
     bad = ~((array >= low) & (array <= high))
     if bad.any():
         index = np.unravel_index(int(np.argmax(bad)), array.shape)
@@ -52,33 +101,35 @@ def together(**arrays: Floats) -> list[Floats]:
 
 def alpha(value: ArrayLike) -> Floats:
     """A failure probability, strictly between 0 and 1."""
-    array = np.asarray(value)
-    try:
-        array = array.astype(np.float64)
-        bad = ~((array > 0.0) & (array < 1.0))
-    except (TypeError, ValueError):
-        bad = np.array(True)
+    allowed = "a number strictly between 0 and 1 (0.001 is customary)"
+    if isinstance(value, str):  # typed as such, shown as such
+        raise InvalidArgumentError(f"alpha={value[:76]} is not a failure probability: give {allowed}.")
+    array = doubles("alpha", value, allowed)
+    bad = ~((array > 0.0) & (array < 1.0))
     if bad.any():
-        shown = value if np.ndim(value) == 0 else array[bad][0]
+        index = np.unravel_index(int(np.argmax(bad)), array.shape)
         raise InvalidArgumentError(
-            f"alpha={shown} is not a failure probability: give a number strictly between 0 and 1 (0.001 is customary)."
+            f"alpha{at(index)}={array[index] if index else value} is not a failure probability: give {allowed}."
         )
     return array
 
 
 def one_alpha(value: ArrayLike) -> float:
     """A failure probability for a whole call."""
-    if np.ndim(value) != 0:
+    array = alpha(value)
+    if array.ndim:
         raise InvalidArgumentError("alpha is an array: give one failure probability for the call (0.001 is customary).")
-    return float(alpha(value))
+    return float(array)
 
 
 def numbers(name: str, value: Any, length: int | None = None) -> tuple[float, ...]:
     """A sequence of finite numbers, of the given length if there is one."""
     try:
         found = tuple(float(item) for item in value)
-    except (TypeError, ValueError):
-        raise InvalidArgumentError(f"{name}={value!r} is not a sequence of numbers: give one per channel, in a list.") from None
+    except Exception:  # whatever foreign objects raise when they are gone through or converted
+        raise InvalidArgumentError(
+            f"{name}={shown(value)} is not a sequence of numbers: give one per channel, in a list."
+        ) from None
     if length is not None and len(found) != length:
         raise InvalidArgumentError(f"{name} has {len(found)} entries; give one for each of the {length} channels.")
     if not all(math.isfinite(item) for item in found):
@@ -90,7 +141,7 @@ def choice(name: str, value: object, allowed: Iterable[str]) -> str:
     """One of some names."""
     names = list(allowed)
     if not isinstance(value, str) or value not in names:
-        raise InvalidArgumentError(f"{name}={value!r} is not known: give one of {', '.join(names)}.")
+        raise InvalidArgumentError(f"{name}={shown(value)} is not known: give one of {', '.join(names)}.")
     return value
 
 
@@ -98,7 +149,7 @@ def order(value: object) -> float:
     """The order of a norm: a positive number or inf."""
     array = floats("norm", value, np.finfo(float).tiny, np.inf, "a norm's order: a positive number or inf")  # type: ignore[arg-type]
     if array.ndim:
-        raise InvalidArgumentError(f"norm={value!r} is an array: give one norm for the call.")
+        raise InvalidArgumentError(f"norm={shown(value)} is an array: give one norm for the call.")
     return float(array)
 
 
@@ -106,8 +157,8 @@ def whole(name: str, value: object, least: int, most: int | None = None) -> int:
     """One whole number."""
     limit = f"of at least {least}" if most is None else f"from {least} to {most}"
     number = math.nan
-    if not isinstance(value, bool) and isinstance(value, (int, float, np.integer, np.floating)) and value == value // 1:
-        number = int(value)
+    if not isinstance(value, (bool, np.timedelta64)) and isinstance(value, (int, float, np.integer, np.floating)):
+        number = int(value) if isinstance(value, int) or (math.isfinite(value) and value == math.floor(value)) else math.nan
     if not number >= least or (most is not None and number > most):
-        raise InvalidArgumentError(f"{name}={value!r} is not allowed: give a whole number {limit}.")
+        raise InvalidArgumentError(f"{name}={shown(value)} is not allowed: give a whole number {limit}.")
     return int(number)
