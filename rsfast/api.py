@@ -13,7 +13,7 @@ from . import checks, confidence, radii, sampling
 from .drawing import Everything
 from .engine import Engine, Model
 from .errors import InvalidArgumentError, SoundnessWarning
-from .noise import Noise
+from .noise import Noise, levels
 from .noise import check as check_noise
 from .plans import Plan
 from .result import ABSTAIN, Certificate, Prediction, VoteCounts
@@ -218,7 +218,8 @@ def predict_counts(counts: VoteCounts, *, alpha: float = 1e-3) -> Prediction:
         runner_up, leader = np.moveaxis(np.partition(votes, -2, axis=1)[:, -2:], 1, 0)
     else:
         runner_up, leader = np.zeros_like(votes[:, 0]), votes[:, 0]
-    p_value = confidence.prediction_pvalue(leader, runner_up)
+    runner_up = np.maximum(runner_up, counts.without_class)  # NaN logits are a class of their own
+    p_value = np.where(runner_up > leader, 1.0, confidence.prediction_pvalue(leader, runner_up))
     abstained = p_value > level
     return Prediction(
         label=np.where(abstained, ABSTAIN, votes.argmax(axis=1)),
@@ -299,5 +300,9 @@ def predict_details(
     )  # fmt: skip
     seed = sampling.check_seed(seed)
     recipe = Everything(0, n, "prediction")
-    counts = sampling.draw(engine, images, noise=noise, seed=seed, ids=image_ids, recipe=recipe, progress=progress)
+    distances = sampling.rounding_of(x, noise, sampling.normalised(noise, WHOLE, engine.mean, engine.std, images.shape[1]))
+    sampling.refuse_far(distances, levels(noise, images)[:, 0])
+    counts = sampling.draw(
+        engine, images, noise=noise, seed=seed, ids=image_ids, recipe=recipe, distances=distances, progress=progress
+    )
     return predict_counts(counts, alpha=alpha)

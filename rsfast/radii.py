@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from . import certificates, checks, confidence
+from . import certificates, checks, confidence, rounding
 from .certificates.counts import dual_certify_product, dual_product_level
 from .checks import Floats
 from .errors import InvalidArgumentError
@@ -61,14 +61,18 @@ def _check(noise: Noise, parts: int, *, order: float, bound: str, joint: str, mu
 
 
 def derive(counts: VoteCounts, *, alpha: float, order: float, bound: str, joint: str, multiclass: bool) -> Radii:
-    """Radii of the tested classes, each right with probability at least 1 - alpha."""
+    """Radii of the tested classes around the images that were given, each right with probability at least 1 - alpha."""
     _check(counts.noise, counts.parts, order=order, bound=bound, joint=joint, multiclass=multiclass)
     choices: dict[str, Any] = {"order": order, "bound": bound, "joint": joint, "multiclass": multiclass}
     if counts.stopping is None:
-        return _fixed(counts, counts.estimation, alpha, **choices)
-    if counts.stopping.plan is None:
-        return _curtailed(counts, alpha, **choices)
-    return _planned(counts, alpha, **choices)
+        found = _fixed(counts, counts.estimation, alpha, **choices)
+    elif counts.stopping.plan is None:
+        found = _curtailed(counts, alpha, **choices)
+    else:
+        found = _planned(counts, alpha, **choices)
+        if not counts.stopping.failure:  # radii of the plan, which its looks have reached around the image that was given
+            return found
+    return found._replace(radius=rounding.taken_off(found.radius, counts.rounded(order), order))
 
 
 def _fixed(
@@ -82,7 +86,8 @@ def _fixed(
     votes = np.where((selected == ABSTAIN)[:, None], 0, votes)
     others = estimation.copy()
     others[rows, :, np.maximum(selected, 0)] = 0
-    other = others.max(axis=2)  # the largest other count of the same draws: bounds every other class (FORMULAS: factor 2, not K)
+    nothing = counts.n - estimation.sum(axis=2)  # copies whose logits are NaN: a class of their own, which beats the others
+    other = np.maximum(others.max(axis=2), nothing)  # the largest other count bounds every other class (factor 2, not K)
     if joint == "product":
         return _product(counts, votes, alpha, order)
     of_others = OTHERS_SHARE if bound == TWO_SIDED else 0.5 if multiclass else 0.0
@@ -151,13 +156,15 @@ def _at(counts: VoteCounts, p: Floats, q: Floats, order: float) -> Floats:
     return _whole(counts, p, q, None, order)
 
 
-def thresholds(noise: Noise, dim: int, order: float, radii: Sequence[float]) -> tuple[float, ...]:
+def thresholds(noise: Noise, dim: int, order: float, radii: Sequence[float], slack: float = 0.0) -> tuple[float, ...]:
     """Largest failure probabilities at which the certificate of whole images is still each of the radii: strictly decreasing.
 
     Parameters
     ----------
     radii : sequence of float
         Increasing, in the norm of that order.
+    slack : float
+        What rounding may take off a radius (`rounding.most`): probabilities are those of radii larger by as much.
 
     Raises
     ------
@@ -176,6 +183,7 @@ def thresholds(noise: Noise, dim: int, order: float, radii: Sequence[float]) -> 
 
     def holds(failure: Floats) -> np.ndarray:
         radius = _at(counts, np.nextafter(1.0 - failure, 0.0), failure, order)
+        radius = rounding.taken_off(radius, np.full_like(radius, slack), order)
         return np.where(wanted > 0.0, radius >= wanted, radius > 0.0)
 
     low, high = np.full(len(wanted), np.log(1e-300)), np.full(len(wanted), np.log(0.5))

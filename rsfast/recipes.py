@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from . import plans, radii
+from . import plans, radii, rounding
 from .checks import Floats
 from .drawing import Curtailed, Everything, OverLooks, Recipe, Sequential
 from .errors import InvalidArgumentError
@@ -25,7 +25,7 @@ from .transforms import Transform
 class Ask:
     """What is to be certified, and how few draws may do.
 
-    `dims` are the pixels of each part; the others are arguments of `certify`.
+    `dims` are the pixels of each part, `slack` is what rounding may take off a radius; the others are arguments of `certify`.
     """
 
     noise: Noise
@@ -39,6 +39,7 @@ class Ask:
     plan: Plan | None = None
     curtail: bool = False
     labels: bool = False
+    slack: float = 0.0
 
 
 def make(ask: Ask, n0: int, n: int, failure: tuple[float, ...] | None = None) -> Recipe:
@@ -90,7 +91,7 @@ def _sequential(ask: Ask, plan: Plan, n0: int, n: int, failure: tuple[float, ...
     if failure is None:
         asked = getattr(plan, "radii", None)
         if asked is not None:
-            failure = radii.thresholds(ask.noise, ask.dims[0], ask.norm, asked)
+            failure = radii.thresholds(ask.noise, ask.dims[0], ask.norm, asked, ask.slack)
         else:
             assert isinstance(plan, (Radius, Betting))
             failure = tuple(float(q) for q in plan.failures(ask.alpha, n))
@@ -130,6 +131,7 @@ def _certifier(ask: Ask) -> Callable[[np.ndarray, int, int, float, Floats], floa
             n=drawn, ids=np.zeros(1, dtype=np.int64), noise=ask.noise, seed=0, dim=sum(ask.dims),
             sigma=np.asarray(sigma) if depends else np.empty(0), transform=ask.transform, part_dims=ask.dims,
         )  # fmt: skip
-        return float(radii.derive(counts, alpha=alpha, **choices).radius[0])
+        found = radii.derive(counts, alpha=alpha, **choices).radius
+        return float(rounding.taken_off(found, np.array([ask.slack]), ask.norm)[0])
 
     return certify

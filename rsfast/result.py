@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from .errors import InvalidArgumentError
 from .noise import InputDependentGaussian, Noise, levels
 from .noise import check as check_noise
+from .rounding import NORMS, in_norm
 from .transforms import Identity, Transform
 
 if TYPE_CHECKING:
@@ -98,6 +99,13 @@ class VoteCounts:
         How much of alpha the plan's looks at an image may have used up; 0 without a plan.
     images : tuple of str
         First 16 hex digits of the sha256 of each image's float32 pixels, where drawing may be continued; else empty.
+    rounding : float64 [B, 3]
+        l1, l2 and linf distance between the image that was given and the one in float32 that was drawn around.  Radii are less by
+        as much.
+    model : str
+        First 16 hex digits of the fingerprint of a torch module, where drawing may be continued; else empty.
+    paths : tuple of list
+        Where drawing may be continued: draws, and votes of the tested class, at every look of each image; else empty.
     """
 
     selection: Integers
@@ -122,6 +130,9 @@ class VoteCounts:
     reached: Integers = dataclasses.field(default_factory=lambda: np.empty(0, dtype=np.int64))
     spent: NDArray[np.float64] = dataclasses.field(default_factory=lambda: np.empty(0))
     images: tuple[str, ...] = ()
+    rounding: NDArray[np.float64] = dataclasses.field(default_factory=lambda: np.empty(0))
+    model: str = ""
+    paths: tuple[list[Any], ...] = ()
 
     def __post_init__(self) -> None:
         for name in ("selection", "estimation", "ids", "drawn", "tested", "reached"):
@@ -154,6 +165,7 @@ class VoteCounts:
         if sigma.shape != self.selection.shape[:-1] or not (sigma > 0).all():
             raise InvalidArgumentError(f"sigma has shape {sigma.shape}: give a positive noise level for each image.")
         object.__setattr__(self, "sigma", sigma)
+        self._check_rounding()
         if self.parts > 1 and (len(self.part_dims) != self.parts or sum(self.part_dims) != self.dim or min(self.part_dims) < 1):
             raise InvalidArgumentError(
                 f"part_dims={self.part_dims}: give the number of pixels of each of {self.parts} parts, {self.dim} together."
@@ -177,6 +189,18 @@ class VoteCounts:
                 "stopping rule that they were drawn by."
             )
 
+    def _check_rounding(self) -> None:
+        given = np.asarray(self.rounding, dtype=np.float64)
+        given = np.zeros((len(self), NORMS)) if given.shape == (0,) else given
+        if given.shape != (len(self), NORMS) or not ((given >= 0.0) & np.isfinite(given)).all():
+            raise InvalidArgumentError(
+                f"rounding is float {given.shape}: give the l1, l2 and linf distance, not negative, of each of {len(self)} "
+                "images, or leave it out."
+            )
+        object.__setattr__(self, "rounding", given)
+        if self.paths and len(self.paths) != len(self):
+            raise InvalidArgumentError(f"paths has {len(self.paths)} entries: give one for each of {len(self)} ids, or none.")
+
     def _check_reached(self) -> None:
         """What a plan says of each image must be something that it can say."""
         classes, stopping = self.selection.shape[-1], self.stopping
@@ -198,6 +222,16 @@ class VoteCounts:
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    @property
+    def without_class(self) -> Integers:
+        """Draws that voted for no class because a logit was NaN: int64 [B], or [B, P] for parts."""
+        drawn = self.drawn if self.parts == 1 else self.drawn[:, None]
+        return drawn - self.estimation.sum(axis=-1)
+
+    def rounded(self, norm: float) -> NDArray[np.float64]:
+        """Distance in that norm, at most, from the image that was given to the one that was drawn around: float64 [B]."""
+        return in_norm(self.rounding, norm, self.dim)
 
     @property
     def selected(self) -> Integers:
@@ -250,6 +284,10 @@ class Certificate:
     multiclass: bool = False
     caveats: tuple[str, ...] = ()
 
+    @property
+    def rounding(self) -> NDArray[np.float64]:
+        return self.counts.rounded(self.norm)
+
     def __len__(self) -> int:
         return len(self.label)
 
@@ -262,6 +300,8 @@ class Certificate:
         if certified.any():
             median = float(np.median(self.radius[certified]))
             text += f"; median radius {floor_decimals(median, 4)}, largest {floor_decimals(float(self.radius.max()), 4)}"
+        if self.rounding.any():
+            text += f"; rounding to float32 took at most {float(self.rounding.max()) * 1.01:.1e} off a radius"
         return text + "."
 
 
@@ -270,7 +310,8 @@ class Prediction:
     """Predicted labels of B images; each row is wrong with probability at most `alpha`.
 
     `label` int64 [B] (ABSTAIN where the two leading classes cannot be told apart), `p_value` float64 [B] of the two-sided
-    test, `abstained` bool [B], `counts` the votes (in `estimation`; `n0` is 0).
+    test, `abstained` bool [B], `counts` the votes (in `estimation`; `n0` is 0).  An answer is for the image as float32
+    (`counts.rounding` says how far that is from the one given; more than a thousandth of the noise level is refused).
     """
 
     label: Integers

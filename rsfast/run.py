@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 
-from . import batches, checks, noise, plans, radii, recipes, sampling, store, transforms
+from . import batches, checks, noise, plans, radii, recipes, rounding, sampling, store, transforms
 from .api import check_level
 from .backends.tables import lattice_hash, table_hash
 from .batches import Job
@@ -126,6 +126,7 @@ def execute(
         wanted.settings["sample"] = part.sample
     manifest, shard = store.begin(out, wanted, part.shard, part.shards, seed=sampling.check_seed(None))
     problems: list[str] = []
+    distances: dict[int, list[float]] = {}
     now = 0
     with shard:
         finished = store.records(out)
@@ -135,7 +136,7 @@ def execute(
         reporter.begin(len(positions), len(positions) - len(todo))
 
         def jobs() -> Iterator[Job]:
-            for position, image, sigma in _prepared(plan.noise, source, todo, engine.transform.parts, problems, reporter):
+            for position, image, sigma, off in _prepared(plan, source, engine, todo, problems, reporter):
                 label = source.label(position) if plan.labels else None
                 if plan.labels and label is None:
                     problems.append(f"image {position} of {source.name} has no label to be tested.")
@@ -149,6 +150,8 @@ def execute(
                 drawing = recipe.start(sigma, label, paused.get(position))
                 if label is not None and drawing.tested != label:
                     raise StoreError(f"the label of image {position} was {drawing.tested} and is {label} now. Use another --out.")
+                if off.any():
+                    distances[position] = [float(value) for value in off]
                 yield Job(image, sigma, position, drawing.segments, drawing.judge, drawing.wanted, drawing)
 
         running = batches.run(
@@ -176,6 +179,8 @@ def execute(
                     }
                     if isinstance(plan.noise, InputDependentGaussian):
                         record["sigma"] = float(job.sigma[0])
+                    if job.id in distances:
+                        record["rounding"] = distances.pop(job.id)
                     if plan.sequential is not None:
                         record |= {"tested": drawing.tested, "reached": drawing.reached, "path": drawing.path}
                         record["spent"] = drawing.spent
@@ -197,7 +202,11 @@ def _recipe(plan: Plan, level: float, engine: Engine, source: Source, before: di
         raise InvalidArgumentError(f"labels are to be tested and {source.name} has none: leave out the testing of labels.")
     transform, dims = engine.transform, sampling.part_dims(engine.transform, source.shape)
     how = (plan.bound, plan.joint, plan.multiclass, plan.sequential, plan.curtail, plan.labels)
-    ask = recipes.Ask(plan.noise, transform, dims, level, checks.order(plan.norm), *how)
+    order = checks.order(plan.norm)
+    normal = sampling.normalised(plan.noise, transform, engine.mean, engine.std, source.shape[0])
+    rounded = source.dtype == np.float64 and not isinstance(plan.noise, LatticeGaussian)
+    most = rounding.most(source.shape, rounded=rounded, normalised=normal)
+    ask = recipes.Ask(plan.noise, transform, dims, level, order, *how, slack=float(rounding.in_norm(most, order, sum(dims))))
     failure = None
     here = {
         "plan": _plan_dict(plan),
@@ -255,25 +264,31 @@ def _check_plan(plan: Plan, engine: Engine, shape: tuple[int, int, int]) -> floa
 
 
 def _prepared(
-    kind: Noise, source: Source, todo: Sequence[int], parts: int, problems: list[str], reporter: Reporter
-) -> Iterator[tuple[int, torch.Tensor, np.ndarray]]:
-    """(position, image, noise level of each part) of every image that can be read.
+    plan: Plan, source: Source, engine: Engine, todo: Sequence[int], problems: list[str], reporter: Reporter
+) -> Iterator[tuple[int, torch.Tensor, np.ndarray, np.ndarray]]:
+    """(position, image, noise level of each part, `rounding.distances`) of every image that can be read.
 
     Levels that depend on the input are computed for many images together, because each batch may mean a pass over a training set.
     """
+    kind, parts = plan.noise, engine.transform.parts
+    normal = sampling.normalised(kind, engine.transform, engine.mean, engine.std, source.shape[0])
     many = max(1, PIXELS_AT_ONCE // int(np.prod(source.shape)))
     step = min(many, 512) if isinstance(kind, InputDependentGaussian) else 1
     for first in range(0, len(todo), step):
-        read: list[tuple[int, torch.Tensor]] = []
+        read: list[tuple[int, torch.Tensor, np.ndarray]] = []
         for position in todo[first : first + step]:
             try:
-                read.append((position, _image(source, position)))
+                given = _given(source, position)
+                image = _checked(given)
+                read.append((position, image, sampling.rounding_of(given, kind, normal)[0]))
+                if plan.kind == "predict":
+                    sampling.refuse_far(read[-1][2][None], np.array([noise.levels(kind, image[None], parts).min()]))
             except DataError as error:
                 problems.append(str(error))
                 reporter.problem(f"{error} It is left out.")
         if read:
-            levels = noise.levels(kind, torch.stack([image for _, image in read]), parts)
-            yield from ((position, image, sigma) for (position, image), sigma in zip(read, levels, strict=True))
+            levels = noise.levels(kind, torch.stack([image for _, image, _ in read]), parts)
+            yield from ((position, image, sigma, off) for (position, image, off), sigma in zip(read, levels, strict=True))
 
 
 def _stored(votes: np.ndarray) -> dict[str, int] | list[dict[str, int]]:
@@ -299,11 +314,20 @@ def _check_finished(finished: dict[int, dict[str, Any]], manifest: store.Manifes
             )
 
 
-def _image(source: Source, position: int) -> torch.Tensor:
+def _given(source: Source, position: int) -> np.ndarray:
+    """One image [1, C, H, W] as the source has it."""
     image = source.image(position)
     if image.shape != source.shape:
         raise DataError(f"image {position} of {source.name} is {image.shape}, the first is {source.shape}.")
-    return sampling.check_images(image[None], (0.0, 1.0), "certify")[0]
+    return image[None]
+
+
+def _checked(given: np.ndarray) -> torch.Tensor:
+    return sampling.check_images(given, (0.0, 1.0), "certify")[0]
+
+
+def _image(source: Source, position: int) -> torch.Tensor:
+    return _checked(_given(source, position))
 
 
 def _manifest(

@@ -14,12 +14,15 @@ from typing import Any
 import numpy as np
 import torch
 
-from . import batches, checks, recipes
+from . import batches, checks, recipes, rounding
+from .backends import base
 from .batches import Job
 from .drawing import Drawing, Paused, Recipe, check_labels
 from .engine import Engine, Model
 from .errors import InvalidArgumentError, ModelError
-from .noise import Noise, levels
+from .inference import DTYPES
+from .models import fingerprint
+from .noise import STREAMS, LatticeGaussian, Noise, levels
 from .noise import check as check_noise
 from .plans import Plan
 from .result import Stopping, VoteCounts
@@ -28,6 +31,7 @@ from .transforms import check as check_transform
 from .version import VERSION
 
 Range = tuple[float, float] | None
+WHOLE = Identity()
 
 
 def versions() -> dict[str, str]:
@@ -63,8 +67,8 @@ def check_images(x: object, value_range: Range, caller: str) -> torch.Tensor:
         raise InvalidArgumentError(f"x has shape {tuple(images.shape)} and holds no pixels: give at least one image.")
     if not images.is_floating_point():
         raise InvalidArgumentError(f"x is {images.dtype}; give floating-point images (for 8-bit images x.float() / 255).")
+    finite = torch.isfinite(images.detach()).flatten(1).all(dim=1)
     images = images.detach().to(torch.float32)
-    finite = torch.isfinite(images).flatten(1).all(dim=1)
     if not bool(finite.all()):
         raise InvalidArgumentError(f"x[{int((~finite).nonzero()[0])}] holds NaN or infinity: repair or leave out that image.")
     if value_range is None:
@@ -80,6 +84,37 @@ def check_images(x: object, value_range: Range, caller: str) -> torch.Tensor:
             f"[{low:g}, {high:g}]: rescale it, or give value_range=(low, high) or None."
         )
     return images
+
+
+def normalised(
+    noise: Noise, transform: Transform, mean: Sequence[float] | None, std: Sequence[float] | None, channels: int
+) -> rounding.Normalisation | None:
+    """mean and std where images are normalised, and so rounded, before the noise is added to them; None elsewhere."""
+    if (mean is None and std is None) or transform != WHOLE or isinstance(noise, LatticeGaussian):
+        return None
+    return base.normalisation(mean, std, channels)
+
+
+def rounding_of(x: object, noise: Noise, normal: rounding.Normalisation | None) -> np.ndarray:
+    """`rounding.distances` of checked images, as they were given; InvalidArgumentError where lattice noise refuses them."""
+    given = as_tensor(x).detach()
+    if isinstance(noise, LatticeGaussian):
+        base.check_lattice(given, noise.levels)
+        return np.zeros((len(given), rounding.NORMS))
+    exact = torch.float32 if given.dtype in DTYPES.values() else torch.float64  # a dtype of NumPy's that holds the numbers
+    if exact == torch.float32 and normal is None:
+        return np.zeros((len(given), rounding.NORMS))
+    return np.concatenate([rounding.distances(image[None].cpu().to(exact).numpy(), normal) for image in given])
+
+
+def refuse_far(distances: np.ndarray, level: np.ndarray) -> None:
+    """Raise InvalidArgumentError for an image that float32 moves so far that a prediction for it would be for another one."""
+    far = np.flatnonzero(distances[:, 1] > rounding.PREDICTABLE * level)
+    if far.size:
+        raise InvalidArgumentError(
+            f"x[{far[0]}] is moved by {distances[far[0], 1]:.3g} where it is rounded to float32, and the noise level is "
+            f"{level[far[0]]:.3g}: a prediction would be for another image; give pixels nearer to zero (x / 255, for instance)."
+        )
 
 
 def check_ids(ids: Iterable[int] | None, images: int) -> np.ndarray:
@@ -109,13 +144,16 @@ def draw(
     seed: int,
     ids: np.ndarray,
     recipe: Recipe,
+    distances: np.ndarray,
     labels: np.ndarray | None = None,
     earlier: VoteCounts | None = None,
+    model: str = "",
     progress: Callable[[int, int], None] | None = None,
 ) -> VoteCounts:
     """Votes of all images, drawn as the recipe says; `labels` are the classes to be tested where it asks for them.
 
-    Images of `earlier` go on where they were.
+    `distances` are those of `rounding_of`.  Images of `earlier` go on where they were, if the model is the same: `model` is its
+    fingerprint, or empty where only its votes can tell.
 
     Whatever stops it in the middle carries the finished images: `error.finished`, `error.counts`.
     """
@@ -140,6 +178,8 @@ def draw(
             f"earlier was run as {earlier.versions.get('inference', 'the model is')}, this call as "
             f"{how.get('inference', 'the model is')}: fold and runtime belong to the classifier; give the same."
         )
+    if earlier is not None and not (model and model == earlier.model):
+        _check_votes_again(engine, images, noise, seed, ids, recipe, earlier, sigma, batch, together)
     drawings: dict[int, Drawing] = {}
     finished: set[int] = set()
 
@@ -170,6 +210,9 @@ def draw(
             reached=np.array([one.reached for one in found], dtype=np.int64),
             spent=np.array([one.spent for one in found], dtype=np.float64),
             images=tuple(image_sha256(images[b]) for b in done) if continuable(recipe.stopping) else (),
+            rounding=distances[done],
+            model=model,
+            paths=tuple(one.path for one in found) if continuable(recipe.stopping) else (),
         )
 
     def jobs() -> Iterator[Job]:
@@ -219,7 +262,53 @@ def _paused(counts: VoteCounts, row: int) -> Paused:
     """One image of votes that are to be continued."""
     shape = (counts.parts, -1)
     selection, estimation = counts.selection[row].reshape(shape), counts.estimation[row].reshape(shape)
-    return Paused(selection, estimation, int(counts.drawn[row]), int(counts.tested[row]), int(counts.reached[row]), [])
+    path = list(counts.paths[row]) if counts.paths else []
+    return Paused(selection, estimation, int(counts.drawn[row]), int(counts.tested[row]), int(counts.reached[row]), path)
+
+
+def _check_votes_again(
+    engine: Engine,
+    images: torch.Tensor,
+    noise: Noise,
+    seed: int,
+    ids: np.ndarray,
+    recipe: Recipe,
+    earlier: VoteCounts,
+    sigma: np.ndarray,
+    batch: int,
+    together: bool,
+) -> None:
+    """Draw selection and first look of the images that go on once more, and refuse a model that votes otherwise now."""
+    rows = {int(i): row for row, i in enumerate(earlier.ids)}
+
+    def jobs() -> Iterator[Job]:
+        for b, image in enumerate(images):
+            row = rows.get(int(ids[b]))
+            if row is None or recipe.start(sigma[b], int(earlier.tested[row]), _paused(earlier, row)).over:
+                continue
+            if not (earlier.paths and earlier.paths[row]):
+                raise InvalidArgumentError(
+                    "earlier does not say what its first look saw, which shows whether the model is the same: draw anew."
+                )
+            segments = [(STREAMS["selection"], 0, recipe.n0), (STREAMS[recipe.stream], 0, earlier.paths[row][0][0])]
+            found: list[np.ndarray] = []
+
+            def judge(_: int, votes: np.ndarray, found: list[np.ndarray] = found) -> bool:
+                found.append(votes)
+                return False
+
+            yield Job(image, sigma[b], int(ids[b]), segments, judge, len(segments), (row, found))
+
+    running = batches.run(engine, jobs(), noise, seed=seed, shape=images.shape[1:], batch=batch, together=together)
+    with contextlib.closing(running):
+        for job in running:
+            row, (selection, estimation) = job.about
+            same_first = (estimation[:, earlier.tested[row]] == earlier.paths[row][0][1:]).all()
+            if not same_first or not np.array_equal(selection, earlier.selection[row].reshape(selection.shape)):
+                raise InvalidArgumentError(
+                    f"the model votes otherwise on the first copies of image id {job.id} than the one that earlier was drawn of: "
+                    "votes of different models, or of one that behaves randomly, are not mixed; give the same model."
+                )
 
 
 def stacked(votes: Sequence[np.ndarray], parts: int, classes: int) -> np.ndarray:
@@ -237,9 +326,6 @@ def part_dims(transform: Transform, shape: Sequence[int]) -> tuple[int, ...]:
 def draws_of_a_model(engine: Engine, total: int | None) -> int | None:
     """Forward passes of one model for an image of which so many copies of each part are drawn; None if that is not known."""
     return None if total is None else total * (engine.transform.parts if len(engine.models) == 1 else 1)
-
-
-WHOLE = Identity()
 
 
 def sample_counts(
@@ -347,8 +433,12 @@ def sample_counts(
             raise InvalidArgumentError(f"seed={seed} and earlier has {earlier.seed}: leave seed out.")
         seed, ids = earlier.seed, list(earlier.ids) if ids is None else ids
     image_ids = check_ids(ids, len(images))
+    mean, std = (None if given is None else checks.numbers(name, given) for name, given in (("mean", mean), ("std", std)))
     dims, order = part_dims(transform, images.shape[1:]), checks.order(norm)
-    ask = recipes.Ask(noise, transform, dims, level, order, bound, joint, multiclass, plan, curtail, labels is not None)
+    distances = rounding_of(x, noise, normalised(noise, transform, mean, std, images.shape[1]))
+    slack = float(rounding.in_norm(distances, order, sum(dims)).max())
+    slack *= 1.0 + 1e-6  # so that what is left of a radius that was reached is not a rounding short of it
+    ask = recipes.Ask(noise, transform, dims, level, order, bound, joint, multiclass, plan, curtail, labels is not None, slack)
     kept = None if earlier is None or earlier.stopping is None else earlier.stopping.failure or None
     recipe = recipes.make(ask, n0, n, kept)
     if earlier is not None:
@@ -359,9 +449,18 @@ def sample_counts(
         backend=backend, mean=mean, std=std, transform=transform,
     )  # fmt: skip
     return draw(
-        engine, images, noise=noise, seed=check_seed(seed), ids=image_ids, recipe=recipe, labels=images_labels, earlier=earlier,
+        engine, images, noise=noise, seed=check_seed(seed), ids=image_ids, recipe=recipe, distances=distances,
+        labels=images_labels, earlier=earlier, model=_fingerprint(model) if continuable(recipe.stopping) else "",
         progress=progress,
     )  # fmt: skip
+
+
+def _fingerprint(model: object) -> str:
+    """Of a torch module or several; empty for callables, whose code may depend on what cannot be seen."""
+    several = list(model) if isinstance(model, (list, tuple)) else [model]
+    if not all(isinstance(one, torch.nn.Module) for one in several):
+        return ""
+    return hashlib.sha256("".join(fingerprint(one) for one in several).encode()).hexdigest()[:16]
 
 
 def _check_earlier(

@@ -15,6 +15,7 @@ from .errors import InvalidArgumentError, StoreError
 from .noise import InputDependentGaussian
 from .report.table import ResultTable
 from .result import ABSTAIN, Certificate, Stopping, VoteCounts, dense
+from .rounding import NORMS
 
 
 def _stopping(settings: dict[str, Any]) -> Stopping | None:
@@ -85,6 +86,8 @@ def read_run(path: Path) -> StoredRun:
         reached=np.array([record.get("reached", -1) for record in records], dtype=np.int64),
         spent=np.array([record.get("spent", 0.0) for record in records], dtype=np.float64),
         images=tuple(record["image"] for record in records),
+        rounding=np.array([record.get("rounding", [0.0] * NORMS) for record in records], dtype=np.float64).reshape(-1, NORMS),
+        paths=tuple(record["path"] for record in records) if sampling.continuable(stopping) else (),
     )
     labels = np.array([-1 if record["label"] is None else record["label"] for record in records], dtype=np.int64)
     return StoredRun(manifest, counts, labels, np.array([record["seconds"] for record in records], dtype=np.float64))
@@ -149,6 +152,8 @@ def result_table(
         details["certificate"] += ", the other classes bounded too" if cert.multiclass else ""
         if stored.counts.parts > 1:
             details["certificate"] += f", {cert.joint} over {stored.counts.parts} parts"
+        if cert.rounding.any():
+            details["rounding"] = f"to float32 takes at most {1.01 * float(cert.rounding.max()):.1e} off a radius"
         for number, caveat in enumerate(cert.caveats, start=1):
             details[f"caveat {number}"] = caveat
     else:

@@ -102,15 +102,28 @@ def draw_of(noise: Noise) -> Draw:
     return Draw(UNIFORM if isinstance(noise, Uniform) else NORMAL, _NO_TABLE, _NO_LATTICE)
 
 
+OFF_LATTICE = (
+    "an image is not on the lattice of multiples of 1/{levels} (as {dtype}): give 8-bit images, uint8 / 255, for "
+    "LatticeGaussian, or the lattice's levels."
+)
+
+
 def lattice_points(x: torch.Tensor, levels: int) -> torch.Tensor:
     """The whole numbers k of images k / levels, as float32; InvalidArgumentError if a pixel is no such number."""
-    k = torch.round(x.to(torch.float32) * levels)
-    if not bool((k / levels == x).all()):
-        raise InvalidArgumentError(
-            f"an image is not on the lattice of multiples of 1/{levels} (as float32): give 8-bit images, uint8 / 255, for "
-            "LatticeGaussian, or the lattice's levels."
-        )
+    x = x.to(torch.float32)
+    k = torch.round(x * levels)
+    if not bool((k / torch.full_like(k, levels) == x).all()):  # by a tensor: CUDA multiplies by the reciprocal of a number
+        raise InvalidArgumentError(OFF_LATTICE.format(levels=levels, dtype="float32"))
     return k
+
+
+def check_lattice(x: torch.Tensor, levels: int) -> None:
+    """Raise InvalidArgumentError unless images are k / levels with whole k, correctly rounded to their dtype or to float32."""
+    if x.dtype == torch.float64:
+        exact = torch.round(x * levels) / torch.full_like(x, levels)
+        if not bool(((x == exact) | (x == exact.to(torch.float32))).all()):
+            raise InvalidArgumentError(OFF_LATTICE.format(levels=levels, dtype="float64"))
+    lattice_points(x, levels)
 
 
 @dataclasses.dataclass(frozen=True)

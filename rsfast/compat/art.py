@@ -14,7 +14,7 @@ import torch
 
 from .. import certificates, checks, confidence, extras
 from ..noise import Gaussian
-from .draws import Draws
+from .draws import Draws, without_class
 
 try:
     from art.config import ART_NUMPY_DTYPE
@@ -62,7 +62,10 @@ class Smoothing(Draws):
             votes = self._prediction_counts(x_i, n=n, batch_size=batch_size)
             p_lower = self._lower_confidence_bound(int(votes[top]), n)
             if p_lower >= 0.5:
-                labels[i], radii[i] = top, float(certificates.cohen_l2(p_lower, sigma=float(self.scale)))
+                radius = float(certificates.cohen_l2(p_lower, sigma=float(self.scale)))
+                left = self.around(_image(x_i), radius)
+                if left > 0.0 or left == radius:
+                    labels[i], radii[i] = top, left
         return labels, radii
 
     def predict(self, x: np.ndarray, batch_size: int = 128, verbose: bool = False, **kwargs: Any) -> NDArray[np.float64]:
@@ -77,10 +80,13 @@ class Smoothing(Draws):
 
         rows = []
         for x_i in tqdm(x, desc="Randomized smoothing", disable=not verbose):
+            self.refuse_far(_image(x_i), float(self.scale))
             votes = self._prediction_counts(x_i, batch_size=batch_size)
             second, first = np.sort([0.0, *votes])[-2:]
+            second = max(second, without_class(votes, self.sample_size))
+            tells = second <= first and float(confidence.prediction_pvalue(first, second)) <= self.alpha
             row = np.zeros(votes.shape)
-            if answers is False or float(confidence.prediction_pvalue(first, second)) <= self.alpha:
+            if answers is False or tells:
                 row[np.argmax(votes)] = 1
             rows.append(row)
         return np.array(rows)
@@ -161,6 +167,12 @@ def _changes(step: Any) -> bool:
     """Whether a preprocessing step does anything: (x - 0) / 1 does not."""
     mean, std = getattr(step, "mean", None), getattr(step, "std", None)
     return mean is None or std is None or bool(np.any(np.asarray(mean) != 0)) or bool(np.any(np.asarray(std) != 1))
+
+
+def _image(x: Any) -> np.ndarray:
+    """One input [C, H, W] with the digits that were given."""
+    given = np.asarray(x)
+    return given.reshape(_as_image(given.shape))
 
 
 def _as_image(shape: tuple[int, ...]) -> tuple[int, ...]:

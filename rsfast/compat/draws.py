@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from .. import checks, sampling, walk
+from .. import checks, rounding, sampling, walk
 from ..engine import Engine
 from ..errors import InvalidArgumentError
 from ..inference import evaluating
 from ..models import fingerprint
-from ..noise import STREAMS, Noise, levels
+from ..noise import STREAMS, Gaussian, Noise, levels
 from ..transforms import Identity, Transform
 
 WHOLE = Identity()
@@ -98,6 +98,22 @@ class Draws:
             engine.check_size(*images.shape[2:])
             votes = engine.votes(images[0], noise, sigma=sigma, seed=self.seed, image_id=image_id, stages=stages)[0]
         return votes if transform.parts > 1 else votes[0]
+
+    def around(self, x: Any, radius: float, order: float = 2.0, transform: Transform = WHOLE) -> float:
+        """What is left, around x as it was given, of a radius around the image that noise was added to (`rsfast.rounding`)."""
+        return float(rounding.taken_off(np.array([radius]), np.array([self.moved(x, order, transform)]), order)[0])
+
+    def moved(self, x: Any, order: float = 2.0, transform: Transform = WHOLE) -> float:
+        """Distance, at most, from x as it was given to what noise is added to."""
+        image = image_of(x)[None]
+        mean, std = self.options.get("mean"), self.options.get("std")
+        kind = Gaussian(1.0)  # of any noise whose images are not a lattice
+        found = sampling.rounding_of(image, kind, sampling.normalised(kind, transform, mean, std, image.shape[1]))
+        return float(rounding.in_norm(found, order, image.numel())[0])
+
+    def refuse_far(self, x: Any, level: float) -> None:
+        """Raise InvalidArgumentError where a prediction for x in float32 would be for another image."""
+        sampling.refuse_far(np.full((1, rounding.NORMS), self.moved(x)), np.array([level]))
 
     def votes_by_hand(
         self,
@@ -202,6 +218,11 @@ def image_of(x: object) -> torch.Tensor:
     elif len(shape) not in (1, 2, 3):
         raise InvalidArgumentError(f"x has shape {shape}: give one image [C, H, W]; for a batch use rsfast.certify.")
     return image.detach().reshape((1,) * (3 - image.ndim) + tuple(image.shape))
+
+
+def without_class(votes: np.ndarray, num: int) -> int:
+    """Draws whose scores were NaN: a class of their own where the leading classes are compared."""
+    return max(num - int(np.asarray(votes).sum()), 0)
 
 
 def level(alpha: Any) -> float:

@@ -109,7 +109,7 @@ class Smooth(Draws):
         left, right = self._sample_noise(x, n0, batch_size)
         top = int((np.asarray(left) + np.asarray(right)).argmax())
         left, right = self._sample_noise(x, n, batch_size)
-        radius = self._radius(int(left[top]), int(right[top]), n, alpha)
+        radius = self.around(x, self._radius(int(left[top]), int(right[top]), n, alpha), transform=self.transform)
         return (top, radius) if radius > 0.0 else (self.ABSTAIN, 0.0)
 
     def predict(self, x: Any, n: int, alpha: float, batch_size: int | None = None) -> int:

@@ -19,11 +19,12 @@ class Source(Protocol):
     name: str
     shape: tuple[int, int, int]
     num_classes: int | None
+    dtype: np.dtype  # float64 where images are given with more digits than float32 holds, else float32
 
     def __len__(self) -> int: ...
 
-    def image(self, index: int) -> NDArray[np.float32]:
-        """Image [C, H, W] in [0, 1]; raises DataError if it cannot be read."""
+    def image(self, index: int) -> NDArray[np.floating]:
+        """Image [C, H, W] in [0, 1], of `dtype`; raises DataError if it cannot be read."""
 
     def label(self, index: int) -> int | None:
         """Its label, or None if the source has none."""
@@ -47,6 +48,8 @@ class ArraySource:
             raise DataError(f"{name} holds no images (shape {images.shape}).")
         if not (images.dtype == np.uint8 or np.issubdtype(images.dtype, np.floating)):
             raise DataError(f"{name} holds {images.dtype} images: give uint8, or floating point in [0, 1].")
+        if images.dtype.itemsize > 8:
+            raise DataError(f"{name} holds {images.dtype} images: give float64 or float32, whose rounding is accounted for.")
         if labels is not None:
             labels = np.asarray(labels)
             if labels.shape != (len(images),) or not np.issubdtype(labels.dtype, np.integer):
@@ -58,17 +61,18 @@ class ArraySource:
         self.name = name
         self.images = images
         self.labels = labels
+        self.dtype = np.dtype(np.float64 if images.dtype.itemsize > 4 else np.float32)
         self.shape = (int(images.shape[1]), int(images.shape[2]), int(images.shape[3]))
         self.num_classes = num_classes if num_classes is not None or labels is None else int(labels.max()) + 1
 
     def __len__(self) -> int:
         return len(self.images)
 
-    def image(self, index: int) -> NDArray[np.float32]:
+    def image(self, index: int) -> NDArray[np.floating]:
         image = self.images[index]
         if image.dtype == np.uint8:
             return image.astype(np.float32) / np.float32(255)
-        image = image.astype(np.float32)
+        image = image.astype(self.dtype)
         if not np.isfinite(image).all():
             raise DataError(f"image {index} of {self.name} holds NaN or infinity.")
         if image.min() < 0 or image.max() > 1:
@@ -118,7 +122,7 @@ def write_npy(source: Source, file: Path, done: Callable[[], None] = lambda: Non
     try:
         packed = np.lib.format.open_memmap(partial, mode="w+", dtype=np.uint8, shape=(len(source), *source.shape))
         for index in range(len(source)):
-            image = source.image(index)
+            image = source.image(index).astype(np.float32)
             pixels = np.rint(image * 255).astype(np.uint8)
             if not np.array_equal(pixels.astype(np.float32) / np.float32(255), image):
                 raise DataError(f"image {index} of {source.name} is not of 8-bit pixels: packing would change it.")

@@ -56,6 +56,7 @@ class FolderSource:
         self.num_classes = len(classes) if labelled else None
         self.name = path.name
         self.shape = self._shape()
+        self.dtype = np.dtype(np.float32)
 
     def __len__(self) -> int:
         return len(self.files)

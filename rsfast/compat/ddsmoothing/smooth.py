@@ -8,9 +8,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from ... import checks, confidence
-from ..draws import Draws, image_of, level, to_eval
+from ... import checks, confidence, rounding
+from ..draws import Draws, image_of, level, to_eval, without_class
 from .certificate import Certificate, L1Certificate, L2Certificate
+
+NORMS = {"l1": 1.0, "l2": 2.0, "linf": np.inf}
 
 
 class Smooth(Draws):
@@ -84,15 +86,27 @@ class Smooth(Draws):
         p_lower = self._lower_confidence_bound(int(votes[top]), n, alpha)
         if not p_lower >= 0.5:
             return self.ABSTAIN, 0.0
-        return top, float(self.certificate.compute_gap(p_lower))
+        gap = float(self.certificate.compute_gap(p_lower))
+        left = self._around(x, gap)
+        return (top, left) if left > 0.0 or left == gap else (self.ABSTAIN, 0.0)
+
+    def _around(self, x: Any, gap: float) -> float:
+        """The gap around x as it was given: rounding to float32 moves it, in units of the smallest noise level."""
+        moved = self.moved(x, NORMS.get(self.certificate.norm, 1.0))  # no norm of order 1 or more exceeds l1
+        return float(rounding.taken_off(np.array([gap]), np.array([moved / self._least_level() * (1.0 + 1e-6)]), 1.0)[0])
+
+    def _least_level(self) -> float:
+        return float(torch.as_tensor(self.sigma).min())
 
     def predict(self, x: Any, n: int, alpha: float, batch_size: int | None = None, device: Any = None) -> int:
         """The smoothed classifier's answer, wrong with probability at most alpha; ABSTAIN where n draws do not tell."""
         alpha = level(alpha)
         to_eval(self.base_classifier)
+        self.refuse_far(x, self._least_level())
         counts = np.asarray(self._sample_noise(x, n, batch_size, device=device))
         second, first = np.sort([0, *counts])[-2:]
-        if float(confidence.prediction_pvalue(first, second)) > alpha:
+        second = max(second, without_class(counts, n))
+        if second > first or float(confidence.prediction_pvalue(first, second)) > alpha:
             return self.ABSTAIN
         return int(counts.argmax())
 

@@ -11,7 +11,7 @@ import torch
 from ... import certificates, checks, confidence
 from ...noise import Gaussian
 from ...torch import add_noise
-from ..draws import Draws, image_of, level, to_eval
+from ..draws import Draws, image_of, level, to_eval, without_class
 
 
 class Smooth(Draws):
@@ -87,7 +87,9 @@ class Smooth(Draws):
         p_lower = self._lower_confidence_bound(int(counts_estimation[top]), n, alpha)
         if not p_lower >= 0.5:
             return self.ABSTAIN, 0.0
-        return top, float(certificates.cohen_l2(p_lower, sigma=float(self.sigma)))
+        radius = float(certificates.cohen_l2(p_lower, sigma=float(self.sigma)))
+        left = self.around(x, radius)
+        return (top, left) if left > 0.0 or left == radius else (self.ABSTAIN, 0.0)
 
     def predict(self, x: Any, n: int, alpha: float, batch_size: int | None = None) -> int:
         """g's answer for one image, wrong with probability at most alpha; ABSTAIN where n draws do not tell.
@@ -96,10 +98,11 @@ class Smooth(Draws):
         """
         alpha = level(alpha)
         to_eval(self.base_classifier)
+        self.refuse_far(x, float(self.sigma))
         counts = np.asarray(self._sample_noise(x, n, batch_size))
         order = counts.argsort()[::-1]
-        runner_up = counts[order[1]] if len(order) > 1 else 0
-        if float(confidence.prediction_pvalue(counts[order[0]], runner_up)) > alpha:
+        leader, runner_up = int(counts[order[0]]), max(int(counts[order[1]]) if len(order) > 1 else 0, without_class(counts, n))
+        if runner_up > leader or float(confidence.prediction_pvalue(leader, runner_up)) > alpha:
             return self.ABSTAIN
         return int(order[0])
 
