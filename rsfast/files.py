@@ -97,6 +97,49 @@ def write(file: str | os.PathLike[str], content: str | bytes) -> None:
                 scratch.unlink()
 
 
+def check_writable(file: str | os.PathLike[str]) -> None:
+    """Refuse before any work what `write` would refuse after it, as far as that can be known.
+
+    Raises
+    ------
+    StoreError
+        The name is too long, its folder is missing or cannot be written, or something else than a regular file that may be
+        written lies there.
+    """
+    target = Path(file)
+    try:
+        _permissions(target)
+        target = Path(os.path.realpath(target))
+        folder = target.parent.stat()
+        if not stat.S_ISDIR(folder.st_mode):
+            raise NotADirectoryError(20, f"{target.parent} is not a folder")
+        if not os.access(target.parent, os.W_OK | os.X_OK):
+            raise PermissionError(13, f"nothing can be written into {target.parent}")
+    except (OSError, ValueError) as error:
+        raise StoreError(f"{file} cannot be written: {_why(target, error)}.") from None
+
+
+def make_folder(folder: str | os.PathLike[str]) -> None:
+    """Make a folder to write into, and those above it; one that is there is taken.
+
+    Raises
+    ------
+    StoreError
+        It cannot be made, is no folder, or nothing can be written into it.
+    """
+    try:
+        if not os.fspath(folder):
+            raise OSError(22, "an empty name is no folder's: give a name, or . for this one")
+        path = Path(folder)
+        if os.path.lexists(path) and kind_of(path) != "a directory":
+            raise OSError(22, f"it is {kind_of(path) or 'a file'}, not a folder: give another name")
+        path.mkdir(parents=True, exist_ok=True)
+        if not os.access(path, os.W_OK | os.X_OK):
+            raise PermissionError(13, "nothing can be written into it")
+    except (OSError, ValueError) as error:
+        raise StoreError(f"{folder} cannot be written: {getattr(error, 'strerror', None) or error}.") from None
+
+
 def _permissions(file: Path) -> int | None:
     """The mode of a regular file that may be replaced; None if nothing is there."""
     try:

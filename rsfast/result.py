@@ -328,6 +328,8 @@ def floor_decimals(value: float, decimals: int) -> str:
     """A radius as text, rounded *down*: 0.12999 to two decimals is 0.12."""
     if not np.isfinite(value):
         return str(value)
+    if abs(value) >= 2.0**53:  # a whole number, whose product may overflow
+        return f"{int(value)}.{'0' * decimals}".rstrip(".")
     scaled = int(np.floor(value * 10.0**decimals))
     while scaled / 10.0**decimals > value:  # the product may have been rounded up
         scaled -= 1

@@ -62,6 +62,15 @@ class Shard(click.ParamType):
         return index, of
 
 
+class Named(click.Path):
+    """The name of a file or folder; the empty one would be taken for this folder's."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if not value:
+            self.fail("the empty name is no file's: give a name, or . for this folder.", param, ctx)
+        return super().convert(value, param, ctx)
+
+
 class Folder(click.Path):
     """The name of a folder to write into."""
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import collections
+import dataclasses
+import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .options import FloatList, rederive
+from .options import FloatList, Folder, Named, combined, rederive
 from .progress import duration
 
 if TYPE_CHECKING:
@@ -42,44 +45,64 @@ def _short(value: object) -> str:
     return text if len(text) <= 160 else text[:157] + "…"
 
 
+columns = combined(
+    click.option("--radii", type=FloatList(), help="Columns of the table, separated by commas.  [default: what fits the radii]"),
+    click.option("--per-255", is_flag=True, help="Radii as multiples of 1/255, those of --radii, too: 2 is 2/255."),
+)
+
+
 @click.command()
-@click.argument("run", type=click.Path())
+@click.argument("run", type=Named())
 @rederive
-@click.option("--radii", type=FloatList(), help="Columns of the table, separated by commas.")
-@click.option("--out", type=click.Path(), help="Also write the rows, as .tsv or .csv.")
-def recertify(run: str, radii: list[float] | None, out: str | None, **options: Any) -> None:
+@columns
+@click.option("--out", type=Named(), help="Also write the rows, as .tsv or .csv.")
+def recertify(run: str, radii: list[float] | None, per_255: bool, out: str | None, **options: Any) -> None:
     """Certificates of a stored run at another alpha, norm or bound, without the network.
 
     The guarantee is for an alpha chosen before the radii are seen; trying several and keeping the best spends it.
     """
     from ..stored import result_table
 
+    wanted, per = _checked(radii, per_255)
+    if out is not None:
+        _check_export(Path(out))
     table = result_table(Path(run), **options)
-    _print([table], radii)
+    _print([table], wanted, per)
     click.echo(table.details.get("certificate", table.details.get("test", "")))
     if out is not None:
         _export(table, Path(out))
 
 
 @click.command()
-@click.argument("paths", nargs=-1, required=True, type=click.Path())
-@click.option("--radii", type=FloatList(), help="Columns of the table, separated by commas.")
-@click.option("--out", type=click.Path(), help="Folder for the plot (PNG, SVG), the table (CSV) and a one-file HTML report.")
-def report(paths: Sequence[str], radii: list[float] | None, out: str | None) -> None:
+@click.argument("paths", nargs=-1, required=True, type=Named())
+@columns
+@click.option("--out", type=Folder(), help="Folder for the plot (PNG, SVG), the table (CSV, JSON) and a one-file HTML report.")
+def report(paths: Sequence[str], radii: list[float] | None, per_255: bool, out: str | None) -> int:
     """Certified accuracy of runs and of foreign logs.
 
-    PATHS are run directories, TSV or CSV logs (idx label predict radius correct time), or folders of logs.
+    PATHS are run directories, logs (idx label predict radius correct time), or folders of both, which are searched.  What
+    cannot be read is named, and the exit code is then 3; it is 1 if nothing can be read.
     """
-    tables = _tables(paths)
-    _print(tables, radii)
+    from ..report import check_plottable
+
+    wanted, per = _checked(radii, per_255)
     if out is not None:
-        for file in _write_report(tables, radii, Path(out)):
+        _check_report(Path(out))
+    tables, unreadable = _tables(paths)
+    if out is not None:
+        check_plottable(tables)
+    _print(tables, wanted, per)
+    if out is not None:
+        for file in _write_report(tables, wanted, Path(out), per):
             click.echo(f"wrote {file}")
+    for sentence in unreadable:
+        click.echo(f"rsfast: {sentence}", err=True)
+    return 3 if unreadable else 0
 
 
 @click.command()
-@click.argument("run", type=click.Path())
-@click.argument("file", type=click.Path())
+@click.argument("run", type=Named())
+@click.argument("file", type=Named())
 @rederive
 def export(run: str, file: str, **options: Any) -> None:
     """Write a run as the field's TSV or as CSV, by the ending of FILE.
@@ -88,82 +111,119 @@ def export(run: str, file: str, **options: Any) -> None:
     """
     from ..stored import result_table
 
+    _check_export(Path(file))
     table = result_table(Path(run), **options)
+    _print_missing([table])
     _export(table, Path(file))
     _print_caveats([table])
 
 
-def _export(table: ResultTable, file: Path) -> None:
+def _checked(radii: list[float] | None, per_255: bool) -> tuple[list[float] | None, int]:
+    """The radii of --radii as they are, and of which unit's multiples they are shown as."""
+    import numpy as np
+
+    from .. import checks
+    from ..report import in_units
+
+    per = 255 if per_255 else 1
+    if radii is None:
+        return None, per
+    checks.floats("radii", np.asarray(radii), 0.0, 1e300, "radii, each zero or positive")
+    return [in_units(radius, per) for radius in radii], per
+
+
+def _check_export(file: Path) -> None:
     from ..errors import InvalidArgumentError
+    from ..files import check_writable
+
+    if file.suffix.lower() not in (".tsv", ".csv"):
+        raise InvalidArgumentError(f"{file} ends in {file.suffix or 'nothing'}: give a file that ends in .tsv or .csv.")
+    check_writable(file)
+
+
+def _check_report(folder: Path) -> None:
+    """Refuse what can be known before: a name that is no folder's, and a missing matplotlib."""
+    from ..errors import StoreError
+    from ..report.plot import new_figure
+
+    if os.path.lexists(folder) and not os.path.isdir(folder):  # noqa: PTH112 (never raises)
+        raise StoreError(f"{folder} is not a folder: give another --out.")
+    new_figure()
+
+
+def _export(table: ResultTable, file: Path) -> None:
     from ..report import write_csv, write_tsv
 
-    writers = {".tsv": write_tsv, ".csv": write_csv}
-    if file.suffix not in writers:
-        raise InvalidArgumentError(f"{file} ends in {file.suffix or 'nothing'}: give a file that ends in .tsv or .csv.")
-    writers[file.suffix](table, file)
+    (write_tsv if file.suffix.lower() == ".tsv" else write_csv)(table, file)
     click.echo(f"wrote {len(table)} rows to {file}")
 
 
-def _tables(paths: Sequence[str]) -> list[ResultTable]:
-    from ..errors import DataError
-    from ..report import find_logs, read_log
+def _tables(paths: Sequence[str]) -> tuple[list[ResultTable], list[str]]:
+    """Everything that can be read at and below the paths, and a sentence about each that cannot."""
+    from ..errors import DataError, RsfastError
+    from ..files import printable
+    from ..report import find
+
+    found = [(Path(text), find(Path(text))) for text in paths]
+    read: list[tuple[Path, ResultTable]] = []
+    unreadable: list[str] = []
+    for path, here in found:
+        for sentence in here.sentences(path):
+            click.echo(sentence, err=True)
+        unreadable += here.unreadable
+        if not here.runs and not here.logs:
+            unreadable.append(
+                f"{printable(str(path))} holds no logs (files that begin with idx label predict) and no run directories."
+            )
+        for file in sorted([*here.runs, *here.logs]):
+            name = file.resolve().name if file == path else str(file.relative_to(path))
+            try:
+                read.append((file, _table(file, printable(name), run=file in here.runs)))
+            except RsfastError as error:
+                unreadable.append(str(error))
+    if not read:
+        for sentence in unreadable[:-1]:
+            click.echo(f"rsfast: {sentence}", err=True)
+        raise DataError(unreadable[-1])
+    times = collections.Counter(table.name for _, table in read)
+    return [
+        table if times[table.name] == 1 else dataclasses.replace(table, name=printable(str(file))) for file, table in read
+    ], unreadable
+
+
+def _table(file: Path, name: str, *, run: bool) -> ResultTable:
+    from ..report import read_log
     from ..stored import result_table
 
-    tables = []
-    for text in paths:
-        path = Path(text)
-        if (path / "run.json").exists():
-            tables.append(result_table(path))
-            continue
-        if not path.exists():
-            raise DataError(f"{path} does not exist: give a run directory, a log, or a folder of logs.")
-        logs = find_logs(path)
-        if not logs:
-            raise DataError(f"{path} holds no logs (files that begin with idx label predict) and is not a run directory.")
-        tables += [read_log(log, str(log.relative_to(path)) if log != path else None) for log in logs]
-    return tables
+    return result_table(file, name=name) if run else read_log(file, name)
 
 
-def _print(tables: list[ResultTable], radii: list[float] | None) -> None:
+def _print(tables: list[ResultTable], radii: list[float] | None, per: int = 1) -> None:
     from ..report import default_radii, text_table
 
     certified = [table for table in tables if table.radius is not None]
     predicted = [table for table in tables if table.radius is None]
+    _print_missing(tables)
     if certified:
-        click.echo(text_table(certified, radii or default_radii(certified)))
+        click.echo(text_table(certified, radii or default_radii(certified, per), per))
     if predicted:
         click.echo(text_table(predicted, []))
     _print_caveats(tables)
 
 
+def _print_missing(tables: list[ResultTable]) -> None:
+    for table in tables:
+        if table.missing:
+            click.echo(f"{table.name}: {table.missing}")
+
+
 def _print_caveats(tables: list[ResultTable]) -> None:
     for table in tables:
-        for name, sentence in table.details.items():
-            if name.startswith("caveat"):
-                click.echo(f"{table.name}: {sentence}")
+        for sentence in table.caveats:
+            click.echo(f"{table.name}: {sentence}")
 
 
-def _write_report(tables: list[ResultTable], radii: list[float] | None, folder: Path) -> list[Path]:
-    import csv
+def _write_report(tables: list[ResultTable], radii: list[float] | None, folder: Path, per: int = 1) -> list[Path]:
+    from ..report import write_report
 
-    from ..errors import DataError, StoreError
-    from ..report import certified_accuracy, default_radii, write_page, write_plot
-
-    certified = [table for table in tables if table.radius is not None and len(table) and table.labelled]
-    if not certified:
-        raise DataError("there is nothing to plot: no run or log with certified images and labels was given.")
-    radii = radii or default_radii(certified)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with (folder / "certified_accuracy.csv").open("w", newline="", encoding="utf-8") as out:
-            writer = csv.writer(out, lineterminator="\n")
-            writer.writerow(["name", *[f"{r:g}" for r in radii]])
-            writer.writerows([table.name, *[f"{a:.6f}" for a in certified_accuracy(table, radii)]] for table in certified)
-    except OSError as error:
-        raise StoreError(f"{folder} cannot be written: {error.strerror or error}.") from None
-    write_plot(certified, folder / "certified_accuracy.png")
-    write_plot(certified, folder / "certified_accuracy.svg")
-    write_page(certified, radii, folder / "report.html")
-    return [
-        folder / name for name in ("certified_accuracy.csv", "certified_accuracy.png", "certified_accuracy.svg", "report.html")
-    ]
+    return write_report(tables, radii, folder, per)

@@ -1,6 +1,7 @@
 """Certified accuracy from runs and from foreign logs: tables, curves, one-file reports."""
 
 from .find import Found, find, find_logs
+from .folder import check_plottable, write_report
 from .logs import read_log
 from .page import write_page
 from .plot import write_plot
@@ -9,6 +10,7 @@ from .table import (
     average_certified_radius,
     certified_accuracy,
     default_radii,
+    in_units,
     text_table,
     write_csv,
     write_tsv,
@@ -19,13 +21,16 @@ __all__ = [
     "ResultTable",
     "average_certified_radius",
     "certified_accuracy",
+    "check_plottable",
     "default_radii",
     "find",
     "find_logs",
+    "in_units",
     "read_log",
     "text_table",
     "write_csv",
     "write_page",
     "write_plot",
+    "write_report",
     "write_tsv",
 ]

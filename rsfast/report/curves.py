@@ -8,6 +8,7 @@ rounded to nearest make that p up to the rounding too large, so these figures il
 from __future__ import annotations
 
 import csv
+import io
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -17,11 +18,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import certificates as c
-from .. import extras
+from .. import files
 from ..checks import choice
-from ..errors import DataError, StoreError
+from ..errors import DataError
+from ..files import make_folder
 from .find import find_logs
 from .logs import read_log
+from .plot import new_figure, plain_legend, rendered
 from .table import ResultTable
 
 Series = NDArray[np.float64]
@@ -192,39 +195,32 @@ def all_curves(logs: Path | None) -> list[Curves]:
 
 
 def write(curves: Curves, folder: Path, ending: str = "svg") -> list[Path]:
-    """NAME.csv with all numbers and NAME.svg or .png."""
+    """NAME.csv with all numbers and NAME.svg or .png; each is written as a whole or, with a StoreError, not at all."""
     choice("format", ending, ("svg", "png"))
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        table = folder / f"{curves.name}.csv"
-        with table.open("w", newline="", encoding="utf-8") as opened:
-            rows = csv.writer(opened, lineterminator="\n")
-            rows.writerow([curves.x_label, *curves.series])
-            rows.writerows([f"{value:.10g}" for value in line] for line in zip(curves.x, *curves.series.values(), strict=True))
-        picture = folder / f"{curves.name}.{ending}"
-        _plot(curves, picture)
-    except OSError as error:
-        raise StoreError(f"{folder} cannot be written: {error.strerror or error}.") from None
+    out = io.StringIO()
+    rows = csv.writer(out, lineterminator="\n")
+    rows.writerow([curves.x_label, *curves.series])
+    rows.writerows([f"{value:.10g}" for value in line] for line in zip(curves.x, *curves.series.values(), strict=True))
+    more: dict[str, Any] = {"metadata": {"Date": None}} if ending == "svg" else {}
+    drawn = rendered(_figure(curves), ending, dpi=150, **more)
+    make_folder(folder)
+    table, picture = folder / f"{curves.name}.csv", folder / f"{curves.name}.{ending}"
+    files.write(table, out.getvalue())
+    files.write(picture, drawn)
     return [table, picture]
 
 
-def _plot(curves: Curves, file: Path) -> None:
-    try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise DataError(f"plots need matplotlib: {extras.advice('matplotlib', error)}.") from None
-    figure = Figure(figsize=(6.5, 4.2), layout="constrained")
-    FigureCanvasAgg(figure)
+def _figure(curves: Curves) -> Any:
+    figure = new_figure(figsize=(6.5, 4.2))
     axes = figure.add_subplot()
-    for name, values in curves.series.items():
+    for values in curves.series.values():
         shown = np.where(np.isfinite(values) & ((values > 0) | (not curves.log_y)), values, np.nan)
-        axes.plot(curves.x, shown, label=name)
+        axes.plot(curves.x, shown)
     axes.set(title=curves.title, xlabel=curves.x_label, ylabel=curves.y_label)
     if curves.log_x:
         axes.set_xscale("log")
     if curves.log_y:
         axes.set_yscale("log")
     axes.grid(alpha=0.3)
-    axes.legend(frameon=False, fontsize=8)
-    figure.savefig(file, dpi=150, metadata={"Date": None} if file.suffix == ".svg" else None)
+    plain_legend(axes, list(curves.series), frameon=False, fontsize=8)
+    return figure

@@ -6,53 +6,68 @@ import html
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..errors import StoreError
-from ..result import floor_decimals
+from .. import files
+from ..files import printable
 from .plot import svg
-from .table import ResultTable, average_certified_radius, certified_accuracy
+from .table import ResultTable, certified_accuracy, shown_average, shown_radius
 
 STYLE = """body{font:16px/1.5 system-ui,sans-serif;max-width:54rem;margin:2rem auto;padding:0 1rem;color:#222}
 table{border-collapse:collapse;margin:1rem 0}td,th{padding:.25rem .7rem;border-bottom:1px solid #ddd;text-align:right}
-td:first-child,th:first-child{text-align:left}svg{max-width:100%;height:auto}small,dt{color:#555}dd{margin:0 0 .3rem 1rem}"""
+td:first-child,th:first-child{text-align:left;overflow-wrap:anywhere}h2{overflow-wrap:anywhere}
+svg{max-width:100%;height:auto}small,dt{color:#555}dd{margin:0 0 .3rem 1rem;overflow-wrap:anywhere}.missing{color:#a00}"""
 
 
-def _row(cells: Sequence[str], tag: str = "td") -> str:
-    return "<tr>" + "".join(f"<{tag}>{html.escape(cell)}</{tag}>" for cell in cells) + "</tr>"
+def _text(text: str) -> str:
+    return html.escape(printable(text))
 
 
-def write_page(tables: Sequence[ResultTable], radii: Sequence[float], file: Path, title: str = "Certified accuracy") -> None:
-    """Write the report; it needs no other file and no network."""
-    certified = [table for table in tables if table.radius is not None and len(table) and table.labelled]
-    head = ["", "images", "abstained", *[f"r = {r:g}" for r in radii], "ACR"]
-    lines = [
-        _row([
-            table.name, str(len(table)), str(int(table.abstained.sum())),
-            *[f"{accuracy:.3f}" for accuracy in certified_accuracy(table, radii)],
-            floor_decimals(average_certified_radius(table), 4),
-        ])
-        for table in certified
+def _row(cells: Sequence[str], tag: str = "td", style: str = "") -> str:
+    return f"<tr{style}>" + "".join(f"<{tag}>{_text(cell)}</{tag}>" for cell in cells) + "</tr>"
+
+
+def _line(table: ResultTable, radii: Sequence[float], per: int) -> str:
+    cells = [
+        table.name, table.images, str(int(table.abstained.sum())),
+        *[f"{accuracy:.3f}" for accuracy in certified_accuracy(table, radii)], shown_average(table, per),
     ]  # fmt: skip
-    details = "".join(
-        f"<h2>{html.escape(table.name)}</h2><dl>"
-        + "".join(f"<dt>{html.escape(key)}</dt><dd>{html.escape(value)}</dd>" for key, value in table.details.items())
-        + "</dl>"
-        for table in tables
-        if table.details
+    return _row(cells, style=' class="missing"' if table.missing else "")
+
+
+def _without_figures(table: ResultTable) -> str:
+    why = "predictions without radii" if table.radius is None else "no labels, so no accuracy" if len(table) else "no images yet"
+    return f"<p>{_text(table.name)}: {why} ({table.images} images).</p>"
+
+
+def _details(table: ResultTable) -> str:
+    missing = f'<p class="missing">{_text(table.missing)}</p>' if table.missing else ""
+    told = "".join(f"<dt>{_text(key)}</dt><dd>{_text(value)}</dd>" for key, value in table.details.items())
+    return f"<h2>{_text(table.name)}</h2>{missing}<dl>{told}</dl>" if told or missing else ""
+
+
+def page(tables: Sequence[ResultTable], radii: Sequence[float], title: str = "Certified accuracy", per: int = 1) -> str:
+    """The report as HTML; radii are shown as multiples of 1 / `per`.  It needs no other file and no network."""
+    certified = [table for table in tables if table.certified]
+    head = ["", "images", "abstained", *[f"r = {shown_radius(r, per)}" for r in radii], "ACR"]
+    drawing = svg(certified, per)
+    unfinished = "".join(
+        f'<p class="missing">{_text(table.name)}: {_text(table.missing)}</p>' for table in tables if table.missing
     )
-    drawing = svg(certified)
-    page = f"""<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><title>{html.escape(title)}</title><style>{STYLE}</style></head><body>
-<h1>{html.escape(title)}</h1>
-<table>{_row(head, "th")}{"".join(lines)}</table>
+    return f"""<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><title>{_text(title)}</title><style>{STYLE}</style></head><body>
+<h1>{_text(title)}</h1>
+{unfinished}<table>{_row(head, "th")}{"".join(_line(table, radii, per) for table in certified)}</table>
 {drawing[drawing.index("<svg") :]}
-<p>Certified accuracy at r: the share of images whose label is right and certified at radius r or more. ACR: the average
-certified radius, counting wrong and abstained images as 0. Each image's certificate holds with probability at least
-1 − alpha over the noise drawn for it; radii are rounded down. Noise and model are evaluated in floating point, whose
-rounding the certificate does not cover.</p>
-{details}
+{"".join(_without_figures(table) for table in tables if not table.certified)}<p>Certified accuracy at r: the share of images
+whose label is right and certified at radius r or more. ACR: the average certified radius, counting wrong and abstained images
+as 0. Each image's certificate holds with probability at least 1 − alpha over the noise drawn for it; radii are rounded down.
+Noise and model are evaluated in floating point, whose rounding the certificate does not cover.</p>
+{"".join(_details(table) for table in tables)}
 </body></html>
 """
-    try:
-        file.write_text(page, encoding="utf-8")
-    except OSError as error:
-        raise StoreError(f"{file} cannot be written: {error.strerror or error}.") from None
+
+
+def write_page(
+    tables: Sequence[ResultTable], radii: Sequence[float], file: Path, title: str = "Certified accuracy", per: int = 1
+) -> None:
+    """Write the report, as a whole or, with a StoreError, not at all."""
+    files.write(file, page(tables, radii, title, per))

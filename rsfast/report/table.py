@@ -5,15 +5,17 @@ from __future__ import annotations
 import csv
 import dataclasses
 import datetime
+import io
 import math
 from collections.abc import Sequence
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import checks
-from ..errors import InvalidArgumentError, StoreError
+from .. import checks, files
+from ..errors import InvalidArgumentError
 from ..result import ABSTAIN, floor_decimals
 
 COLUMNS = ("idx", "label", "predict", "radius", "correct", "time")
@@ -21,7 +23,11 @@ COLUMNS = ("idx", "label", "predict", "radius", "correct", "time")
 
 @dataclasses.dataclass(frozen=True)
 class ResultTable:
-    """Results of one run or log.  `radius` is None for logs of PREDICT, which certify nothing; `label` -1 if unknown."""
+    """Results of one run or log.
+
+    `radius` is None for logs of PREDICT, which certify nothing; `label` -1 if unknown; `asked` is how many images the run was
+    asked for, None if that is not known, and `unreadable` how many of them could not be read.
+    """
 
     name: str
     idx: NDArray[np.int64]
@@ -31,6 +37,8 @@ class ResultTable:
     correct: NDArray[np.bool_]
     seconds: NDArray[np.float64]
     details: dict[str, str] = dataclasses.field(default_factory=dict)
+    asked: int | None = None
+    unreadable: int = 0
 
     def __len__(self) -> int:
         return len(self.idx)
@@ -39,6 +47,36 @@ class ResultTable:
     def labelled(self) -> bool:
         """Whether the true labels are known; without them there is no accuracy."""
         return bool((self.label >= 0).any()) or len(self) == 0
+
+    @property
+    def certified(self) -> bool:
+        """Whether it has a certified accuracy."""
+        return self.radius is not None and len(self) > 0 and self.labelled
+
+    @property
+    def unfinished(self) -> bool:
+        """Whether images are still to come; every figure is then of those that are there."""
+        return self.asked is not None and len(self) + self.unreadable < self.asked
+
+    @property
+    def images(self) -> str:
+        """How many images, and of how many if that are not all."""
+        return str(len(self)) if self.asked is None or len(self) >= self.asked else f"{len(self)} of {self.asked}"
+
+    @property
+    def missing(self) -> str:
+        """A sentence about images that were asked for and are not there, or nothing."""
+        if self.unfinished:
+            more = f" ({self.unreadable} could not be read)" if self.unreadable else ""
+            return f"unfinished: {self.images} images are there{more}, and every figure is of these alone."
+        if self.unreadable:
+            return f"{self.images} images are there; the others could not be read and are in no figure."
+        return ""
+
+    @property
+    def caveats(self) -> list[str]:
+        """What has to be said beside its figures."""
+        return [sentence for key, sentence in self.details.items() if key.startswith("caveat")]
 
     @property
     def abstained(self) -> NDArray[np.bool_]:
@@ -62,39 +100,63 @@ def average_certified_radius(table: ResultTable) -> float:
     return float(np.mean(np.where(table.correct, table.radius, 0.0))) if table.radius is not None and len(table) else math.nan
 
 
-def default_radii(tables: Sequence[ResultTable]) -> list[float]:
-    """0 to the largest radius in steps of 0.25 (finer for small radii), at most 12 columns."""
-    largest = max((float(t.radius.max()) for t in tables if t.radius is not None and len(t)), default=0.0)
-    if not math.isfinite(largest):
-        largest = 4.0
-    if largest > 55:  # not a radius that a norm of images gives; any grid will do
-        return [0.0, largest / 2, largest]
-    step = next(step for step in (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0) if largest / step <= 11)
-    return [round(i * step, 6) for i in range(int(largest / step) + 1)]
+def default_radii(tables: Sequence[ResultTable], per: int = 1) -> list[float]:
+    """Round multiples of 1 / `per` from 0 to the largest finite radius, at most 12."""
+    radii = [t.radius[np.isfinite(t.radius)] for t in tables if t.radius is not None]
+    largest = per * max((float(r.max()) for r in radii if len(r)), default=0.0)
+    if largest < 1e-300:
+        return [0.0]
+    exponent = math.floor(math.log10(largest / 11))
+    steps = (float(f"{first}e{e}") for e in (exponent, exponent + 1) for first in (1, 2.5 if per == 1 else 2, 5))
+    step = next(step for step in steps if largest / step <= 11)
+    return [in_units(float(f"{i * step:.9g}"), per) for i in range(int(largest / step) + 1)]
 
 
-def text_table(tables: Sequence[ResultTable], radii: Sequence[float]) -> str:
-    """Certified accuracy at the radii, abstentions and average certified radius, one line per table."""
-    width = max((len(table.name) for table in tables), default=4)
+def in_units(value: float, per: int) -> float:
+    """`value` / `per`, rounded up: a radius that is reached is also reached exactly."""
+    radius = value / per
+    return radius if per == 1 or Fraction(radius) * per >= Fraction(value) else math.nextafter(radius, math.inf)
+
+
+def shown_radius(radius: float, per: int = 1) -> str:
+    """A radius as the head of a column: 0.5, or 2/255."""
+    return f"{radius * per:g}" + (f"/{per}" if per != 1 else "")
+
+
+def shown_average(table: ResultTable, per: int = 1) -> str:
+    """The average certified radius, rounded down."""
+    average = average_certified_radius(table)
+    return floor_decimals(average, 4) if per == 1 else f"{floor_decimals(math.nextafter(average * per, 0), 4)}/{per}"
+
+
+def shortened(name: str, most: int = 60) -> str:
+    """A long name without its middle."""
+    return name if len(name) <= most else f"{name[: most // 2 - 1]}…{name[-most // 2 :]}"
+
+
+def text_table(tables: Sequence[ResultTable], radii: Sequence[float], per: int = 1) -> str:
+    """Certified accuracy at the radii (shown as multiples of 1 / `per`), abstentions and average certified radius."""
     certified = any(table.radius is not None for table in tables)
-    head = f"{'':{width}}  {'images':>6}  {'abstain':>7}"
-    head += "".join(f"  r={r:<5g}" for r in radii) + "      ACR" if certified else f"  {'accuracy':>8}"
-    lines = [head.rstrip()]
+    heads = [*(f"r={shown_radius(r, per)}" for r in radii), "ACR"] if certified else ["accuracy"]
+    lines = [(["", "images", "abstain", *heads], "")]
     for table in tables:
-        share = float(table.abstained.mean()) if len(table) else math.nan
-        line = f"{table.name:{width}}  {len(table):6d}  {share:7.3f}"
+        cells = [shortened(table.name), table.images, f"{table.abstained.mean():.3f}" if len(table) else "nan"]
+        remark = ""
         if not table.labelled:
-            certified_share = (
-                "" if table.radius is None else f", median radius {floor_decimals(float(np.median(table.radius)), 4)}"
-            )
-            line += f"  no labels, so no accuracy{certified_share}"
+            median = "" if table.radius is None else f", median radius {floor_decimals(float(np.median(table.radius)), 4)}"
+            remark = f"  no labels, so no accuracy{median}"
         elif table.radius is None:
-            line += f"  {float(table.correct.mean()) if len(table) else math.nan:8.3f}"
+            cells.append(f"{table.correct.mean():.3f}" if len(table) else "nan")
         elif len(table):
-            line += "".join(f"  {accuracy:7.3f}" for accuracy in certified_accuracy(table, radii))
-            line += f"  {floor_decimals(average_certified_radius(table), 4):>7}"
-        lines.append(line)
-    return "\n".join(lines)
+            cells += [*(f"{accuracy:.3f}" for accuracy in certified_accuracy(table, radii)), shown_average(table, per)]
+        lines.append((cells, remark))
+    widths = [max(len(cells[i]) for cells, _ in lines if i < len(cells)) for i in range(len(lines[0][0]))]
+    return "\n".join(
+        f"{cells[0]:{widths[0]}}"
+        + "".join(f"  {cell:>{width}}" for cell, width in zip(cells[1:], widths[1:], strict=False))
+        + remark
+        for cells, remark in lines
+    )
 
 
 def _cells(table: ResultTable, i: int) -> list[str]:
@@ -108,17 +170,18 @@ def _cells(table: ResultTable, i: int) -> list[str]:
 
 def _write(table: ResultTable, file: Path, delimiter: str) -> None:
     columns = [column for column in COLUMNS if column != "radius" or table.radius is not None]
-    try:
-        with file.open("w", newline="", encoding="utf-8") as out:
-            writer = csv.writer(out, delimiter=delimiter, lineterminator="\n")
-            writer.writerow(columns)
-            writer.writerows(_cells(table, i) for i in range(len(table)))
-    except OSError as error:
-        raise StoreError(f"{file} cannot be written: {error.strerror or error}.") from None
+    out = io.StringIO()
+    writer = csv.writer(out, delimiter=delimiter, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows(_cells(table, i) for i in range(len(table)))
+    files.write(file, out.getvalue())
 
 
 def write_tsv(table: ResultTable, file: Path) -> None:
-    """The field's log: tab-separated idx label predict radius correct time, radius rounded down to 6 decimals."""
+    """The field's log: tab-separated idx label predict radius correct time, radius rounded down to 6 decimals.
+
+    The file is replaced as a whole or, with a StoreError, not at all.
+    """
     _write(table, file, "\t")
 
 

@@ -118,14 +118,14 @@ def test_report_prints_the_table_and_writes_files_that_need_no_network(rsfast, r
     assert result.code == 0, result.err
     assert "r=0.1" in result.out
     files = {file.name for file in (tmp_path / "report").iterdir()}
-    assert files == {"certified_accuracy.csv", "certified_accuracy.png", "certified_accuracy.svg", "report.html"}
+    assert files == {*(f"certified_accuracy.{ending}" for ending in ("csv", "json", "png", "svg")), "report.html"}
     page = (tmp_path / "report" / "report.html").read_text()
     assert "<svg" in page
     assert "seed = 5" in page
     assert "src=" not in page
     assert (tmp_path / "report" / "certified_accuracy.png").read_bytes().startswith(b"\x89PNG")
     rows = [line.split(",") for line in (tmp_path / "report" / "certified_accuracy.csv").read_text().splitlines()]
-    assert rows[0] == ["name", "0", "0.1", "0.2"]
+    assert rows[0] == ["name", "0", "0.1", "0.2", "images", "asked"]
     assert rows[1][0] == "run"
 
 

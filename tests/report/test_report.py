@@ -1,5 +1,7 @@
 """Tables from foreign logs and from made-up results."""
 
+import dataclasses
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -12,12 +14,14 @@ from rsfast.report import (
     certified_accuracy,
     default_radii,
     find_logs,
+    in_units,
     read_log,
     text_table,
     write_csv,
     write_plot,
     write_tsv,
 )
+from rsfast.report.table import shown_radius
 from rsfast.result import floor_decimals
 
 LOGS = Path(__file__).parents[1] / "data" / "logs"
@@ -106,6 +110,52 @@ def test_default_radii_reach_the_largest_radius_in_few_columns():
         assert radii[0] == 0.0
         assert 2 <= len(radii) <= 13
         assert radii[-1] <= largest < radii[-1] + (radii[1] - radii[0]) + 1e-9
+
+
+def test_default_radii_fit_radii_of_any_size():
+    for largest, expected in (
+        (0.0176, [0.0, 0.0025, 0.005, 0.0075, 0.01, 0.0125, 0.015, 0.0175]), (0.0, [0.0]), (5e-324, [0.0]), (0.002, [0.0, 0.00025]),
+        (640.0, [0.0, 100.0]), (0.1, [0.0, 0.01]), (2.2, [0.0, 0.25]),
+    ):  # fmt: skip
+        assert default_radii([table([largest], [1], [1])])[: len(expected)] == expected
+    for largest in 10.0 ** np.linspace(-12, 12, 200):
+        assert 5 <= len(default_radii([table([largest], [1], [1])])) <= 12
+    assert default_radii([table([np.inf, 0.5], [1, 1], [1, 1])])[-1] == 0.5
+
+
+def test_radii_in_255ths_are_whole_multiples_and_never_rounded_down():
+    radii = default_radii([table([8.3 / 255], [1], [1])], per=255)
+    assert [shown_radius(r, 255) for r in radii] == [f"{k}/255" for k in range(9)]
+    for k in range(1, 2000):
+        assert k <= Fraction(in_units(k, 255)) * 255 < k + Fraction(1, 10**12)
+    shown = text_table([table([2 / 255, 0.0], [1, -1], [1, 1])], radii, per=255)
+    assert "r=2/255" in shown
+    assert shown.split()[-1] == "0.9999/255"  # the mean of 2 and 0, rounded down
+    assert text_table([table([np.nextafter(2 / 255, 1)], [1], [1])], [in_units(2, 255)], per=255).split()[-2] == "1.000"
+
+
+def test_columns_stand_below_their_heads():
+    shown = text_table([table([0.015], [1], [1], "a long name " * 20), table([0.01], [1], [1])], [0.0, 0.0025, 0.0125])
+    head, *lines = shown.split("\n")
+    assert {len(line) for line in lines} == {len(head)}
+    assert len(head) < 130
+
+
+def unfinished(**more):
+    return dataclasses.replace(table([0.5, 0.2], [1, 1], [1, 1], "half"), **{"asked": 599, **more})
+
+
+def test_unfinished_runs_say_so():
+    one = unfinished()
+    assert one.unfinished
+    assert one.missing == "unfinished: 2 of 599 images are there, and every figure is of these alone."
+    assert "2 of 599" in text_table([one], [0.0])
+    assert "(1 could not be read)" in unfinished(unreadable=1).missing
+    both = unfinished(asked=3, unreadable=1)
+    assert not both.unfinished
+    assert both.missing == "2 of 3 images are there; the others could not be read and are in no figure."
+    for whole in (unfinished(asked=2), unfinished(asked=None)):
+        assert (whole.missing, whole.images) == ("", "2")
 
 
 def test_the_curve_passes_through_the_table(tmp_path, monkeypatch):
