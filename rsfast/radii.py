@@ -240,22 +240,27 @@ def _log_concave(
 def _input_dependent(counts: VoteCounts, p: Floats, q: Floats) -> Floats:
     """The radius for noise levels that are sigma(x) rounded up to float32.
 
-    Between two inputs the logarithms of the drawn levels differ by at most rate * distance + e, e = LEVEL_ROUNDING.  At distances
-    of at least g that is no more than (rate + e / g) * distance, and what is certified at one distance is at all smaller ones;
-    also it is rate * (distance + e / rate).  Both give a radius, and the larger is taken.
+    Between two inputs the logarithms of the drawn levels differ by at most rate * distance + e, e = LEVEL_ROUNDING, also where
+    the rate is 0.  At distances of at least g that is no more than (rate + e / g) * distance, and what is certified at one
+    distance is at all smaller ones, so that g is certified if the radius for that steeper rate is at least g: true up to the
+    largest such g, which lies between 0 and any g of which it is false, and below that one's radius.  It is found to 1e-6.
+    Lengths are in units of 1 / steeper rate, which keeps every argument in range.
     """
     assert isinstance(counts.noise, InputDependentGaussian)
-    rate = counts.noise.rate
-    exact = certificates.input_dependent_l2(p, sigma=counts.sigma, dim=counts.dim, rate=rate, q_upper=q)
-    if rate == 0.0:
-        return exact
-    shorter = np.maximum(exact - LEVEL_ROUNDING / rate, 0.0)
-    guess = 0.9 * exact
-    with np.errstate(divide="ignore"):
-        steeper = np.where(guess > 0.0, np.minimum(rate + LEVEL_ROUNDING / guess, 10.0), rate)
-    slower = certificates.input_dependent_l2(p, sigma=counts.sigma, dim=counts.dim, rate=steeper, q_upper=q)
-    holds = (slower > guess) & (steeper < 10.0)
-    return np.where(p > 0.5, np.maximum(shorter, np.where(holds, slower, 0.0)), 0.0)
+    rate, sigma, dim = counts.noise.rate, counts.sigma, counts.dim
+    high = np.where(p > 0.5, certificates.input_dependent_l2(p, sigma=sigma, dim=dim, rate=rate, q_upper=q), 0.0)
+    low = np.zeros(len(high))
+    for step in range(60):
+        left = np.flatnonzero(low < high * (1.0 - 1e-6))
+        if not len(left):
+            break
+        guess = high[left] * (1.0 - 1e-6) if step < 8 else 0.5 * (low[left] + high[left])
+        steeper = rate + LEVEL_ROUNDING / guess
+        scaled = certificates.input_dependent_l2(p[left], sigma=sigma[left] * steeper, dim=dim, rate=1.0, q_upper=q[left])
+        found = scaled / steeper * (1.0 - 1e-15)
+        holds = found >= guess
+        low[left], high[left] = np.where(holds, found, low[left]), np.where(holds, high[left], found)
+    return low
 
 
 def _parts(counts: VoteCounts, p: Floats, q: Floats, p_upper: Floats | None, order: float) -> Floats:

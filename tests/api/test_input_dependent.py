@@ -1,5 +1,6 @@
 """Input-dependent noise, from sigma(x) to certificates."""
 
+import mpmath as mp
 import numpy as np
 import pytest
 import torch
@@ -8,7 +9,9 @@ from scipy import stats
 import rsfast as rs
 from rsfast import certificates, noise
 from rsfast.errors import InvalidArgumentError, SoundnessWarning
-from rsfast.radii import LEVEL_ROUNDING
+from rsfast.numerics import ncx2
+from rsfast.radii import LEVEL_ROUNDING, _input_dependent
+from tests.reference import input_dependent as paper
 from tests.reference.linear import Halfspace
 
 
@@ -85,10 +88,44 @@ def _stored(votes, n, *, rate, dim, proven=False):
     )  # fmt: skip
 
 
-def test_rate_0_is_constant_smoothing():
-    cert = rs.certify_counts(_stored(np.array([990]), 1000, rate=0.0, dim=784, proven=True), alpha=0.01)
-    assert cert.radius[0] == certificates.cohen_l2(cert.p_lower[0], sigma=0.25, q_upper=cert.q_upper[0])
-    assert cert.caveats == ()
+LEVELS_APART = [(5200, 0.0, 784), (9900, 0.0, 150_528), (10_000, 0.0, 1), (5500, 1e-6, 150_528), (9900, 0.1, 784), (9990, 0.1, 1)]
+
+
+@pytest.mark.parametrize(("votes", "rate", "dim"), LEVELS_APART)
+def test_two_inputs_may_be_drawn_at_levels_that_rounding_tells_apart(votes, rate, dim):
+    """Certified at the radius with the levels as far apart as they can be, and not a little beyond it."""
+    cert = rs.certify_counts(_stored(np.array([votes]), 10_000, rate=rate, dim=dim, proven=True), alpha=0.3)
+    assert 0 < cert.radius[0] < certificates.cohen_l2(cert.p_lower, sigma=0.25, q_upper=cert.q_upper)[0]
+    given = {"p_lower": cert.p_lower[0], "q_upper": cert.q_upper[0], "sigma0": 0.25, "dim": dim}
+    for distance, beyond in ((cert.radius[0], False), (cert.radius[0] * (1 + 1.1e-6), True)):
+        apart = np.exp(rate * distance + 2.0**-23 + 2e-11)
+        less = certificates.xi_greater(distance, sigma1=0.25 / apart, **given)
+        more = certificates.xi_less(distance, sigma1=0.25 * apart, **given)
+        assert (max(less, more) > 0.5) == beyond
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("votes", "rate", "dim"), LEVELS_APART)
+def test_levels_apart_by_the_text_of_the_paper_in_sixty_digits(votes, rate, dim):
+    cert = rs.certify_counts(_stored(np.array([votes]), 10_000, rate=rate, dim=dim, proven=True), alpha=0.3)
+
+    def start(df, nc, share):
+        return float(ncx2.ppf(float(share), df, float(nc)))
+
+    with mp.workdps(60):
+        for distance, beyond in ((mp.mpf(cert.radius[0]), False), (mp.mpf(cert.radius[0]) * (1 + mp.mpf("1.1e-6")), True)):
+            apart = rate * distance + mp.mpf(2) ** -23 + mp.mpf("2e-11")
+            levels = [mp.exp(side * apart) / 4 for side in (-1, 1)]
+            worst = [paper.xi(distance, 1 - mp.mpf(cert.q_upper[0]), mp.mpf("0.25"), level, dim, start) for level in levels]
+            assert (max(worst) > 0.5) == beyond
+
+
+def test_radii_of_the_slightest_majority_are_not_lost_to_the_rounding_of_levels():
+    """Found by bisection, where the first guess does not hold: half of what constant smoothing gives is left."""
+    p = np.array([0.50002])
+    radius = _input_dependent(_stored(np.array([5000]), 10_000, rate=0.0, dim=50_000), p, 1 - p)
+    constant = certificates.cohen_l2(p, sigma=0.25)
+    assert 0.5 * constant < radius < 0.8 * constant
 
 
 def test_a_rate_that_nobody_proved_is_a_warning_and_a_caveat(rng):
