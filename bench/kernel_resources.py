@@ -76,13 +76,14 @@ def taps_variants() -> list[tuple[str, dict[str, str], dict[str, Any]]]:
 
 
 def count_variants() -> list[tuple[str, dict[str, str], dict[str, Any]]]:
-    types = {"logits": "*fp32", "votes": "*i64", "rows": "*i64"}
-    types |= dict.fromkeys(("copies", "classes", "table_rows", "copies_per_row"), "i32")
+    types = {"votes": "*i64", "rows": "*i64"} | dict.fromkeys(("copies", "classes", "table_rows", "copies_per_row"), "i32")
     return [
-        (f"{k} classes{', rows given' if rows else ''}", types,
+        (f"{k} classes{'' if dtype == '*fp32' else ', float64'}{', rows given' if rows else ''}", types | {"logits": dtype},
          {"ROWS": rows_per_program(width), "CLASSES": width, "HAS_ROWS": rows})
+        for dtype in ("*fp32", "*fp64")
         for k, width in ((10, 16), (1000, 1024))
         for rows in (False, True)
+        if dtype == "*fp32" or rows
     ]  # fmt: skip
 
 

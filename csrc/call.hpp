@@ -71,7 +71,8 @@ struct Level {
 
     // logits [copies, classes]; copy i adds into row row_of[i], and outside the table into none.  Without row_of (nullptr) the
     // copies are shared out equally.  Equal logits: the lowest class index wins.  A copy with a NaN votes for no class.
-    void (*count_votes)(const float* logits, int64_t copies, const int64_t* row_of, const Votes& votes);
+    void (*count_floats)(const float* logits, int64_t copies, const int64_t* row_of, const Votes& votes);
+    void (*count_doubles)(const double* logits, int64_t copies, const int64_t* row_of, const Votes& votes);
 
     // The four words of n consecutive blocks, for known-answer tests: words [n, 4].
     void (*philox_words)(uint32_t block, int64_t n, uint32_t sample, uint32_t image, uint32_t stream, Key key, uint32_t* words);

@@ -48,11 +48,13 @@ RSFAST_INLINE bool any(bool mask) { return mask; }
 
 #if RSFAST_VECTOR_BYTES
 
-constexpr int WIDTH = RSFAST_VECTOR_BYTES / 4;  // numbers in a vector
+constexpr int WIDTH = RSFAST_VECTOR_BYTES / 4;  // numbers in a vector, and half as many doubles
 typedef float Floats __attribute__((vector_size(RSFAST_VECTOR_BYTES)));
 typedef int32_t Ints __attribute__((vector_size(RSFAST_VECTOR_BYTES)));
 typedef uint32_t Words __attribute__((vector_size(RSFAST_VECTOR_BYTES)));
 typedef uint64_t Longs __attribute__((vector_size(RSFAST_VECTOR_BYTES)));
+typedef double Doubles __attribute__((vector_size(RSFAST_VECTOR_BYTES)));
+using LongMask = decltype(Doubles{} == Doubles{});  // what a comparison of doubles gives, as Ints of floats
 
 RSFAST_INLINE Floats to_float(Ints value) { return __builtin_convertvector(value, Floats); }
 RSFAST_INLINE Ints to_int(Floats value) { return __builtin_convertvector(value, Ints); }
@@ -64,6 +66,7 @@ RSFAST_INLINE Words as_word(Ints value) { return bit_cast<Words>(value); }
 RSFAST_INLINE Floats as_float(Words value) { return bit_cast<Floats>(value); }
 RSFAST_INLINE Floats as_float(Ints value) { return bit_cast<Floats>(value); }
 RSFAST_INLINE Floats choose(Ints first, Floats a, Floats b) { return first ? a : b; }
+RSFAST_INLINE Doubles choose(LongMask first, Doubles a, Doubles b) { return first ? a : b; }
 RSFAST_INLINE Ints choose(Ints first, Ints a, Ints b) { return first ? a : b; }
 RSFAST_INLINE Words choose(Ints first, Words a, Words b) { return first ? a : b; }
 RSFAST_INLINE Ints smaller_of(Ints a, Ints b) { return a < b ? a : b; }
@@ -92,9 +95,15 @@ RSFAST_INLINE Floats lookup_near(const float* table, Ints where) {
 // The lane of the first true one, of which there is at least one.
 RSFAST_INLINE int first(Ints mask) { return __builtin_ctz(_mm512_movepi32_mask(bit_cast<__m512i>(mask))); }
 RSFAST_INLINE float largest(Floats value) { return _mm512_reduce_max_ps(bit_cast<__m512>(value)); }
+RSFAST_INLINE bool any(LongMask mask) { return _mm512_test_epi64_mask(bit_cast<__m512i>(mask), bit_cast<__m512i>(mask)) != 0; }
+RSFAST_INLINE int first(LongMask mask) { return __builtin_ctz(_mm512_movepi64_mask(bit_cast<__m512i>(mask))); }
+RSFAST_INLINE double largest(Doubles value) { return _mm512_reduce_max_pd(bit_cast<__m512d>(value)); }
 // The first n numbers, fewer than a vector's, and `rest` in the other lanes.
 RSFAST_INLINE Floats load_some(const float* from, int n, float rest) {
     return bit_cast<Floats>(_mm512_mask_loadu_ps(_mm512_set1_ps(rest), __mmask16((1u << n) - 1), from));
+}
+RSFAST_INLINE Doubles load_some(const double* from, int n, double rest) {
+    return bit_cast<Doubles>(_mm512_mask_loadu_pd(_mm512_set1_pd(rest), __mmask8((1u << n) - 1), from));
 }
 #else
 #if RSFAST_VECTOR_BYTES == 32
@@ -122,6 +131,8 @@ RSFAST_INLINE Floats lookup_near(const float* table, Ints where) {
     return bit_cast<Floats>(_mm256_blendv_ps(a, b, _mm256_castsi256_ps(lane)));
 }
 RSFAST_INLINE int first(Ints mask) { return __builtin_ctz(_mm256_movemask_ps(bit_cast<__m256>(mask))); }
+RSFAST_INLINE bool any(LongMask mask) { return _mm256_movemask_pd(bit_cast<__m256d>(mask)) != 0; }
+RSFAST_INLINE int first(LongMask mask) { return __builtin_ctz(_mm256_movemask_pd(bit_cast<__m256d>(mask))); }
 #else
 #if defined(__x86_64__)
 RSFAST_INLINE Floats root(Floats value) { return bit_cast<Floats>(_mm_sqrt_ps(bit_cast<__m128>(value))); }
@@ -140,11 +151,13 @@ RSFAST_INLINE bool any(Ints mask) {
     const Longs halves = bit_cast<Longs>(mask);
     return (halves[0] | halves[1]) != 0;
 }
+RSFAST_INLINE bool any(LongMask mask) { return (mask[0] | mask[1]) != 0; }
 RSFAST_INLINE int first(Ints mask) {
     int lane = 0;
     while (mask[lane] == 0) ++lane;
     return lane;
 }
+RSFAST_INLINE int first(LongMask mask) { return mask[0] == 0; }
 RSFAST_INLINE Ints lookup(const int32_t* table, Ints place) {
     return Ints{table[place[0]], table[place[1]], table[place[2]], table[place[3]]};
 }
@@ -160,10 +173,20 @@ RSFAST_INLINE float largest(Floats value) {
     for (int lane = 1; lane < WIDTH; ++lane) found = value[lane] > found ? value[lane] : found;
     return found;
 }
+RSFAST_INLINE double largest(Doubles value) {
+    double found = value[0];
+    for (int lane = 1; lane < WIDTH / 2; ++lane) found = value[lane] > found ? value[lane] : found;
+    return found;
+}
 RSFAST_INLINE Floats load_some(const float* from, int n, float rest) {
     float all[WIDTH];
     for (int lane = 0; lane < WIDTH; ++lane) all[lane] = lane < n ? from[lane] : rest;
     return bit_cast<Floats>(all);
+}
+RSFAST_INLINE Doubles load_some(const double* from, int n, double rest) {
+    double all[WIDTH / 2];
+    for (int lane = 0; lane < WIDTH / 2; ++lane) all[lane] = lane < n ? from[lane] : rest;
+    return bit_cast<Doubles>(all);
 }
 #endif
 
@@ -174,12 +197,15 @@ using Floats = float;
 using Ints = int32_t;
 using Words = uint32_t;
 using Longs = uint64_t;
+using Doubles = double;
 constexpr int NEAR_ROWS = 31;
 RSFAST_INLINE int32_t near_place(int32_t place) { return place; }
 RSFAST_INLINE float lookup_near(const float* table, int32_t place) { return table[place]; }
 RSFAST_INLINE int first(bool) { return 0; }
 RSFAST_INLINE float largest(float value) { return value; }
+RSFAST_INLINE double largest(double value) { return value; }
 RSFAST_INLINE float load_some(const float* from, int, float) { return *from; }
+RSFAST_INLINE double load_some(const double* from, int, double) { return *from; }
 
 #endif
 

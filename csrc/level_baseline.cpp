@@ -7,5 +7,5 @@
 #include "loops.hpp"
 
 namespace rsfast {
-const Level BASELINE = {"baseline", perturb, perturb_part, count_votes, philox_words};
+const Level BASELINE = {"baseline", perturb, perturb_part, count_votes<float>, count_votes<double>, philox_words};
 }

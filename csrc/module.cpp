@@ -125,7 +125,16 @@ void perturb_part_rows(const Array<float>& pixels, const Array<float>& scale, co
     over_threads(begin, end, threads, [&](int64_t first, int64_t last) { level().perturb_part(call, view, first, last); });
 }
 
-void count(const Array<float>& logits, Array<int64_t>& votes, const std::optional<Array<int64_t>>& rows) {
+void count_votes(const float* logits, int64_t copies, const int64_t* row_of, const Votes& votes) {
+    level().count_floats(logits, copies, row_of, votes);
+}
+
+void count_votes(const double* logits, int64_t copies, const int64_t* row_of, const Votes& votes) {
+    level().count_doubles(logits, copies, row_of, votes);
+}
+
+template <class Number>
+void count(const Array<Number>& logits, Array<int64_t>& votes, const std::optional<Array<int64_t>>& rows) {
     require(logits.ndim() == 2 && votes.ndim() == 2 && logits.shape(1) == votes.shape(1) && logits.shape(1) > 0,
             "logits must be [copies, classes] and votes [rows, classes]");
     const int64_t copies = logits.shape(0), images = votes.shape(0);
@@ -134,11 +143,11 @@ void count(const Array<float>& logits, Array<int64_t>& votes, const std::optiona
     } else {
         require(images > 0 ? copies % images == 0 : copies == 0, "copies must be shared out equally over votes");
     }
-    const float* source = logits.data();
+    const Number* source = logits.data();
     const int64_t* row_of = rows ? rows->data() : nullptr;
     const Votes target{votes.mutable_data(), images, votes.shape(1)};
     py::gil_scoped_release unlocked;
-    level().count_votes(source, copies, row_of, target);
+    count_votes(source, copies, row_of, target);
 }
 
 Array<uint32_t> philox(uint32_t block, int64_t n, uint32_t sample, uint32_t image, uint32_t stream, uint64_t seed) {
@@ -182,7 +191,8 @@ PYBIND11_MODULE(_C, module) {
                py::arg("thresholds").noconvert(), py::arg("high").noconvert(), py::arg("step"), py::arg("begin"), py::arg("end"), py::arg("threads"),
                py::arg("fill"), py::arg("width"), py::arg("gain").noconvert(), py::arg("offset").noconvert(),
                py::arg("kept").noconvert(), py::arg("indices").noconvert(), py::arg("weights").noconvert());
-    module.def("count", &count, py::arg("logits").noconvert(), py::arg("votes").noconvert(), py::arg("rows").noconvert());
+    module.def("count", &count<float>, py::arg("logits").noconvert(), py::arg("votes").noconvert(), py::arg("rows").noconvert());
+    module.def("count", &count<double>, py::arg("logits").noconvert(), py::arg("votes").noconvert(), py::arg("rows").noconvert());
     module.def("philox", &philox, py::arg("block"), py::arg("n"), py::arg("sample"), py::arg("image"), py::arg("stream"),
                py::arg("seed"));
     for (const Level* candidate : LEVELS) {

@@ -14,7 +14,7 @@ def count_kernel(
     logits, votes, rows, copies, classes, table_rows, copies_per_row,
     ROWS: tl.constexpr, CLASSES: tl.constexpr, HAS_ROWS: tl.constexpr,
 ):  # fmt: skip
-    """logits float32 [copies, classes]; adds into votes int64 [table_rows, classes], copy i into row rows[i].
+    """logits float32 or float64 [copies, classes]; adds into votes int64 [table_rows, classes], copy i into row rows[i].
 
     Without rows copy i votes into row i / copies_per_row.  A row outside the table is ignored: nothing waits for the device
     to hear about it.  Equal logits: the lowest class index wins.  A copy with a NaN votes for no class.

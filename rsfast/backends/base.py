@@ -73,7 +73,8 @@ class Backend(Protocol):
         at all where rows[i] is -1.  Other values are refused on the CPU; a CUDA device, which is not waited for, ignores them.
 
         A row votes for its largest logit; among equal ones for the lowest class index.  A row that holds a NaN votes
-        for no class.  Logits are compared as float32 (16-bit ones exactly; float64 ones are rounded first).
+        for no class.  -0 equals 0, and infinities are values like others.  Logits are compared as they are: float64 ones in
+        float64, narrower ones in float32, which holds them exactly.
         """
 
 
@@ -306,10 +307,10 @@ def unsupported(noise: Noise, transform: Transform) -> str | None:
 def check_votes(
     logits: torch.Tensor, votes: torch.Tensor, rows: torch.Tensor | None
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
-    """Logits as float32 [N, K], votes as [B, K], with N a multiple of B if there are no rows, and contiguous rows [N]."""
+    """Logits as float32 or float64 [N, K], votes as [B, K], N a multiple of B if there are no rows, and contiguous rows [N]."""
     table = votes[None] if votes.ndim == 1 else votes
-    if logits.ndim != 2 or not logits.is_floating_point():
-        raise InvalidArgumentError(f"logits are {tuple(logits.shape)} {logits.dtype}; give a floating-point [N, K].")
+    if logits.ndim != 2 or not logits.shape[1] or not logits.is_floating_point() or logits.layout != torch.strided:
+        raise InvalidArgumentError(f"logits are {tuple(logits.shape)} {logits.dtype}; give a dense floating-point [N, K].")
     copies, classes = logits.shape
     if votes.dtype != torch.int64 or table.ndim != 2 or table.shape[1] != classes or votes.device != logits.device:
         raise InvalidArgumentError(
@@ -325,9 +326,16 @@ def check_votes(
         raise InvalidArgumentError(
             f"{copies} rows of logits cannot be shared out equally over {images} rows of votes; give rows."
         )
-    if logits.dtype != torch.float32 or not logits.is_contiguous():
-        logits = logits.to(torch.float32).contiguous()
-    return logits, table, rows
+    return plain(logits), table, rows
+
+
+def plain(logits: torch.Tensor) -> torch.Tensor:
+    """Logits of any floating-point dtype and layout in memory as contiguous float64, or as float32 where that is exact."""
+    if logits.requires_grad or logits.is_neg():
+        logits = logits.detach().resolve_neg()
+    if logits.dtype not in (torch.float32, torch.float64):
+        logits = logits.to(torch.float32)
+    return logits.contiguous()
 
 
 def check_vote_rows(rows: torch.Tensor, logits: torch.Tensor, table_rows: int) -> torch.Tensor:

@@ -60,6 +60,7 @@ class TritonBackend:
         if copies == 0 or len(table) == 0:
             return
         width = _next_power_of_two(classes)
+        _require(None if width <= 2**20 else f"it counts votes of at most {2**20} classes and there are {classes}")
         height = max(1, 2**16 // width) if interpreting() else rows_per_program(width)
         with _on(logits.device):
             count_kernel[(-(-copies // height),)](

@@ -138,7 +138,9 @@ class _Predicted:
     def __call__(self, noisy: torch.Tensor) -> torch.Tensor:
         copies = noisy.reshape(-1, *self.shape).cpu().numpy()
         scores = self.classifier()._predict_classifier(x=copies, batch_size=len(copies), training_mode=False)
-        return torch.from_numpy(np.ascontiguousarray(scores, dtype=np.float32)).to(noisy.device)
+        scores = np.ascontiguousarray(scores)
+        kept = scores if np.issubdtype(scores.dtype, np.floating) else scores.astype(np.float64)  # in their own precision
+        return torch.from_numpy(kept).to(noisy.device)
 
 
 class _Scores:

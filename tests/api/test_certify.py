@@ -257,6 +257,17 @@ def test_prediction_draws_from_its_own_stream(rng):
     assert len({tuple(v[0]) for v in (predicted.counts.estimation, counted.estimation, counted.selection)}) == 3
 
 
+@pytest.mark.parametrize("logits", [(1.0, 1.0 + 1e-9), (1e200, 1e300), (-1e300, -1e200), (0.0, 5e-324)])
+@pytest.mark.parametrize("backend", ["native", "numba", "reference"])
+def test_logits_in_float64_are_voted_in_float64(logits, backend):
+    def model(x):
+        return torch.tensor([logits], dtype=torch.float64).expand(len(x), 2)
+
+    x, call = torch.full((1, 1, 1, 1), 0.5), {"noise": rs.Gaussian(0.25), "num_classes": 2, "backend": backend}
+    assert rs.certify(model, x, n=1000, n0=10, **call).label.tolist() == [1]
+    assert rs.predict(model, x, n=100, **call).tolist() == [1]
+
+
 def test_one_class_only():
     cert = rs.certify(lambda x: x.flatten(1)[:, :1], torch.rand(1, 1, 2, 2), noise=rs.Gaussian(0.5), num_classes=1, n=100)
     assert cert.label[0] == 0

@@ -24,7 +24,7 @@ def device(name):
 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("classes", [1, 2, 3, 7, 10, 17, 64, 100, 1000])
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16, torch.float16])
 def test_votes_equal_argmax_and_bincount(name, classes, dtype, rng):
     logits = torch.from_numpy(rng.normal(size=(37, classes))).to(dtype)
     first = logits.double().numpy().argmax(axis=1)  # numpy takes the first of equals
@@ -66,6 +66,82 @@ def test_infinities_and_subnormals_are_ordered(name):
 
 
 @pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(
+    ("logits", "winner"),
+    [
+        ([1.0, 1.0 + 1e-9], 1),  # equal in float32
+        ([1.0 + 2**-52, 1.0], 0),
+        ([1e200, 1e300], 1),  # both infinite in float32
+        ([-1e300, -1e200], 1),
+        ([1e300, torch.inf], 1),
+        ([5e-324, 1e-323], 1),  # both 0 in float32
+        ([0.0, 5e-324, 0.0], 1),
+        ([-5e-324, -0.0], 1),
+        ([-torch.inf, -1.7976931348623157e308], 1),
+    ],
+)
+def test_float64_logits_are_compared_in_float64(name, logits, winner):
+    votes = counted(name, torch.tensor([logits], dtype=torch.float64))
+    assert votes.tolist() == [int(k == winner) for k in range(len(logits))]
+
+
+def voted(logits):
+    """Votes as Python compares numbers: the first of the largest; a row that holds a NaN has none."""
+    votes = [0] * logits.shape[1]
+    for row in logits.tolist():
+        if all(value == value for value in row):
+            votes[row.index(max(row))] += 1
+    return votes
+
+
+def hostile(rng, copies, classes, dtype):
+    """Logits that are hard to tell apart: neighbours in the dtype, equal ones, both zeros, infinities, subnormals; few NaN."""
+    kind = torch.finfo(dtype)
+    around = torch.from_numpy(rng.choice([1.0, -1.0, kind.max, -kind.max, kind.tiny, 3e-5], size=(copies, 1))).to(dtype)
+    logits = around.expand(copies, classes).clone()
+    for _ in range(2):
+        up = torch.nextafter(logits, torch.full_like(logits, torch.inf))
+        logits = torch.where(torch.from_numpy(rng.random((copies, classes)) < 0.3), up, logits)
+    special = torch.tensor([0.0, -0.0, torch.inf, -torch.inf, kind.smallest_normal / 2, -kind.smallest_normal / 2], dtype=dtype)
+    drawn = special[torch.from_numpy(rng.integers(len(special), size=(copies, classes)))]
+    logits = torch.where(torch.from_numpy(rng.random((copies, classes)) < 0.1), drawn, logits)
+    logits[torch.arange(copies // 4), torch.arange(copies // 4) % classes] = torch.nan  # at every place
+    return logits
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("classes", [2, 3, 5, 8, 9, 15, 16, 31, 33, 63, 65, 127, 130, 1000])
+def test_votes_are_exact_on_logits_that_are_hard_to_tell_apart(name, classes, rng):
+    for dtype in (torch.float64, torch.float32, torch.bfloat16, torch.float16):
+        logits = hostile(rng, 4 * 33, classes, dtype)
+        assert counted(name, logits).tolist() == voted(logits), dtype
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("classes", [2, 17, 257])
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+def test_a_nan_at_any_place_takes_the_vote(name, classes, dtype):
+    logits = torch.zeros(classes + 1, classes, dtype=dtype)
+    logits[:classes].fill_diagonal_(torch.nan)
+    assert counted(name, logits).tolist() == [1] + [0] * (classes - 1)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
+def test_logits_of_any_layout_in_memory_are_counted_as_they_are(name, dtype, rng):
+    logits = hostile(rng, 24, 6, dtype)
+    wide = torch.full((48, 14), torch.nan, dtype=dtype)
+    wide[::2, 1:13:2] = logits
+    backwards = torch.view_as_complex(torch.stack([logits.double(), -logits.double()], 2)).conj().imag  # negative by a flag
+    for same in (logits.T.contiguous().T, wide[::2, 1:13:2], backwards, logits.clone().requires_grad_()):
+        assert counted(name, same).tolist() == voted(logits)
+        rows = torch.from_numpy(rng.integers(-1, 3, size=24))
+        table = counted(name, same, 3, rows)
+        for row in range(3):
+            assert table[row].tolist() == voted(logits[rows == row])
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_no_rows_is_no_votes(name):
     assert counted(name, torch.empty(0, 4)).tolist() == [0, 0, 0, 0]
 
@@ -79,6 +155,8 @@ def test_no_rows_is_no_votes(name):
         (torch.zeros(3, 4), torch.zeros(4, dtype=torch.int32)),
         (torch.zeros(3, 4, dtype=torch.int64), torch.zeros(4, dtype=torch.int64)),
         (torch.zeros(3), torch.zeros(4, dtype=torch.int64)),
+        (torch.zeros(3, 0), torch.zeros(0, dtype=torch.int64)),
+        (torch.zeros(3, 4).to_sparse(), torch.zeros(4, dtype=torch.int64)),
     ],
 )
 def test_logits_and_votes_that_do_not_fit_are_refused(name, logits, votes):

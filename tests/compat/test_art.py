@@ -296,6 +296,16 @@ def test_a_subclass_with_its_own_prediction_is_asked(classifier, digits):
     assert rs._prediction_counts(digits[0][0], n=20).tolist() == [0] * 6 + [20] + [0] * 3
 
 
+@pytest.mark.parametrize("scores", [np.array([1.0, 1.0 + 1e-9]), np.array([2**53 - 1, 2**53])])
+def test_scores_are_voted_in_their_own_precision(scores, classifier, digits):
+    class Own(ours.PyTorchRandomizedSmoothing):
+        def _predict_classifier(self, x, batch_size, training_mode, **kwargs):
+            return np.tile(scores, (len(x), 1))
+
+    rs = Own(model=classifier.model, loss=nn.CrossEntropyLoss(), input_shape=(1, 8, 8), nb_classes=2, **SMOOTH)
+    assert rs._prediction_counts(digits[0][0], n=20).tolist() == [0, 20]
+
+
 @pytest.mark.parametrize(("n", "batch_size", "sentence"), [(0, 8, "n=0"), (10, 0, "batch_size=0")])
 def test_bad_arguments_are_one_sentence(classifier, digits, n, batch_size, sentence):
     with pytest.raises(InvalidArgumentError, match=f"{sentence} is not allowed"):

@@ -125,6 +125,15 @@ def test_a_fork_that_counts_takes_every_dtype_and_is_told_what_a_model_must_retu
         Counting(lambda x: (x, x), 10, 0.5)._sample_noise(X, 100, 30)
 
 
+def test_logits_in_float64_are_voted_in_float64():
+    def close(x):
+        return torch.tensor([[1.0, 1.0 + 1e-9]], dtype=torch.float64).expand(len(x), 2)
+
+    for smooth in (Smooth(close, 2, 0.5), Counting(close, 2, 0.5)):
+        assert smooth._sample_noise(X, 100, 30).tolist() == [0, 100]
+        assert smooth.certify(X, 10, 100, 0.001, 30)[0] == 1
+
+
 def test_every_call_has_fresh_noise_and_the_seed_repeats_them_all():
     smooth = Smooth(linear(), 10, 0.5, seed=11)
     first, second = smooth._sample_noise(X, 1000, 100), smooth._sample_noise(X, 1000, 100)
