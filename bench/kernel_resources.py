@@ -5,10 +5,12 @@ divided by the pixels (or rows of logits) that a thread of the program writes.
 
 python -m bench.kernel_resources            # writes bench/results/<machine>/kernel-resources.json
 python -m bench.kernel_resources --stdout   # prints the same
+python -m bench.kernel_resources --once     # prints it of every variant for one target, of every kernel for all; instructions are not counted
 """
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 import subprocess
@@ -93,12 +95,12 @@ def tool(*command: str) -> str:
     return subprocess.run([str(path), *command[1:]], capture_output=True, text=True, check=True).stdout
 
 
-def resources(cubin: bytes) -> tuple[int, int, int, int]:
-    """Registers a thread, bytes of spilled stack, bytes of shared memory, instructions."""
+def resources(cubin: bytes, *, count: bool) -> tuple[int, int, int, int]:
+    """Registers a thread, bytes of spilled stack, bytes of shared memory, instructions (0 unless they are to be counted)."""
     with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
         file.write(cubin)
         file.flush()
-        usage, code = tool("cuobjdump", "-res-usage", file.name), tool("nvdisasm", "-c", file.name)
+        usage, code = tool("cuobjdump", "-res-usage", file.name), tool("nvdisasm", "-c", file.name) if count else ""
     found = {name: int(value) for name, value in re.findall(r"(REG|STACK|SHARED):(\d+)", usage)}
     instructions = [
         name for name in re.findall(r"^\s+/\*[0-9a-f]+\*/\s+(?:@!?U?P\w+ +)?([A-Z]\w+)", code, re.MULTILINE) if name != "NOP"
@@ -113,8 +115,9 @@ def pixels_of(constants: dict[str, Any]) -> int:
     return constants.get("PIXELS") or 64 * constants.get("TILES", 0) or constants["ROWS"]
 
 
-def rows() -> list[dict[str, Any]]:
+def rows(*, once: bool = False) -> list[dict[str, Any]]:
     table = []
+    turn = itertools.cycle(TARGETS)
     for name, kernel, variants in (
         ("perturb", perturb_kernel, perturb_variants()),
         ("part", half_width_kernel, part_variants()),
@@ -125,12 +128,12 @@ def rows() -> list[dict[str, Any]]:
             signature = {a: "constexpr" if a in constants else types[a] for a in kernel.arg_names}
             warps = 1 if name == "perturb" else 4
             aligned = [(i,) for i, a in enumerate(kernel.arg_names) if signature[a][0] == "*"]  # as torch allocates them
-            for target in TARGETS:
+            for target in (next(turn),) if once and len(variants) > len(TARGETS) else TARGETS:
                 options = {"num_warps": warps, "enable_fp_fusion": False}
                 source = ASTSource(fn=kernel, signature=signature, constexprs=constants, attrs=dict.fromkeys(aligned, ALIGNED))
                 compiled = compile_kernel(source, target=GPUTarget("cuda", target, 32), options=options)
                 ptx = compiled.asm["ptx"]
-                registers, stack, shared, instructions = resources(compiled.asm["cubin"])
+                registers, stack, shared, instructions = resources(compiled.asm["cubin"], count=not once)
                 table.append({
                     "kernel": name,
                     "variant": variant,
@@ -147,8 +150,9 @@ def rows() -> list[dict[str, Any]]:
 
 
 def main() -> None:
-    figures = {"triton": triton.__version__, "kernels": rows()}
-    if "--stdout" in sys.argv:
+    once = "--once" in sys.argv
+    figures = {"triton": triton.__version__, "kernels": rows(once=once)}
+    if once or "--stdout" in sys.argv:
         print(json.dumps(figures))
         return
     from bench.results_file import write

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from scipy import optimize, stats
+from scipy import optimize, special, stats
 
-Phi, z = stats.norm.cdf, stats.norm.ppf
+Phi, z = special.ndtr, special.ndtri
 
 
 def dual_multiclass(pa_l, pa_r, pb_l, pb_r, sigma_l, sigma_r, angles=4001):
