@@ -1,5 +1,6 @@
 """Every backend × every noise: the bits of the reference, whatever the layout, dtype, batch, order or thread count."""
 
+import itertools
 import os
 
 import numpy as np
@@ -60,14 +61,16 @@ def test_bits_equal_the_reference_in_every_dtype_and_layout(name, noise, shape, 
     seed = int(rng.integers(0, 2**64, dtype=np.uint64))
     ids = rng.integers(0, 2**32, len(x))
     channels = shape[1]
-    for mean, std in ((None, None), ([0.4] * channels, [0.21 + 0.01 * c for c in range(channels)])):
-        for dtype in DTYPES:
-            for layout in LAYOUTS:
-                call = {"seed": seed, "ids": ids, "first": 2**32 - 5, "count": 3, "mean": mean, "std": std}
-                call |= {"noise": noise, "dtype": dtype, "layout": layout}
-                expected = perturbed("reference", x, **call)
-                assert torch.isfinite(expected).all()
-                assert torch.equal(perturbed(name, x, **call), expected), (mean, dtype, layout)
+    normalised = [0.4] * channels, [0.21 + 0.01 * c for c in range(channels)]
+    for dtype, layout, (mean, std) in itertools.product(DTYPES, LAYOUTS, [(None, None), normalised]):
+        half = DTYPES.index(dtype) + LAYOUTS.index(layout) + (mean is None) + sum(shape)
+        if name == "triton" and GPU == "cpu" and half % 2:
+            continue  # the interpreter is slow: here the half in which all pairs occur, the other half in other shapes
+        call = {"seed": seed, "ids": ids, "first": 2**32 - 5, "count": 3, "mean": mean, "std": std}
+        call |= {"noise": noise, "dtype": dtype, "layout": layout}
+        expected = perturbed("reference", x, **call)
+        assert torch.isfinite(expected).all()
+        assert torch.equal(perturbed(name, x, **call), expected), (mean, dtype, layout)
 
 
 @pytest.mark.parametrize("shape", [(1, 3, 37, 53), (1, 4, 40, 40), (2, 2, 31, 35), (1, 1, 45, 47), (1, 6, 33, 33)])
