@@ -12,7 +12,7 @@ import torch
 from rsfast.compat.locuslab import analyze, certify, commands, predict
 from rsfast.compat.locuslab.core import Smooth
 from rsfast.compat.locuslab.datasets import get_dataset
-from rsfast.errors import StoreError
+from rsfast.errors import InvalidArgumentError, StoreError
 from rsfast.models import build
 from rsfast.report import read_log
 from tests.cli.conftest import ROOT
@@ -278,6 +278,103 @@ def test_analyze_of_named_logs(tmp_path):
     write_log(tmp_path / "mine", [0.3, 0.9], [True, False])
     run(analyze, tmp_path / "mine", "--out", tmp_path / "o", "--name", "n")
     assert "mine" in (tmp_path / "o" / "latex" / "n").read_text()
+
+
+def test_names_of_logs_are_escaped_for_each_file(tmp_path, capsys):
+    names = ["$\\badmacro{$", "_x", "a|b", "50%", "<b>", "x\ny"]
+    for name in names:
+        write_log(tmp_path / name, [0.3, 0.9], [True, False])
+    run(analyze, *(tmp_path / name for name in names), "--out", tmp_path / "o", "--name", "n")
+    rows = (tmp_path / "o" / "latex" / "n").read_text().splitlines()[2:]
+    assert [row.split(" & ")[0] for row in rows] == [
+        r"\$\textbackslash{}badmacro\{\$", r"\_x", "a|b", r"50\%", "<b>", r"x\textbackslash{}ny",
+    ]  # fmt: skip
+    rows = (tmp_path / "o" / "markdown" / "n").read_text().splitlines()[2:]
+    assert [row.split(" </b>|")[0] for row in rows] == [
+        "<b> $\\\\badmacro{$", "<b> \\_x", "<b> a\\|b", "<b> 50%", "<b> &lt;b&gt;", "<b> x\\\\ny",
+    ]  # fmt: skip
+    assert (tmp_path / "o" / "plots" / "n.png").exists()
+    write_log(tmp_path / "odd", [0.3, 0.9, 0.1], [True, True, False])
+    text = (tmp_path / "odd").read_text().replace("0.9\t1", "0.9\t2").replace("0.1\t0", "0.1\t2")
+    (tmp_path / "odd").write_text(text)
+    run(analyze, tmp_path / "odd", "--out", tmp_path / "o")
+    assert "odd: its column correct is a running count" in capsys.readouterr().out
+
+
+def test_legends_are_matplotlibs_and_those_that_it_refuses_are_refused(tmp_path):
+    write_log(tmp_path / "a", [0.2, 0.6], [True, True])
+
+    def plot(legend, fmt="", **more):
+        lines = [analyze.Line(analyze.ApproximateAccuracy(tmp_path / "a"), legend, fmt)]
+        analyze.plot_certified_accuracy(
+            str(tmp_path / "p" / "a"), more.pop("title", "t"), more.pop("largest", 1.0), lines, **more
+        )
+
+    plot(r"$\sigma = 1$")
+    before = {file.name: file.read_bytes() for file in (tmp_path / "p").iterdir()}
+    for legend, more in ((r"$\badmacro$", {}), ("a", {"fmt": "nonsense"}), ("a", {"title": "$\\frac{$"}), ("a", {"largest": np.nan}),
+                         ("a", {"largest": 1e30}), ("a", {"radius_step": 0.0}), ("a", {"radius_step": -1.0})):  # fmt: skip
+        with pytest.raises(InvalidArgumentError, match="matplotlib understands|are no grid"):
+            plot(legend, **more)
+    assert {file.name: file.read_bytes() for file in (tmp_path / "p").iterdir()} == before
+
+
+def test_radii_of_any_size_are_drawn(tmp_path):
+    for name, radii in (("small", [0.004, 0.017]), ("large", [3e6, 9e12])):
+        write_log(tmp_path / name, radii, [True, True])
+        run(analyze, tmp_path / name, "--out", tmp_path / "o", "--name", name)
+        assert r"\textbf{0.50}" in (tmp_path / "o" / "latex" / name).read_text()
+
+
+@pytest.mark.parametrize("name", ["", "a/b", ".", "../a"])
+def test_names_of_tables_that_are_no_names_are_refused(name, tmp_path):
+    write_log(tmp_path / "a", [0.2], [True])
+    with pytest.raises(SystemExit, match="Error: --name"):
+        commands.main(analyze.run, [str(tmp_path / "a"), "--out", str(tmp_path / "o"), "--name", name])
+
+
+def test_a_log_that_is_replaced_or_changed_while_it_is_written_stops_the_writer(tmp_path):
+    from rsfast.compat.locuslab.log import Log
+
+    def removed(file):
+        file.unlink()
+
+    def edited(file):
+        file.rename(file.with_name("old"))
+        file.write_bytes(file.with_name("old").read_bytes())
+
+    def longer(file):
+        with file.open("a") as opened:
+            opened.write("more\n")
+
+    for change in (removed, edited, longer, lambda file: os.truncate(file, 3)):
+        file = tmp_path / change.__name__ / "log"
+        for at_the_end in (False, True):
+            with (
+                pytest.raises(StoreError, match=r"was (deleted, renamed|changed by another program).*rows may be lost"),
+                Log(file, ("idx", "label"), {"a": at_the_end}) as log,
+            ):
+                log.append(0, 1)
+                change(file)
+                if not at_the_end:
+                    log.append(1, 1)
+            for left in (tmp_path / change.__name__).iterdir():
+                left.unlink()
+
+
+def test_outfiles_that_are_no_files_are_refused_at_once(tmp_path):
+    from rsfast.compat.locuslab.log import Log
+
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "file").write_text("")
+    for name, why in (("pipe", "it is a pipe"), ("", "Is a directory"), ("file/log", "it is a file"), ("a\0b", "null")):
+        with pytest.raises(StoreError, match=why):
+            Log(tmp_path / name, ("idx", "label"), {"a": 1})
+    with Log(tmp_path / "log", ("idx", "label"), {"a": 1}) as log:
+        log.append(0, 1)
+    (tmp_path / "log.rsfast.json").write_text("[" * 100_000)
+    with pytest.raises(StoreError, match="is damaged"):
+        Log(tmp_path / "log", ("idx", "label"), {"a": 1})
 
 
 def test_analyze_without_logs_says_what_to_give(tmp_path):

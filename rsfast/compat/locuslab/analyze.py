@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import abc
 import argparse
+import contextlib
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ... import extras
+from ... import files
+from ...files import printable
 from . import commands
 
 if TYPE_CHECKING:
@@ -100,11 +102,23 @@ class Line:
 
 
 def plot_certified_accuracy(outfile: str, title: str, max_radius: float, lines: list[Line], radius_step: float = 0.01) -> None:
-    """Certified accuracy against radius, as OUTFILE.pdf and OUTFILE.png."""
+    """Certified accuracy against radius, as OUTFILE.pdf and OUTFILE.png.
+
+    Title and legends are matplotlib's: text between dollar signs is a formula.
+
+    Raises
+    ------
+    InvalidArgumentError
+        Title, legend or format of a line is none that matplotlib understands.
+    StoreError
+        A file cannot be written; what was there is unchanged.
+    """
     figure, axes = _axes(max_radius, lines, radius_step, labels=16, ticks=14)
-    figure.savefig(_parent(f"{outfile}.pdf"))
+    pdf = _rendered(figure, "pdf")
     axes.set_title(title, fontsize=20)
-    figure.savefig(_parent(f"{outfile}.png"), dpi=300)
+    png = _rendered(figure, "png", dpi=300)
+    _write(f"{outfile}.pdf", pdf)
+    _write(f"{outfile}.png", png)
 
 
 def smallplot_certified_accuracy(
@@ -115,7 +129,7 @@ def smallplot_certified_accuracy(
 
     figure, axes = _axes(max_radius, methods, radius_step, labels=22, ticks=20)
     axes.xaxis.set_major_locator(MultipleLocator(xticks))
-    figure.savefig(_parent(f"{outfile}.pdf"), metadata={"Title": title})
+    _write(f"{outfile}.pdf", _rendered(figure, "pdf", metadata={"Title": title}))
 
 
 def latex_table_certified_accuracy(
@@ -131,7 +145,7 @@ def latex_table_certified_accuracy(
             + "".join(rf" & \textbf{{{c}}}" if b == i else f" & {c}" for c, b in zip(cells, best, strict=True))
             + r"\\"
         )
-    _parent(outfile).write_text("\n".join(rows) + "\n", encoding="utf-8")
+    _write(outfile, "\n".join(rows) + "\n")
 
 
 def markdown_table_certified_accuracy(
@@ -143,46 +157,89 @@ def markdown_table_certified_accuracy(
     for i, method in enumerate(methods):
         cells = [f"{accuracy:.2f}{'<b>*</b>' if b == i else ''} |" for accuracy, b in zip(accuracies[i], best, strict=True)]
         rows.append(f"<b> {method.legend} </b>| " + "".join(cells))
-    _parent(outfile).write_text("\n".join(rows) + "\n", encoding="utf-8")
+    _write(outfile, "\n".join(rows) + "\n")
 
 
 def _axes(max_radius: float, lines: list[Line], radius_step: float, labels: int, ticks: int) -> tuple[Any, Any]:
-    from ...errors import DataError
+    from ...report.plot import new_figure
 
-    try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise DataError(f"plots need matplotlib: {extras.advice('matplotlib', error)}.") from None
-    figure = Figure(layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure()
     axes = figure.add_subplot()
+    _check_grid(0.0, max_radius, radius_step)
     radii = np.arange(0, max_radius + radius_step, radius_step)
     for line in lines:
-        axes.plot(radii * line.scale_x, line.quantity.at_radii(radii), line.plot_fmt, label=line.legend)
+        with _refusing("format", line.plot_fmt):
+            axes.plot(radii * line.scale_x, line.quantity.at_radii(radii), line.plot_fmt)
     axes.set(xlim=(0, max_radius), ylim=(0, 1))
     axes.tick_params(labelsize=ticks)
     axes.set_xlabel("radius", fontsize=labels)
     axes.set_ylabel("certified accuracy", fontsize=labels)
-    axes.legend(loc="upper right", fontsize=labels)
+    legend = axes.legend(axes.lines, [str(i) for i in range(len(lines))], loc="upper right", fontsize=labels)
+    for text, line in zip(legend.get_texts(), lines, strict=True):
+        text.set_text(line.legend)  # as a label, one that begins with _ would be left out
     return figure, axes
+
+
+@contextlib.contextmanager
+def _refusing(what: str, given: str) -> Iterator[None]:
+    from ...errors import InvalidArgumentError, RsfastError
+
+    try:
+        yield
+    except RsfastError:
+        raise
+    except ValueError as error:
+        raise InvalidArgumentError(
+            f"{what} {given!r} is none that matplotlib understands: {' '.join(str(error).split())}"
+        ) from None
+
+
+def _rendered(figure: Any, ending: str, **more: Any) -> bytes:
+    from ...report.plot import rendered
+
+    texts = [text.get_text() for axes in figure.axes for text in (axes.title, *axes.get_legend().get_texts())]
+    with _refusing("one of title and legends", ", ".join(text for text in texts if text)):
+        return rendered(figure, ending, **more)
+
+
+def _write(file: str, content: str | bytes) -> None:
+    path = Path(file)
+    files.make_folder(path.parent)
+    files.write(path, content)
+
+
+def _check_grid(start: float, stop: float, step: float) -> None:
+    from ...errors import InvalidArgumentError
+
+    with np.errstate(all="ignore"):
+        points = np.divide(np.subtract(stop, start), step) + 1
+    if not (start >= 0 and step > 0 and 1 <= points <= 1e6):
+        raise InvalidArgumentError(
+            f"radii from {start} to {stop} in steps of {step} are no grid: give 0 <= start <= stop and a positive step, a "
+            "million radii at most."
+        )
 
 
 def _table(start: float, stop: float, step: float, methods: list[Line]) -> tuple[Series, Series, Series]:
     """Radii, accuracies [methods, radii], and the best method of each radius."""
+    _check_grid(start, stop, step)
     radii: Series = start + step * np.arange(int(np.floor((stop - start) / step + 1e-9)) + 1, dtype=np.float64)
     accuracies: Series = np.array([method.quantity.at_radii(radii) for method in methods])
     return radii, accuracies, accuracies.argmax(axis=0)
 
 
-def _parent(file: str) -> Path:
-    path = Path(file)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    return path
-
-
 RADII = {"cifar10": (0.25, 1.5, 0.25, 1.5), "imagenet": (0.5, 3.0, 0.5, 4.0)}
 """By data set: first, last and step of the tables' radii, and the plots' largest."""
+
+ESCAPES: dict[str, dict[str, str | int | None]] = {
+    "latex": {
+        **{sign: f"\\{sign}" for sign in "&%$#_{}"}, "\\": r"\textbackslash{}", "~": r"\textasciitilde{}",
+        "^": r"\textasciicircum{}",
+    },
+    "markdown": {"&": "&amp;", "<": "&lt;", ">": "&gt;", **{sign: f"\\{sign}" for sign in "\\|*_`[]"}},
+    "plot": {"$": r"\$"},
+}  # fmt: skip
+"""How a name is written so that LaTeX, Markdown and matplotlib show it as it is."""
 
 PLACE = re.compile(r"certify/(?P<data>[^/]+)/[^/]+/noise_(?P<train>[\d.]+)/test/sigma_(?P<sigma>[\d.]+)$")
 
@@ -217,13 +274,18 @@ def analyze_folder(data: Path, out: Path) -> list[Path]:
                 lines = [Line(ApproximateAccuracy(file), legend) for file, legend in several.items()]
                 largest = RADII.get(name, (0, 0, 0, _largest(list(several))))[3]
                 plot_certified_accuracy(
-                    str(out / "plots" / file_name), f"{shown}, vary train noise, $\\sigma={sigma}$", largest, lines
+                    str(out / "plots" / file_name),
+                    f"{shown}, vary train noise, $\\sigma={sigma}$",
+                    largest,
+                    lines,
+                    _step(largest),
                 )
                 written.append(out / "plots" / f"{file_name}.png")
     favoured = {"data": "imagenet", "train": "0.50", "sigma": "0.50"}
     first = next((file for file, place in found.items() if place == favoured), next(iter(found)))
     lines = [Line(ApproximateAccuracy(first), "Approximate"), Line(HighProbAccuracy(first, 0.001, 0.001), "High-Prob")]
-    plot_certified_accuracy(str(out / "plots" / "high_prob"), "Approximate vs. High-Probability", _largest([first]), lines)
+    largest = _largest([first])
+    plot_certified_accuracy(str(out / "plots" / "high_prob"), "Approximate vs. High-Probability", largest, lines, _step(largest))
     return [*written, out / "plots" / "high_prob.png"]
 
 
@@ -231,27 +293,45 @@ def _largest(files: Sequence[Path]) -> float:
     """A radius that no image of these logs exceeds by much."""
     radii = [ApproximateAccuracy(file).table.radius for file in files]
     most = max((float(radius.max()) for radius in radii if radius is not None and len(radius)), default=0.0)
-    return max(0.25, float(np.ceil(4.0 * most)) / 4.0)
+    return float(np.ceil(4.0 * most)) / 4.0 if most >= 0.1 else most or 0.25
+
+
+def _step(largest: float) -> float:
+    """The plots' step of 0.01, but for radii of another size."""
+    return 0.01 if 0.25 <= largest <= 10 else largest / 400
 
 
 def _report(
-    legends: dict[Path, str], out: Path, name: str, title: str, radii: tuple[float, float, float, float] | None
+    legends: dict[Path, str],
+    out: Path,
+    name: str,
+    title: str,
+    radii: tuple[float, float, float, float] | None,
+    *,
+    names: bool = False,
 ) -> list[Path]:
-    """Both tables and the plot of some logs."""
+    """Both tables and the plot of some logs; legends that are `names` are shown as they are, and others as each file has them."""
     from ...report import default_radii
 
-    lines = [Line(ApproximateAccuracy(file), legend) for file, legend in legends.items()]
+    escaped = ESCAPES if names else {kind: {} for kind in ESCAPES}
+    lines, marked, drawn = (
+        [Line(ApproximateAccuracy(file), legend.translate(str.maketrans(escaped[kind]))) for file, legend in legends.items()]
+        for kind in escaped
+    )
     if radii is None:
         grid = default_radii([ApproximateAccuracy(file).table for file in legends])
         radii = (grid[0], grid[-1], grid[1] - grid[0] if len(grid) > 1 else 1.0, _largest(list(legends)))
+    if not names:
+        marked = [Line(line.quantity, line.legend.replace("$\\sigma", "&sigma;").replace("$", "")) for line in marked]
     latex_table_certified_accuracy(str(out / "latex" / name), *radii[:3], lines)
-    marked = [Line(line.quantity, line.legend.replace("$\\sigma", "&sigma;").replace("$", "")) for line in lines]
     markdown_table_certified_accuracy(str(out / "markdown" / name), *radii[:3], marked)
-    plot_certified_accuracy(str(out / "plots" / name), title, radii[3], lines)
+    plot_certified_accuracy(str(out / "plots" / name), title, radii[3], drawn, _step(radii[3]))
     return [out / "latex" / name, out / "markdown" / name, out / "plots" / f"{name}.png"]
 
 
 def run(argv: Sequence[str] | None = None) -> None:
+    from ...errors import InvalidArgumentError
+
     found = argparse.ArgumentParser(description="Certified accuracy of logs: LaTeX and Markdown tables, plots.")
     found.add_argument("logs", nargs="*", help="logs with radii; none: every log below --data, in the original's layout")
     found.add_argument("--data", default="data", help="folder of certify/DATASET/MODEL/noise_X/test/sigma_Y (data)")
@@ -259,8 +339,14 @@ def run(argv: Sequence[str] | None = None) -> None:
     found.add_argument("--name", default="certified_accuracy", help="name of the tables and the plot of named logs")
     options = found.parse_args(argv)
     out = Path(options.out)
+    if not options.name or Path(options.name).name != options.name:
+        raise InvalidArgumentError(f"--name {options.name!r} is no name of a file: give one without folders.")
     if options.logs:
-        written = _report({Path(log): Path(log).name for log in options.logs}, out, options.name, "Certified accuracy", None)
+        legends = {Path(log): printable(Path(log).name) for log in options.logs}
+        written = _report(legends, out, options.name, "Certified accuracy", None, names=True)
+        for log, legend in legends.items():
+            for sentence in ApproximateAccuracy(log).table.caveats:
+                print(f"{legend}: {sentence}")  # noqa: T201
     else:
         written = analyze_folder(Path(options.data), out)
     for file in written:

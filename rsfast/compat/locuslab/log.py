@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from ... import files
 from ...errors import StoreError
 
 try:
@@ -50,16 +51,23 @@ class Log:
             raise StoreError(f"outfile={str(file)!r} names no file: give the log's name.")
         self.file, self.columns = file, tuple(columns)
         self.beside = file.with_name(f"{file.name}.rsfast.json")
+        self._absolute = file.absolute()  # a model may change the working directory
         self._handle = -1
         try:
-            file.parent.mkdir(parents=True, exist_ok=True)
-            self._handle = os.open(file, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
+            files.make_folder(file.parent)
+            self._handle = os.open(file, os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_NONBLOCK", 0), 0o666)
+            found = files.kind_of(self._handle)
+            if found is not None:
+                raise OSError(22, f"it is {found}, not a file")
             self._lock()
             self.finished = self._rows()
             self.arguments = self._agreed(arguments, defaults)
-        except OSError as error:
+            here, there = os.fstat(self._handle), self._absolute.stat()
+            self._size = here.st_size
+            self._numbered = os.path.samestat(here, there)  # on some network file systems they differ from the start
+        except (OSError, ValueError) as error:
             self.close()
-            raise StoreError(f"{file} cannot be written: {error.strerror or error}.") from None
+            raise StoreError(f"{file} cannot be written: {getattr(error, 'strerror', None) or error}.") from None
         except StoreError:
             self.close()
             raise
@@ -68,7 +76,11 @@ class Log:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self.close()
+        try:
+            if error is None:
+                self._check()
+        finally:
+            self.close()
 
     def close(self) -> None:
         if self._handle >= 0:
@@ -76,9 +88,27 @@ class Log:
             self._handle = -1
 
     def append(self, *cells: object) -> None:
-        """One row, whole or not at all."""
-        self._write(("\t".join(map(str, cells)) + "\n").encode())
+        """One row, whole or not at all; StoreError if the file is not the one that was written so far."""
+        self._check()
+        line = ("\t".join(map(str, cells)) + "\n").encode()
+        self._write(line)
+        self._size += len(line)
+        self._check()
         self.finished.add(int(str(cells[0])))
+
+    def _check(self) -> None:
+        here = os.fstat(self._handle)
+        try:
+            there: os.stat_result | None = self._absolute.stat()
+        except OSError:
+            there = None
+        if there is None or (self._numbered and not os.path.samestat(here, there)):
+            happened = "deleted, renamed or replaced"
+        elif there.st_size != self._size:
+            happened = f"changed by another program ({self._size:,} bytes were written, {there.st_size:,} are there)"
+        else:
+            return
+        raise StoreError(f"{self.file} was {happened} while it was being written: rows may be lost. Run the same command again.")
 
     def _write(self, line: bytes) -> None:
         size = os.fstat(self._handle).st_size
@@ -116,7 +146,7 @@ class Log:
         finished = set()
         for number, line in enumerate(lines[1:], start=2):
             cells = line.split("\t")
-            if len(cells) != len(self.columns) or not cells[0].isdecimal() or int(cells[0]) in finished:
+            if len(cells) != len(self.columns) or not re.fullmatch("[0-9]{1,18}", cells[0]) or int(cells[0]) in finished:
                 raise StoreError(f"{self.file} line {number} is damaged: remove that line, and its image is run again.")
             finished.add(int(cells[0]))
         return finished
@@ -136,25 +166,19 @@ class Log:
                         "different arguments are not mixed; give another outfile."
                     )
             return asked
-        scratch = self.beside.with_name(f".{self.beside.name}.{os.getpid()}")
-        try:
-            with scratch.open("w", encoding="utf-8") as out:
-                out.write(json.dumps(asked, indent=1) + "\n")
-                out.flush()
-                os.fsync(out.fileno())
-            scratch.replace(self.beside)
-        finally:
-            with contextlib.suppress(OSError):
-                scratch.unlink()
+        files.write(self.beside, json.dumps(asked, indent=1) + "\n")
         os.ftruncate(self._handle, 0)
         self._write(("\t".join(self.columns) + "\n").encode())
         return asked
 
     def _beside(self) -> dict[str, Any]:
         try:
-            found = json.loads(self.beside.read_text(encoding="utf-8"))
+            with files.open_regular(self.beside) as opened:
+                found = json.loads(opened.read().decode())
             if isinstance(found, dict):
                 return found
-        except ValueError:
+        except OSError as error:
+            raise StoreError(f"{self.beside} cannot be read: {error.strerror or error}.") from None
+        except (ValueError, RecursionError):
             pass
         raise StoreError(f"{self.beside} is damaged: give another outfile.")
