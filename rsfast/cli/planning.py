@@ -129,8 +129,8 @@ def estimate(radii: list[float], confidence: float, **options: Any) -> None:
     rsfast estimate --model small-cnn --checkpoint runs/demo/model.safetensors --data digits --sigma 0.25 \\
                     --radii 0.1,0.25,0.5 --images 300 --out runs/estimate
     """
-    from .. import checks, plans
-    from ..errors import InvalidArgumentError, StoreError
+    from .. import checks, files, plans
+    from ..errors import InvalidArgumentError
     from ..estimate import check_confidence, draws, images_needed
     from ..estimate import estimate as estimated
     from ..radii import JOINTS
@@ -176,7 +176,4 @@ def estimate(radii: list[float], confidence: float, **options: Any) -> None:
         high = floor_decimals(-one.high, 4).removeprefix("-")  # rounded up
         click.echo(f"{one.radius:8g}  {one.share:9.4f}  {low} to {high:>8}  {robust:>21}")
     figures = {"confidence": confidence, "draws": total, "radii": [vars(one) for one in found]}
-    try:
-        (out / "estimate.json").write_text(json.dumps(figures, indent=1) + "\n")
-    except OSError as error:
-        raise StoreError(f"{out} cannot be written: {error.strerror or error}.") from None
+    files.write(out / "estimate.json", json.dumps(figures, indent=1) + "\n")

@@ -218,6 +218,10 @@ def _print_missing(tables: list[ResultTable]) -> None:
 
 
 def _print_caveats(tables: list[ResultTable]) -> None:
+    from ..report import norms_differ
+
+    if norms_differ(tables):
+        click.echo(norms_differ(tables))
     for table in tables:
         for sentence in table.caveats:
             click.echo(f"{table.name}: {sentence}")

@@ -9,7 +9,7 @@ from pathlib import Path
 from .. import files
 from ..files import printable
 from .plot import svg
-from .table import ResultTable, certified_accuracy, shown_average, shown_radius
+from .table import ResultTable, certified_accuracy, norms_differ, shown_average, shown_radius
 
 STYLE = """body{font:16px/1.5 system-ui,sans-serif;max-width:54rem;margin:2rem auto;padding:0 1rem;color:#222}
 table{border-collapse:collapse;margin:1rem 0}td,th{padding:.25rem .7rem;border-bottom:1px solid #ddd;text-align:right}
@@ -52,10 +52,11 @@ def page(tables: Sequence[ResultTable], radii: Sequence[float], title: str = "Ce
     unfinished = "".join(
         f'<p class="missing">{_text(table.name)}: {_text(table.missing)}</p>' for table in tables if table.missing
     )
+    norms = f'<p class="missing">{_text(norms_differ(certified))}</p>' if norms_differ(certified) else ""
     return f"""<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>{_text(title)}</title><style>{STYLE}</style></head><body>
 <h1>{_text(title)}</h1>
-{unfinished}<table>{_row(head, "th")}{"".join(_line(table, radii, per) for table in certified)}</table>
+{unfinished}{norms}<table>{_row(head, "th")}{"".join(_line(table, radii, per) for table in certified)}</table>
 {drawing[drawing.index("<svg") :]}
 {"".join(_without_figures(table) for table in tables if not table.certified)}<p>Certified accuracy at r: the share of images
 whose label is right and certified at radius r or more. ACR: the average certified radius, counting wrong and abstained images

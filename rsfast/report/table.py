@@ -26,7 +26,8 @@ class ResultTable:
     """Results of one run or log.
 
     `radius` is None for logs of PREDICT, which certify nothing; `label` -1 if unknown; `asked` is how many images the run was
-    asked for, None if that is not known, and `unreadable` how many of them could not be read.
+    asked for, None if that is not known, and `unreadable` how many of them could not be read; `norm` is that of the radii, None
+    if it is not known.
     """
 
     name: str
@@ -39,6 +40,7 @@ class ResultTable:
     details: dict[str, str] = dataclasses.field(default_factory=dict)
     asked: int | None = None
     unreadable: int = 0
+    norm: float | None = None
 
     def __len__(self) -> int:
         return len(self.idx)
@@ -81,6 +83,16 @@ class ResultTable:
     @property
     def abstained(self) -> NDArray[np.bool_]:
         return self.predict == ABSTAIN
+
+
+def norms_differ(tables: Sequence[ResultTable]) -> str:
+    """A sentence if radii of different norms stand side by side, or nothing."""
+    known = sorted({table.norm for table in tables if table.certified and table.norm is not None})
+    if len(known) < 2:
+        return ""
+    return (
+        f"radii of different norms ({', '.join(f'l{norm:g}' for norm in known)}) are not comparable: report each norm by itself."
+    )
 
 
 def certified_accuracy(table: ResultTable, radii: Sequence[float]) -> NDArray[np.float64]:

@@ -33,6 +33,7 @@ constant sigma of that mean has the larger average radius from 18 dimensions on,
 from __future__ import annotations
 
 import csv
+import io
 import math
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -42,10 +43,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from .. import files
 from ..api import certify, check_level
 from ..certificates import cohen_l2
 from ..confidence import clopper_pearson_lower, failure_upper
-from ..errors import StoreError
 from ..noise import Gaussian, InputDependentGaussian, Noise
 from ..report import ResultTable, average_certified_radius, certified_accuracy
 from ..report.curves import Curves
@@ -288,20 +289,17 @@ def curves(experiment: Experiment, points: int = 401) -> Curves:
 
 def write(experiments: Sequence[Experiment], folder: Path) -> list[Path]:
     """NAME.csv, NAME.svg, NAME.png of each experiment, and clean-accuracy.csv with the rows of `summary`."""
-    files = []
+    written = []
     for experiment in experiments:
         figure = curves(experiment)
-        files += [*write_curves(figure, folder, "svg"), write_curves(figure, folder, "png")[1]]
+        written += [*write_curves(figure, folder, "svg"), write_curves(figure, folder, "png")[1]]
     rows = [row for experiment in experiments for row in summary(experiment)]
-    file = folder / "clean-accuracy.csv"
-    try:
-        with file.open("w", newline="", encoding="utf-8") as opened:
-            writer = csv.DictWriter(opened, list(rows[0]), lineterminator="\n")
-            writer.writeheader()
-            writer.writerows({name: _cell(name, value) for name, value in row.items()} for row in rows)
-    except OSError as error:
-        raise StoreError(f"{file} cannot be written: {error.strerror or error}.") from None
-    return [*files, file]
+    file, out = folder / "clean-accuracy.csv", io.StringIO()
+    writer = csv.DictWriter(out, list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows({name: _cell(name, value) for name, value in row.items()} for row in rows)
+    files.write(file, out.getvalue())
+    return [*written, file]
 
 
 def _cell(name: str, value: Any) -> Any:

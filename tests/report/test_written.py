@@ -100,3 +100,10 @@ def test_unfinished_runs_say_so_wherever_they_are_written(tmp_path):
     assert [row[-2:] for row in rows] == [["images", "asked"], ["2", "599"], ["1", ""]]
     legend = plot._figure([unfinished(), whole]).axes[0].get_legend().get_texts()
     assert [text.get_text() for text in legend] == ["half (2 of 599 images)", "whole"]
+
+
+def test_radii_of_different_norms_are_not_put_side_by_side_without_a_word(tmp_path):
+    two, infinite, unknown = (dataclasses.replace(table([0.5], [1], [1]), norm=norm) for norm in (2.0, float("inf"), None))
+    for tables, said in (([two, infinite, unknown], True), ([two, two], False), ([infinite, unknown], False)):
+        write_page(tables, [0.0], tmp_path / "page.html")
+        assert ("radii of different norms (l2, linf)" in (tmp_path / "page.html").read_text()) == said
