@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import csv
+import os
 import re
 from collections import Counter
 from pathlib import Path
@@ -131,8 +132,9 @@ def read_log(file: Path, name: str | None = None) -> ResultTable:
 def _text(file: Path, where: str) -> str:
     try:
         with open_regular(file) as opened:
-            data = opened.read(LARGEST + 1)
-        if len(data) > LARGEST:
+            size = os.fstat(opened.fileno()).st_size
+            data = opened.read(LARGEST + 1) if size <= LARGEST else b""
+        if max(size, len(data)) > LARGEST:
             raise ValueError(f"it has more than {LARGEST >> 20} MiB, and no log has: split it")
         if data.startswith(b"\x1f\x8b"):
             raise ValueError("it is compressed: unpack it with gunzip")

@@ -205,6 +205,14 @@ def test_what_is_no_file_is_refused_at_once(tmp_path):
             read_log(tmp_path / name)
 
 
+def test_a_file_of_a_size_that_no_log_has_is_not_read(tmp_path):
+    with (tmp_path / "log").open("wb") as opened:
+        opened.write(GOOD.encode())
+        opened.truncate(1 << 40)
+    with pytest.raises(DataError, match="more than 128 MiB"):
+        read_log(tmp_path / "log")
+
+
 def test_a_folder_is_searched_and_nothing_is_passed_over_without_a_word(tmp_path):
     (tmp_path / "deep" / "er").mkdir(parents=True)
     (tmp_path / "run").mkdir()
@@ -232,3 +240,29 @@ def test_a_folder_with_too_many_files_is_refused(tmp_path, monkeypatch):
         (tmp_path / f"{i}").write_text("")
     with pytest.raises(DataError, match="holds more than 3 files"):
         find(tmp_path)
+
+
+PIECES = [b"inf", b"nan", b"-1", b"1e308", b"\0", b'"', b"\t", b",", b";", b"\n", b"\r", b"tensor(", b"True", b"9" * 30, b"-", b"e", b"\xff", b"\x85",
+          b" day, ", b"%", b"#", b"\xe2\x80\xa8"]  # fmt: skip
+
+
+def test_whatever_a_file_holds_it_is_a_sound_table_or_one_sentence(tmp_path, rng):
+    forms = [form if isinstance(form, bytes) else form.encode() for form in FORMS.values()]
+    read_some = 0
+    for _ in range(400):
+        content = bytearray(forms[rng.integers(len(forms))])
+        for _ in range(rng.integers(1, 4)):
+            at = int(rng.integers(len(content) + 1))
+            content[at : at + int(rng.integers(6))] = PIECES[rng.integers(len(PIECES))] if rng.random() < 0.7 else rng.bytes(1)
+        try:
+            table = read(tmp_path, bytes(content))
+        except DataError as error:
+            assert str(error).isprintable()
+            continue
+        read_some += 1
+        assert len(set(table.idx.tolist())) == len(table)
+        assert table.correct.tolist() == ((table.label == table.predict) & (table.predict != -1)).tolist()
+        if table.radius is not None:
+            assert np.isfinite(table.radius).all()
+            assert (table.radius >= 0).all()
+    assert read_some > 20
