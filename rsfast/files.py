@@ -9,12 +9,19 @@ import stat
 from pathlib import Path
 from typing import BinaryIO
 
-from .errors import StoreError
+from .errors import InvalidArgumentError, StoreError
 
 KINDS = {
     stat.S_IFDIR: "a directory", stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket", stat.S_IFCHR: "a device",
     stat.S_IFBLK: "a device",
 }  # fmt: skip
+
+
+def as_path(file: object, name: str = "file") -> Path:
+    """What was given as the name of a file, str or path; InvalidArgumentError if it is none."""
+    if not isinstance(file, (str, os.PathLike)):
+        raise InvalidArgumentError(f"{name} is {type(file).__name__}: give the name of a file, a str or a pathlib.Path.")
+    return Path(file)
 
 
 def kind_of(file: int | str | os.PathLike[str]) -> str | None:
@@ -72,7 +79,7 @@ def write(file: str | os.PathLike[str], content: str | bytes) -> None:
         It cannot be written; what was there is unchanged, and nothing is left beside it.
     """
     data = content.encode("utf-8", "backslashreplace") if isinstance(content, str) else content
-    target, scratch = Path(file), None
+    target, scratch = as_path(file), None
     try:
         permissions = _permissions(target)
         target = Path(os.path.realpath(target))
@@ -106,7 +113,7 @@ def check_writable(file: str | os.PathLike[str]) -> None:
         The name is too long, its folder is missing or cannot be written, or something else than a regular file that may be
         written lies there.
     """
-    target = Path(file)
+    target = as_path(file)
     try:
         _permissions(target)
         target = Path(os.path.realpath(target))

@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 
 from ..errors import DataError
-from ..files import kind_of, printable
+from ..files import as_path, kind_of, printable
 from .correct import listed
 from .logs import is_log
 
@@ -32,7 +32,7 @@ def is_run(folder: Path) -> bool:
     return os.path.lexists(folder / "run.json")
 
 
-def find(path: Path) -> Found:
+def find(path: str | Path) -> Found:
     """Runs and logs at or below a path.  What lies inside a run is the run's; hidden names are passed over.
 
     Links are followed; each folder is looked at once.
@@ -42,6 +42,7 @@ def find(path: Path) -> Found:
     DataError
         The path does not exist or cannot be looked at, is neither a file nor a folder, or holds more than 100,000 entries.
     """
+    path = as_path(path, "path")
     where = printable(str(path))
     try:
         kind = kind_of(path)
@@ -105,7 +106,7 @@ def _sort(entry: Path, top: Path, found: Found, folders: list[Path]) -> None:
         found.unreadable.append(f"{printable(str(entry))} cannot be read: {error.strerror or error}.")
 
 
-def find_logs(path: Path) -> list[Path]:
+def find_logs(path: str | Path) -> list[Path]:
     """The logs at or below a path, sorted; those that lie inside runs are left out.
 
     Raises

@@ -15,7 +15,7 @@ from .plot import png, svg
 from .table import ResultTable, average_certified_radius, certified_accuracy, default_radii, shown_radius
 
 
-def write_report(tables: Sequence[ResultTable], radii: Sequence[float] | None, folder: Path, per: int = 1) -> list[Path]:
+def write_report(tables: Sequence[ResultTable], radii: Sequence[float] | None, folder: str | Path, per: int = 1) -> list[Path]:
     """Write certified_accuracy.csv, .json, .png and .svg and report.html into a folder; their names.
 
     Everything is made before anything is written; each file is then replaced as a whole.  Radii in the JSON are as they are,
@@ -28,6 +28,7 @@ def write_report(tables: Sequence[ResultTable], radii: Sequence[float] | None, f
     StoreError
         Something cannot be written.
     """
+    folder = files.as_path(folder, "folder")
     certified = [table for table in tables if table.certified]
     check_plottable(certified)
     columns = list(radii) if radii else default_radii(certified, per)

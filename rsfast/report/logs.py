@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..errors import DataError
-from ..files import open_regular, printable
+from ..files import as_path, open_regular, printable
 from ..result import ABSTAIN
 from . import cells
 from .correct import Said, compared, listed, right
@@ -89,7 +89,7 @@ def is_log(file: Path) -> bool:
     return _form(re.split(r"[\r\n]", text.lstrip(), maxsplit=1)[0]) is not None
 
 
-def read_log(file: Path, name: str | None = None) -> ResultTable:
+def read_log(file: str | Path, name: str | None = None) -> ResultTable:
     """Read one log.
 
     The first line names the columns, in any order and case; others than these six are passed over.  `radius` is missing in
@@ -105,6 +105,7 @@ def read_log(file: Path, name: str | None = None) -> ResultTable:
         It cannot be read, is not a log, holds a line that is no result (which is named), an idx twice, a radius that is
         negative, infinite or not a number, or a column `correct` that contradicts label and predict.
     """
+    file = as_path(file)
     where = printable(str(file))
     text = _text(file, where)
     form, lines = _lines(where, text)

@@ -68,7 +68,7 @@ Noise and model are evaluated in floating point, whose rounding the certificate 
 
 
 def write_page(
-    tables: Sequence[ResultTable], radii: Sequence[float], file: Path, title: str = "Certified accuracy", per: int = 1
+    tables: Sequence[ResultTable], radii: Sequence[float], file: str | Path, title: str = "Certified accuracy", per: int = 1
 ) -> None:
     """Write the report, as a whole or, with a StoreError, not at all."""
     files.write(file, page(tables, radii, title, per))

@@ -82,7 +82,7 @@ def png(tables: Sequence[ResultTable], per: int = 1) -> bytes:
     return rendered(_figure(tables, per), ".png", dpi=150)
 
 
-def write_plot(tables: Sequence[ResultTable], file: Path, per: int = 1) -> None:
+def write_plot(tables: Sequence[ResultTable], file: str | Path, per: int = 1) -> None:
     """Write the plot; the ending (.png, .svg, .pdf) says how.  The radius axis is in units of 1 / `per`.
 
     Raises
@@ -92,6 +92,7 @@ def write_plot(tables: Sequence[ResultTable], file: Path, per: int = 1) -> None:
     StoreError
         The file cannot be written; what was there is unchanged.
     """
+    file = files.as_path(file)
     if file.suffix.lower() not in ENDINGS:
         raise InvalidArgumentError(f"{file} ends in {file.suffix or 'nothing'}: give a file that ends in {', '.join(ENDINGS)}.")
     files.write(file, rendered(_figure(tables, per), file.suffix.lower(), dpi=150))

@@ -180,7 +180,7 @@ def _cells(table: ResultTable, i: int) -> list[str]:
     ]  # fmt: skip
 
 
-def _write(table: ResultTable, file: Path, delimiter: str) -> None:
+def _write(table: ResultTable, file: str | Path, delimiter: str) -> None:
     columns = [column for column in COLUMNS if column != "radius" or table.radius is not None]
     out = io.StringIO()
     writer = csv.writer(out, delimiter=delimiter, lineterminator="\n")
@@ -189,7 +189,7 @@ def _write(table: ResultTable, file: Path, delimiter: str) -> None:
     files.write(file, out.getvalue())
 
 
-def write_tsv(table: ResultTable, file: Path) -> None:
+def write_tsv(table: ResultTable, file: str | Path) -> None:
     """The field's log: tab-separated idx label predict radius correct time, radius rounded down to 6 decimals.
 
     The file is replaced as a whole or, with a StoreError, not at all.
@@ -197,6 +197,6 @@ def write_tsv(table: ResultTable, file: Path) -> None:
     _write(table, file, "\t")
 
 
-def write_csv(table: ResultTable, file: Path) -> None:
+def write_csv(table: ResultTable, file: str | Path) -> None:
     """The same columns, separated by commas."""
     _write(table, file, ",")

@@ -8,7 +8,7 @@ import pytest
 
 from rsfast.errors import InvalidArgumentError, StoreError
 from rsfast.files import printable
-from rsfast.report import plot, write_csv, write_page, write_plot, write_report, write_tsv
+from rsfast.report import find_logs, plot, read_log, write_csv, write_page, write_plot, write_report, write_tsv
 from tests.files.test_files import names, no_file_larger_than
 from tests.report.test_report import table, unfinished
 
@@ -107,3 +107,18 @@ def test_radii_of_different_norms_are_not_put_side_by_side_without_a_word(tmp_pa
     for tables, said in (([two, infinite, unknown], True), ([two, two], False), ([infinite, unknown], False)):
         write_page(tables, [0.0], tmp_path / "page.html")
         assert ("radii of different norms (l2, linf)" in (tmp_path / "page.html").read_text()) == said
+
+
+def test_names_may_be_text_and_nothing_else(tmp_path):
+    one = table([0.5], [1], [1])
+    write_tsv(one, f"{tmp_path}/a.tsv")
+    assert read_log(f"{tmp_path}/a.tsv").radius.tolist() == [0.5]
+    assert find_logs(str(tmp_path)) == [tmp_path / "a.tsv"]
+    write_plot([one], f"{tmp_path}/a.png")
+    write_report([one], None, f"{tmp_path}/out")
+    for call in (
+        lambda: write_tsv(one, 3), lambda: read_log(None), lambda: find_logs(b"x"), lambda: write_plot([one], []),
+        lambda: write_report([one], None, 1.5), lambda: write_page([one], [0.0], {}),
+    ):  # fmt: skip
+        with pytest.raises(InvalidArgumentError, match=r"is \w+: give the name of a file"):
+            call()
