@@ -13,6 +13,7 @@ from . import checks, confidence, radii, sampling
 from .drawing import Everything
 from .engine import Engine, Model
 from .errors import InvalidArgumentError, SoundnessWarning
+from .models import warn_of_what_came_before
 from .noise import Noise, levels
 from .noise import check as check_noise
 from .plans import Plan
@@ -293,6 +294,7 @@ def predict_details(
     images = sampling.check_images(x, value_range, "predict")
     n = checks.whole("n", n, 1, 2**32 - 1)
     image_ids = sampling.check_ids(ids, len(images))
+    warn_of_what_came_before(model, mean, std)
     engine = Engine(
         model, num_classes=num_classes, batch=batch, dtype=dtype, device=device, channels_last=channels_last, fold=fold,
         runtime=runtime,

@@ -21,7 +21,7 @@ from .drawing import Drawing, Paused, Recipe, check_labels
 from .engine import Engine, Model
 from .errors import InvalidArgumentError, ModelError
 from .inference import DTYPES
-from .models import fingerprint
+from .models import fingerprint, warn_of_what_came_before
 from .noise import STREAMS, LatticeGaussian, Noise, levels
 from .noise import check as check_noise
 from .plans import Plan
@@ -443,6 +443,7 @@ def sample_counts(
     recipe = recipes.make(ask, n0, n, kept)
     if earlier is not None:
         _check_earlier(earlier, ask, recipe, num_classes, n0, image_ids, images_labels, images)
+    warn_of_what_came_before(model, mean, std)
     engine = Engine(
         model, num_classes=num_classes, batch=batch, dtype=dtype, device=device, channels_last=channels_last, fold=fold,
         runtime=runtime,

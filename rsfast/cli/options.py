@@ -101,6 +101,7 @@ what_to_run = combined(
                  "Of a split image: once, or once for each part."),
     click.option("--checkpoint", "checkpoints", type=click.Path(), multiple=True,
                  help="Weights of an architecture: .safetensors or a torch state dict; as often as --model."),
+    click.option("--trust-files", is_flag=True, help="Code that .pt2 files and checkpoints name may run: for files of your own."),
     click.option("--data", required=True, help="digits, FILE.npz, cifar10:PATH, mnist:FOLDER, or an image folder."),
     click.option("--split", type=click.Choice(["test", "train"]), help="Of digits, cifar10 and mnist.  [default: test]"),
     click.option("--resize", type=click.IntRange(min=1), help="Image folders: scale the shorter side to this many pixels."),

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from .models import load_models
 from .options import how_to_run, what_to_run
 from .smoothing import which_draws, which_noise, which_transform
 
 if TYPE_CHECKING:
-    from ..models import LoadedModel
     from ..noise import Noise
     from ..run import Plan
 
@@ -121,7 +121,7 @@ def run_all(
         raise InvalidArgumentError(f"{source.name} has no labels to count classes by: give --num-classes.")
     if source.num_classes is not None and classes < source.num_classes:
         raise InvalidArgumentError(f"--num-classes {classes} is less than the {source.num_classes} classes of {source.name}.")
-    loaded = _models(options, classes, source.shape[0])
+    loaded = load_models(options, classes, source.shape[0])
     several = loaded.model if isinstance(loaded.model, list) else [loaded.model]
     movable = torch.cuda.is_available() and all(isinstance(model, torch.nn.Module) for model in several)
     engine = Engine(
@@ -160,18 +160,3 @@ def run_all(
             f"{len(outcome.problems)} image(s) could not be used and are not in the run; the first: {outcome.problems[0]} "
             "Repair them and run the same command again."
         )
-
-
-def _models(options: dict[str, Any], classes: int, channels: int) -> LoadedModel:
-    """The model, or one for each part; checkpoints belong to models in the order given."""
-    from .. import models
-    from ..errors import InvalidArgumentError
-
-    specs, checkpoints = options["models"], options["checkpoints"]
-    if checkpoints and len(checkpoints) != len(specs):
-        raise InvalidArgumentError(f"{len(specs)} --model and {len(checkpoints)} --checkpoint: give one for each, or none.")
-    loaded = [
-        models.load(spec, checkpoint=checkpoint, num_classes=classes, channels=channels)
-        for spec, checkpoint in zip(specs, checkpoints or [None] * len(specs), strict=True)
-    ]
-    return models.together(loaded)

@@ -1,21 +1,26 @@
 """Base classifiers: built-in architectures, loading what users bring, and fingerprints."""
 
+from .checkpoints import load_checkpoint
 from .cifar_resnet import CifarResNet
 from .exported import from_exported, from_onnx
 from .fingerprint import fingerprint
-from .loading import ARCHITECTURES, LoadedModel, build, load, named, together
+from .loading import ARCHITECTURES, LoadedModel, build, load, named, together, warn_of_what_came_before
+from .normalized import Normalized
 from .small_cnn import SmallCNN
 
 __all__ = [
     "ARCHITECTURES",
     "CifarResNet",
     "LoadedModel",
+    "Normalized",
     "SmallCNN",
     "build",
     "fingerprint",
     "from_exported",
     "from_onnx",
     "load",
+    "load_checkpoint",
     "named",
     "together",
+    "warn_of_what_came_before",
 ]

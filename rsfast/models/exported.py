@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import importlib
+import io
+import zipfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,7 +14,10 @@ import torch
 
 from .. import extras
 from ..errors import BackendUnavailableError, InvalidArgumentError, ModelError, reason
+from ..files import printable
 from ..inference.runtimes import session_options
+from .opening import UntrustedError, archive, quietly, read, refusal
+from .program import rewritten
 
 TYPES = {
     "tensor(float)": torch.float32,
@@ -131,28 +136,53 @@ def _chosen(found: Sequence[Any], name: str | None, what: str) -> Any:
     return found[names.index(name)]
 
 
-def from_exported(program: torch.export.ExportedProgram | str | Path) -> Callable[[torch.Tensor], torch.Tensor]:
+def from_exported(
+    program: torch.export.ExportedProgram | str | Path, *, trust: bool = False
+) -> Callable[[torch.Tensor], torch.Tensor]:
     """A base classifier from a program of torch.export, or from a .pt2 file of one.
 
     Exported programs are in the mode that they were exported in: export `model.eval()`.  One that was exported for a fixed batch
     takes `batch=` that many.
+
+    Parameters
+    ----------
+    program : ExportedProgram or path
+    trust : bool
+        Whether code that the file holds or names may run.  Without it a file is opened only if it holds nothing but tensors and
+        a graph of ATen's operators (SECURITY.md).
 
     Raises
     ------
     InvalidArgumentError
         Neither a program nor a path.
     ModelError
-        A file that cannot be read or is no such program.
+        A file that cannot be read, is no such program, or is refused because it is not trusted.
     """
     if isinstance(program, (str, Path)):
-        read(program)
-        try:
-            program = torch.export.load(str(program))
-        except Exception as error:
-            raise ModelError(f"{program} is not a torch.export file: {reason(error)}") from error
+        program = _opened(program, trust)
     if not isinstance(program, torch.export.ExportedProgram):
         raise InvalidArgumentError(f"program is {type(program).__name__}: give what torch.export.export returns, or a .pt2 file.")
-    return Exported(program.module())
+    try:
+        return Exported(program.module())
+    except Exception as error:
+        raise ModelError(f"the exported program cannot be run ({type(error).__name__}): {reason(error)}.") from error
+
+
+def _opened(path: str | Path, trust: bool) -> torch.export.ExportedProgram:
+    """The program in a file, which runs none of the file's code while it is read unless that is trusted."""
+    data = read(path)
+    name = printable(str(path))
+    try:
+        archive(data)
+        data = data if trust else rewritten(data)
+        with quietly():
+            return torch.export.load(io.BytesIO(data))
+    except UntrustedError as error:
+        raise refusal(path, str(error)) from None
+    except zipfile.BadZipFile as error:
+        raise ModelError(f"{name} is not a torch.export file: it is {error}.") from None
+    except Exception as error:
+        raise ModelError(f"{name} is not a torch.export file ({type(error).__name__}): {reason(error)}.") from error
 
 
 class Exported:
@@ -163,13 +193,3 @@ class Exported:
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
         return self.module(x)
-
-
-def read(model: str | Path | bytes) -> bytes:
-    """A file's bytes, or a ModelError that says why not."""
-    if isinstance(model, bytes):
-        return model
-    try:
-        return Path(model).read_bytes()
-    except OSError as error:
-        raise ModelError(f"{model} cannot be read: {error.strerror or error}.") from None

@@ -7,6 +7,8 @@ import functools
 import hashlib
 import importlib
 import sys
+import warnings
+import weakref
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,11 +16,16 @@ from typing import Any
 import torch
 
 from .. import extras
-from ..errors import InvalidArgumentError, ModelError
+from ..errors import InvalidArgumentError, ModelError, SoundnessWarning, reason
+from ..files import printable
+from .checkpoints import class_names, load_checkpoint
 from .cifar_resnet import CifarResNet
-from .exported import from_exported, from_onnx, onnx_sha256, read
+from .exported import from_exported, from_onnx, onnx_sha256
 from .fingerprint import fingerprint
+from .fitting import fit
 from .imagenet_resnet import ResNet50
+from .normalized import Normalized
+from .opening import read
 from .small_cnn import SmallCNN
 
 ARCHITECTURES: dict[str, Callable[..., torch.nn.Module]] = {
@@ -29,16 +36,42 @@ ARCHITECTURES: dict[str, Callable[..., torch.nn.Module]] = {
 }
 """Built-in.  `torchvision:NAME` and `timm:NAME` name those libraries' models, if they are installed."""
 
-PREFIXES = ("module.", "1.module.", "1.", "_orig_mod.")  # DataParallel, and a normalisation layer in front
+WEIGHTS = (".pt", ".pth", ".ckpt", ".tar", ".bin", ".safetensors", ".npz", ".pkl", ".h5")
 
 
 @dataclasses.dataclass(frozen=True)
 class LoadedModel:
-    """A base classifier (or one for each part of an image), a name to show, and its fingerprint."""
+    """A base classifier (or one for each part of an image), a name to show, and its fingerprint.
+
+    Attributes
+    ----------
+    mean, std : tuple of float, optional
+        Of the normalisation that the checkpoint says comes first; it is part of `model`.
+    before : str, optional
+        A sentence on something that comes first in the checkpoint and is not known, so that it is not in `model`.
+    unused : tuple of str
+        Names of weights of that which the checkpoint holds.
+    classes : tuple of str, optional
+        The checkpoint's own names of the classes, by index.
+    notes : tuple of str
+        Sentences on what was taken from the checkpoint and what was not.
+    """
 
     model: Callable[[torch.Tensor], torch.Tensor] | list[Callable[[torch.Tensor], torch.Tensor]]
     name: str
     sha256: str
+    mean: tuple[float, ...] | None = None
+    std: tuple[float, ...] | None = None
+    before: str | None = None
+    unused: tuple[str, ...] = ()
+    classes: tuple[str, ...] | None = None
+    notes: tuple[str, ...] = ()
+
+    def apart(self) -> LoadedModel:
+        """The same without the normalisation in `model`: for a caller that gives `mean` and `std` to what draws the noise."""
+        if not isinstance(self.model, Normalized):
+            return self
+        return dataclasses.replace(self, model=self.model.network, sha256=fingerprint(self.model.network))
 
 
 def together(loaded: Sequence[LoadedModel]) -> LoadedModel:
@@ -47,7 +80,14 @@ def together(loaded: Sequence[LoadedModel]) -> LoadedModel:
         return loaded[0]
     models = [model for one in loaded for model in (one.model if isinstance(one.model, list) else [one.model])]
     digest = hashlib.sha256(" ".join(one.sha256 for one in loaded).encode()).hexdigest()
-    return LoadedModel(models, " + ".join(one.name for one in loaded), digest)
+    same = {(one.mean, one.std) for one in loaded}
+    mean, std = same.pop() if len(same) == 1 else (None, None)
+    before = next((one.before for one in loaded if one.before is not None), None)
+    classes = next((one.classes for one in loaded if one.classes is not None), None)
+    notes = tuple(note for one in loaded for note in one.notes)
+    unused = tuple(name for one in loaded for name in one.unused)
+    said: dict[str, Any] = {"mean": mean, "std": std, "before": before, "unused": unused, "classes": classes, "notes": notes}
+    return LoadedModel(models, " + ".join(one.name for one in loaded), digest, **said)
 
 
 def build(architecture: str, *, num_classes: int, channels: int) -> torch.nn.Module:
@@ -68,11 +108,16 @@ def build(architecture: str, *, num_classes: int, channels: int) -> torch.nn.Mod
     except ImportError as error:
         raise ModelError(f"architecture {architecture!r} needs {library}: {extras.advice(library, error)}.") from None
     except Exception as error:
-        raise ModelError(f"{library} cannot build {name!r}: {error}") from error
+        raise ModelError(f"{library} cannot build {name!r} ({reason(error)}): give a name that it knows.") from error
 
 
 def load(
-    spec: str, *, checkpoint: str | Path | None = None, num_classes: int | None = None, channels: int | None = None
+    spec: str,
+    *,
+    checkpoint: str | Path | None = None,
+    num_classes: int | None = None,
+    channels: int | None = None,
+    trust: bool = False,
 ) -> LoadedModel:
     """Load a base classifier.
 
@@ -83,10 +128,19 @@ def load(
         (.pt2) or ONNX (.onnx) file, or an architecture (`small-cnn`, `cifar-resnet20`, `cifar-resnet110`, `resnet50`,
         `torchvision:NAME`, `timm:NAME`).
     checkpoint : path, optional
-        Weights for an architecture or a factory's module: .safetensors, or a torch file holding a state dict, possibly
-        under "state_dict" or "model" and with DataParallel prefixes.
+        Weights for an architecture or a factory's module: .safetensors, or a torch file holding a state dict, possibly in
+        containers and with the prefixes of wrappers.  A normalisation in front of the network that the file holds, or that
+        its `arch` tells (checkpoints of Cohen et al.), becomes part of the model.
     num_classes, channels : int
         What an architecture is built for.
+    trust : bool
+        Whether code that a checkpoint or a .pt2 file names may run.  Without it nothing in a file is executed.
+
+    Warns
+    -----
+    SoundnessWarning
+        The checkpoint holds weights of something that comes before the network and is not known: `before` says it.  Of a layer
+        that it does not hold, `certify` warns.
 
     Raises
     ------
@@ -94,7 +148,7 @@ def load(
         With the file or name and what is wrong with it.
     """
     if spec.endswith((".pt2", ".onnx")):
-        return _exported(Path(spec), checkpoint)
+        return _exported(Path(spec), checkpoint, trust)
     library, _, attribute = spec.rpartition(":")
     if spec in ARCHITECTURES or library in ("torchvision", "timm"):
         if checkpoint is None:
@@ -105,16 +159,34 @@ def load(
     elif library:
         model = _made(library, attribute, num_classes)
     else:
+        if spec.endswith(WEIGHTS):
+            raise InvalidArgumentError(
+                f"{spec!r} is a file of weights: give the architecture as the model, and the file with --checkpoint."
+            )
         raise InvalidArgumentError(
             f"model {spec!r} is not known: give module:factory, a .pt2 or .onnx file, or one of {', '.join(ARCHITECTURES)} "
             "with --checkpoint."
         )
-    if checkpoint is not None:
-        if not isinstance(model, torch.nn.Module):
-            raise ModelError(f"{spec!r} made a {type(model).__name__}, which takes no checkpoint: leave --checkpoint out.")
-        _fill(model, Path(checkpoint), spec)
-    name = spec if checkpoint is None else f"{spec} ({Path(checkpoint).name})"
-    return LoadedModel(model, name, fingerprint(model, origin="" if isinstance(model, torch.nn.Module) else spec))
+    if checkpoint is None:
+        return LoadedModel(model, spec, fingerprint(model, origin="" if isinstance(model, torch.nn.Module) else spec))
+    if not isinstance(model, torch.nn.Module):
+        raise ModelError(f"{spec!r} made a {type(model).__name__}, which takes no checkpoint: leave --checkpoint out.")
+    loaded = _filled(model, Path(checkpoint), spec, trust)
+    if loaded.before is not None:
+        _BEFORE[model] = loaded.before
+        if loaded.unused:
+            warnings.warn(loaded.before, SoundnessWarning, stacklevel=2)
+    return loaded
+
+
+def warn_of_what_came_before(model: object, mean: object, std: object) -> None:
+    """A SoundnessWarning where a checkpoint had a layer before the network that is not in `model`, and none is given instead."""
+    for one in model if isinstance(model, (list, tuple)) else [model]:
+        if mean is None and std is None and isinstance(one, torch.nn.Module) and one in _BEFORE:
+            warnings.warn(_BEFORE[one], SoundnessWarning, stacklevel=4)
+
+
+_BEFORE: weakref.WeakKeyDictionary[torch.nn.Module, str] = weakref.WeakKeyDictionary()
 
 
 def named(spec: str, what: str) -> Any:
@@ -129,7 +201,7 @@ def named(spec: str, what: str) -> Any:
         for part in attribute.split("."):
             found = getattr(found, part)
     except (Exception, SystemExit) as error:  # importing runs the user's code
-        raise ModelError(f"{what} {spec} cannot be imported: {type(error).__name__}: {error}") from error
+        raise ModelError(f"{what} {spec} cannot be imported: {type(error).__name__}: {reason(error)}.") from error
     return found
 
 
@@ -146,51 +218,50 @@ def _made(module: str, attribute: str, num_classes: int | None) -> object:
     try:
         model = factory(num_classes=num_classes) if takes and num_classes is not None else factory()
     except (Exception, SystemExit) as error:
-        raise ModelError(f"{module}:{attribute}() raised {type(error).__name__}: {error}") from error
+        raise ModelError(f"{module}:{attribute}() raised {type(error).__name__}: {reason(error)}.") from error
     if not callable(model):
         raise ModelError(f"{module}:{attribute}() returned {type(model).__name__}: return a callable [N, C, H, W] → [N, K].")
     return model
 
 
-def _exported(path: Path, checkpoint: str | Path | None) -> LoadedModel:
+def _exported(path: Path, checkpoint: str | Path | None, trust: bool) -> LoadedModel:
     if checkpoint is not None:
         raise InvalidArgumentError(f"{path} holds its own weights: leave --checkpoint out.")
     if path.suffix == ".onnx":
         return LoadedModel(from_onnx(path), path.name, onnx_sha256(path))
-    return LoadedModel(from_exported(path), path.name, hashlib.sha256(read(path)).hexdigest())
+    return LoadedModel(from_exported(path, trust=trust), path.name, hashlib.sha256(read(path)).hexdigest())
 
 
-def _fill(model: torch.nn.Module, path: Path, spec: str) -> None:
+def _filled(model: torch.nn.Module, path: Path, spec: str, trust: bool) -> LoadedModel:
+    """A network with the weights of a file."""
+    checkpoint = load_checkpoint(path, trust=trust)
+    file = printable(path.name)
+    found = fit(checkpoint, model, file, spec, _fitting_architecture)
     try:
-        path.open("rb").close()
-    except OSError as error:
-        raise ModelError(f"{path} cannot be read: {error.strerror or error}.") from None
-    try:
-        if path.suffix == ".safetensors":
-            from safetensors.torch import load_file
-
-            state: Any = load_file(path)
-        else:
-            state = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            missing = model.load_state_dict(found.state, strict=False).missing_keys
     except Exception as error:
-        text = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise ModelError(f"{path} cannot be loaded as a checkpoint: {text}") from error
-    for key in ("state_dict", "model"):
-        if isinstance(state, dict) and isinstance(state.get(key), dict):
-            state = state[key]
-    if not isinstance(state, dict) or not all(isinstance(k, str) and isinstance(v, torch.Tensor) for k, v in state.items()):
-        raise ModelError(f"{path} does not hold a state dict: save model.state_dict().")
-    try:
-        model.load_state_dict(_unwrapped(state, set(model.state_dict())))
-    except RuntimeError as error:
-        lines = [line.strip() for line in str(error).splitlines()[1:3]]
-        raise ModelError(f"{path} does not fit {spec}: {' '.join(lines)}") from error
+        raise ModelError(f"{file} does not fit {spec}: {reason(error, 300)}.") from error
+    missing = [name for name in missing if not name.endswith("num_batches_tracked")]
+    if missing:
+        raise ModelError(f"{file} does not fit {spec}: it lacks {', '.join(missing[:5])}; give the architecture of the file.")
+    whole = model if found.mean is None or found.std is None else Normalized(model, found.mean, found.std)
+    said = {name: getattr(found, name) for name in ("mean", "std", "before", "unused", "notes")}
+    return LoadedModel(whole, f"{spec} ({path.name})", fingerprint(whole), classes=class_names(checkpoint), **said)
 
 
-def _unwrapped(state: dict[str, torch.Tensor], wanted: set[str]) -> dict[str, torch.Tensor]:
-    """The state dict without the prefix that a wrapper put before every name, if the names do not fit as they are."""
-    for prefix in ("", *PREFIXES):
-        bare = {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
-        if len(bare) == len(state) and set(bare) == wanted:
-            return bare
-    return state
+def _fitting_architecture(names: set[str]) -> str:
+    """A sentence's end: the built-in architecture that has these names, if one has."""
+    names = {name for name in names if not name.endswith("num_batches_tracked")}
+    for architecture in ARCHITECTURES:
+        if names == _names_of(architecture):
+            return f"the file fits {architecture}: give that as the model"
+    return ""
+
+
+@functools.cache
+def _names_of(architecture: str) -> frozenset[str]:
+    with torch.device("meta"):
+        network = ARCHITECTURES[architecture](num_classes=2, channels=1)
+    return frozenset(name for name in network.state_dict() if not name.endswith("num_batches_tracked"))

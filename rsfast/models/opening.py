@@ -1,0 +1,90 @@
+"""Opening files of models: read whole, looked at before anything in them is believed, and never executed unless trusted."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import warnings
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from ..errors import ModelError
+from ..files import open_regular, printable
+
+TRUST = "If you made the file yourself or trust whoever did, give --trust-files (in Python trust=True)."
+TORCH_LOGGERS = ("torch.export", "torch.export.pt2_archive._package", "torch._export.serde.serialize")
+
+
+class UntrustedError(Exception):
+    """Something in a file would run code; the text completes "it holds …"."""
+
+
+def read(model: str | Path | bytes) -> bytes:
+    """A file's bytes, or a ModelError that says why not."""
+    if isinstance(model, bytes):
+        return model
+    name = printable(str(model))
+    try:
+        with open_regular(model) as file:
+            data = file.read()
+    except OSError as error:
+        raise ModelError(f"{name} cannot be read: {error.strerror or error}.") from None
+    except MemoryError:
+        raise ModelError(f"{name} cannot be read: it does not fit into memory.") from None
+    if not data:
+        raise ModelError(f"{name} is empty: the file was not written to its end; copy or save it again.")
+    return data
+
+
+def refusal(file: object, what: str) -> ModelError:
+    """Of a file that is not opened because `what` in it would run code."""
+    return ModelError(f"{printable(str(file))} cannot be loaded: it holds {what}, which can run code when it is opened. {TRUST}")
+
+
+def archive(data: bytes) -> zipfile.ZipFile:
+    """A zip file as torch writes them: every entry once, stored as it is, and no more in them than the file has.
+
+    Raises
+    ------
+    zipfile.BadZipFile
+        Damaged, or written by something else; the text completes "it is …".
+    """
+    try:
+        found = zipfile.ZipFile(io.BytesIO(data))
+        entries = found.infolist()
+    except (zipfile.BadZipFile, ValueError, NotImplementedError, OverflowError, EOFError, IndexError, UnicodeError):
+        raise zipfile.BadZipFile("damaged or cut short: copy or save it again") from None
+    if any(entry.compress_type != zipfile.ZIP_STORED or entry.flag_bits & 1 for entry in entries):
+        raise zipfile.BadZipFile("a zip file with compressed or encrypted entries, which torch does not write: save it again")
+    if len({entry.filename for entry in entries}) < len(entries) or sum(entry.file_size for entry in entries) > len(data):
+        raise zipfile.BadZipFile("a zip file whose entries overlap, which torch does not write: save it again")
+    for one in entries:
+        if one.CRC == 0:  # torch was told not to compute sums
+            one.CRC = None  # type: ignore[assignment]
+    return found
+
+
+def entry(found: zipfile.ZipFile, name: str) -> bytes:
+    """An entry of an archive, checked against its sum."""
+    try:
+        return found.read(name)
+    except (zipfile.BadZipFile, ValueError, NotImplementedError, OverflowError, EOFError, RuntimeError):
+        raise zipfile.BadZipFile("damaged or cut short: copy or save it again") from None
+
+
+@contextlib.contextmanager
+def quietly() -> Iterator[None]:
+    """Without what torch logs and warns of while it reads a file: whatever goes wrong is raised as well."""
+    loggers = [logging.getLogger(name) for name in TORCH_LOGGERS]
+    before = [one.disabled for one in loggers]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for one in loggers:
+            one.disabled = True
+        try:
+            yield
+        finally:
+            for one, disabled in zip(loggers, before, strict=True):
+                one.disabled = disabled
