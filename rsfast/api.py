@@ -13,8 +13,9 @@ from . import checks, confidence, radii, sampling
 from .drawing import Everything
 from .engine import Engine, Model
 from .errors import InvalidArgumentError, SoundnessWarning
+from .hints import explained, outside
 from .models import warn_of_what_came_before
-from .noise import Noise, levels
+from .noise import Noise, check_scale, levels
 from .noise import check as check_noise
 from .plans import Plan
 from .result import ABSTAIN, Certificate, Prediction, VoteCounts
@@ -34,6 +35,8 @@ def check_level(
 ) -> float:
     """One alpha that n draws (of each part) can certify something at."""
     level = checks.one_alpha(alpha)
+    checks.choice("bound", bound, radii.BOUNDS)
+    checks.choice("joint", joint, radii.JOINTS)
     least = radii.least_draws(parts, level, joint=joint, multiclass=multiclass, bound=bound)
     if n < least:
         of_parts = "" if parts == 1 else f" of each of {parts} parts"
@@ -44,6 +47,12 @@ def check_level(
     return level
 
 
+def check_counts(counts: object) -> None:
+    if not isinstance(counts, VoteCounts):
+        raise InvalidArgumentError(f"counts is {type(counts).__name__}: give the VoteCounts of sample_counts.")
+
+
+@explained
 def certify_counts(
     counts: VoteCounts,
     *,
@@ -105,17 +114,17 @@ def certify_counts(
 
     Input-dependent noise: `certificates.input_dependent_l2`, for levels sigma(x) rounded up to float32.
     """
+    check_counts(counts)
+    multiclass = checks.flag("multiclass", multiclass)
     planned = counts.stopping is not None and counts.stopping.plan is not None  # with too few draws it reaches nothing by itself
     level = check_level(alpha, 2**32 if planned else counts.n, counts.parts, joint=joint, multiclass=multiclass, bound=bound)
     order = checks.order(norm)
     if counts.n0 < 1 and not (counts.stopping is not None and counts.stopping.labels):
         raise InvalidArgumentError(f"n0={counts.n0}: the class must be chosen by a separate sample; draw n0 of at least 1.")
-    radius, p_lower, q_upper = radii.derive(
-        counts, alpha=level, order=order, bound=bound, joint=joint, multiclass=bool(multiclass)
-    )
+    radius, p_lower, q_upper = radii.derive(counts, alpha=level, order=order, bound=bound, joint=joint, multiclass=multiclass)
     caveats = radii.caveats(counts.noise)
     for caveat in caveats:
-        warnings.warn(caveat, SoundnessWarning, stacklevel=3)
+        warnings.warn(caveat, SoundnessWarning, stacklevel=outside())
     abstained = ~(radius > 0.0)
     return Certificate(
         label=np.where(abstained, ABSTAIN, counts.tested),
@@ -128,11 +137,12 @@ def certify_counts(
         bound=bound,
         counts=counts,
         joint=joint,
-        multiclass=bool(multiclass),
+        multiclass=multiclass,
         caveats=caveats,
     )
 
 
+@explained
 def certify(
     model: Model | Sequence[Model],
     x: object,
@@ -178,11 +188,12 @@ def certify(
     (0, True)
     """
     parts = check_transform(transform).parts
-    choices: dict[str, Any] = {"joint": joint, "multiclass": bool(multiclass), "bound": bound}
+    choices: dict[str, Any] = {"joint": joint, "multiclass": checks.flag("multiclass", multiclass), "bound": bound}
     noise = check_noise(noise, parts)
     check_level(alpha, checks.whole("n", n, 1, 2**32 - 1), parts, **choices)
     checks.whole("n0", n0, 0 if labels is not None else 1, 2**32 - 1)
     images = sampling.check_images(x, value_range, "certify")
+    check_scale(noise, *sampling.check_range(value_range))
     dims = sampling.part_dims(transform, images.shape[1:])
     radii.rehearse(noise, transform, dims, alpha=alpha, order=checks.order(norm), **choices)
     counts = sampling.sample_counts(
@@ -194,6 +205,7 @@ def certify(
     return certify_counts(counts, alpha=alpha, norm=norm, bound=bound, joint=joint, multiclass=multiclass)
 
 
+@explained
 def predict_counts(counts: VoteCounts, *, alpha: float = 1e-3) -> Prediction:
     """Predicted labels from votes: the two-sided test between the two leading classes of `counts.estimation`.
 
@@ -207,6 +219,7 @@ def predict_counts(counts: VoteCounts, *, alpha: float = 1e-3) -> Prediction:
     PREDICT of Cohen, Rosenfeld & Kolter 2019 (§3.2.1).
     """
     level = checks.one_alpha(alpha)
+    check_counts(counts)
     if counts.parts > 1:
         raise InvalidArgumentError("these are votes of parts of images: certify_counts gives their labels.")
     if counts.stopping is not None:
@@ -231,6 +244,7 @@ def predict_counts(counts: VoteCounts, *, alpha: float = 1e-3) -> Prediction:
     )
 
 
+@explained
 def predict(
     model: Model,
     x: object,
@@ -266,6 +280,7 @@ def predict(
     ).label  # fmt: skip
 
 
+@explained
 def predict_details(
     model: Model,
     x: object,
@@ -292,6 +307,8 @@ def predict_details(
     checks.alpha(alpha)
     noise = check_noise(noise)
     images = sampling.check_images(x, value_range, "predict")
+    check_scale(noise, *sampling.check_range(value_range))
+    sampling.check_progress(progress)
     n = checks.whole("n", n, 1, 2**32 - 1)
     image_ids = sampling.check_ids(ids, len(images))
     warn_of_what_came_before(model, mean, std)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from collections.abc import Set as AbstractSet
 from decimal import Decimal
 from numbers import Real
 from typing import Any
@@ -14,6 +16,9 @@ from numpy.typing import ArrayLike, NDArray
 from .errors import InvalidArgumentError
 
 Floats = NDArray[np.float64]
+
+MOST_NUMBERS = 2**16
+"""Entries of a sequence that is gone through one by one; an endless one ends there."""
 
 
 def at(index: tuple[Any, ...]) -> str:
@@ -80,6 +85,16 @@ def floats(name: str, value: ArrayLike, low: float, high: float, what: str) -> F
     return array
 
 
+def number(name: str, value: object, low: float, high: float, what: str) -> float:
+    """One number in [low, high]; True is none."""
+    if isinstance(value, (bool, np.bool_)):
+        raise InvalidArgumentError(f"{name}={shown(value)} is not one number: give {what}.")
+    array = floats(name, value, low, high, what)  # type: ignore[arg-type]
+    if array.ndim:
+        raise InvalidArgumentError(f"{name}={shown(value)} is not one number: give {what}.")
+    return float(array)
+
+
 def counts(name: str, value: ArrayLike, least: int = 0) -> Floats:
     """`value` as whole numbers of at least `least` (float64, exact up to 2^53)."""
     array = floats(name, value, least, 2.0**53, f"whole numbers from {least} to 2^53")
@@ -87,6 +102,17 @@ def counts(name: str, value: ArrayLike, least: int = 0) -> Floats:
         index = np.unravel_index(int(np.argmax(array != np.floor(array))), array.shape)
         raise InvalidArgumentError(f"{name}{at(index)}={array[index]} is not a whole number: give counts.")
     return array
+
+
+def integers(name: str, value: ArrayLike) -> NDArray[np.int64]:
+    """Whole numbers of at most 2^53, of any numeric type, as int64; shape kept."""
+    if type(value) is np.ndarray and value.dtype == np.int64:
+        return value
+    array = floats(name, value, -(2.0**53), 2.0**53, "whole numbers")
+    if (array != np.floor(array)).any():
+        index = np.unravel_index(int(np.argmax(array != np.floor(array))), array.shape)
+        raise InvalidArgumentError(f"{name}{at(index)}={array[index]} is not a whole number: give whole numbers.")
+    return array.astype(np.int64)
 
 
 def together(**arrays: Floats) -> list[Floats]:
@@ -125,7 +151,12 @@ def one_alpha(value: ArrayLike) -> float:
 def numbers(name: str, value: Any, length: int | None = None) -> tuple[float, ...]:
     """A sequence of finite numbers, of the given length if there is one."""
     try:
-        found = tuple(float(item) for item in value)
+        if isinstance(value, (str, bytes, bytearray, Mapping, AbstractSet)):
+            raise TypeError
+        items = list(itertools.islice(value, MOST_NUMBERS + 1))
+        if len(items) > MOST_NUMBERS or any(isinstance(item, (str, bytes, bool, np.bool_)) for item in items):
+            raise TypeError
+        found = tuple(float(item) for item in items)
     except Exception:  # whatever foreign objects raise when they are gone through or converted
         raise InvalidArgumentError(
             f"{name}={shown(value)} is not a sequence of numbers: give one per channel, in a list."
@@ -133,7 +164,7 @@ def numbers(name: str, value: Any, length: int | None = None) -> tuple[float, ..
     if length is not None and len(found) != length:
         raise InvalidArgumentError(f"{name} has {len(found)} entries; give one for each of the {length} channels.")
     if not all(math.isfinite(item) for item in found):
-        raise InvalidArgumentError(f"{name}={list(found)} holds NaN or infinity: give finite numbers.")
+        raise InvalidArgumentError(f"{name}={shown(list(found))} holds NaN or infinity: give finite numbers.")
     return found
 
 
@@ -143,6 +174,13 @@ def choice(name: str, value: object, allowed: Iterable[str]) -> str:
     if not isinstance(value, str) or value not in names:
         raise InvalidArgumentError(f"{name}={shown(value)} is not known: give one of {', '.join(names)}.")
     return value
+
+
+def flag(name: str, value: object) -> bool:
+    """True or False."""
+    if not isinstance(value, (bool, np.bool_)):
+        raise InvalidArgumentError(f"{name}={shown(value)} is neither True nor False: give one of them.")
+    return bool(value)
 
 
 def order(value: object) -> float:

@@ -284,7 +284,7 @@ def check_labels(labels: object, images: int, classes: int) -> np.ndarray:
     """Labels int64 [B] to be tested, or InvalidArgumentError."""
     try:
         array = np.asarray(labels)
-    except (TypeError, ValueError):
+    except Exception:  # arrays of other libraries fail in many ways
         array = np.empty(0)
     whole = array.shape == (images,) and np.issubdtype(array.dtype, np.integer)
     if not whole or (images and (array.min() < 0 or array.max() >= classes)):

@@ -12,7 +12,7 @@ import torch
 
 from . import backends, batches, checks, inference, walk
 from .backends import base
-from .errors import InvalidArgumentError, ModelError, RsfastError
+from .errors import InvalidArgumentError, ModelError, RsfastError, reason
 from .inference import DTYPES, RUNTIMES, default_batch, evaluating
 from .noise import Noise
 from .transforms import Identity, Transform
@@ -75,14 +75,15 @@ class Engine:
         models = _models(model, self.transform.parts)
         if dtype is not None:
             checks.choice("dtype", dtype, ("auto", *DTYPES))
-        self.runtime, self.fold = checks.choice("runtime", runtime, RUNTIMES), bool(fold)
-        if backend != "auto":
+        self.runtime, self.fold = checks.choice("runtime", runtime, RUNTIMES), checks.flag("fold", fold)
+        if not isinstance(backend, str) or backend != "auto":
             backends.get(backend)
         self.num_classes = checks.whole("num_classes", num_classes, 1, 10**7)
         self._wanted = {"batch": batch, "dtype": dtype, "channels_last": channels_last}
-        self.batch = None if batch is None or batch == "auto" else checks.whole("batch", batch, 1, 2**24)
-        self.channels_last = bool(channels_last)
-        self._measures = "auto" in (batch, dtype)
+        measured = isinstance(batch, str) and batch == "auto"
+        self.batch = None if batch is None or measured else checks.whole("batch", batch, 1, 2**24)
+        self.channels_last = channels_last is not None and checks.flag("channels_last", channels_last)
+        self._measures = measured or dtype == "auto"
         self.measured: dict[str, Any] = {}  # what "auto" found, once prepared
         self.folded: list[int] = []  # batch norms folded, per model, once prepared
         self.backend_name = backend
@@ -308,8 +309,10 @@ class Engine:
 
 def _models(model: Model | Sequence[Model], parts: int) -> list[Model]:
     """One model for all parts, or one for each."""
-    several = isinstance(model, Sequence) and not callable(model)
-    models: list[Any] = list(model) if isinstance(model, Sequence) and not callable(model) else [model]
+    several = isinstance(model, Sequence) and not callable(model) and not isinstance(model, (str, bytes))
+    models: list[Any] = list(model) if several else [model]  # type: ignore[arg-type]
+    if not models:
+        raise InvalidArgumentError("model is an empty sequence: give a callable that maps [N, C, H, W] to [N, K].")
     for one in models:
         if not callable(one):
             raise InvalidArgumentError(f"model is {type(one).__name__}; give a callable that maps [N, C, H, W] to [N, K].")
@@ -321,9 +324,15 @@ def _models(model: Model | Sequence[Model], parts: int) -> list[Model]:
 
 def _device(given: str | torch.device | None, own: torch.Tensor | None) -> torch.device:
     try:
+        if isinstance(given, bool):
+            raise TypeError("True and False are no devices")
         device = torch.device(given) if given is not None else own.device if own is not None else torch.device("cpu")
-    except (RuntimeError, TypeError) as error:
-        raise InvalidArgumentError(f"device={given!r} is not known to torch: {_first_line(error)}") from None
+    except Exception as error:
+        said = reason(error, 200)
+        raise InvalidArgumentError(f"device={checks.shown(given)} is not known to torch ({said}): give cpu or cuda.") from None
+    if device.type not in ("cpu", "cuda"):
+        whose = "the model's" if given is None else "the given"
+        raise InvalidArgumentError(f"{whose} device is {str(device)!r}: models are run on cpu and cuda; move it there.")
     if device.type == "cuda":
         if not torch.cuda.is_available():
             raise InvalidArgumentError(f"device={str(given)!r} was asked for and torch sees no CUDA device: give device='cpu'.")

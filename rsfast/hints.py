@@ -5,7 +5,9 @@ from __future__ import annotations
 import difflib
 import functools
 import inspect
+import sys
 from collections.abc import Callable, Iterable
+from types import FrameType
 from typing import Any, ParamSpec, TypeVar, cast
 
 from .errors import CallError
@@ -95,6 +97,15 @@ def explained_class(kind: T) -> T:
 
     cast(Any, kind).__init__ = construct
     return kind
+
+
+def outside() -> int:
+    """The stacklevel at which a warning points at the first caller outside this package."""
+    frame: FrameType | None = sys._getframe(1)
+    level = 1
+    while frame is not None and frame.f_globals.get("__name__", "").partition(".")[0] == "rsfast":
+        frame, level = frame.f_back, level + 1
+    return level
 
 
 def _wrong_call(name: str, signature: inspect.Signature, given: dict[str, Any], error: TypeError) -> CallError:

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import math
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .checks import whole
+from .checks import number, shown, whole
 from .errors import InvalidArgumentError, RsfastError
+from .hints import explained_class
 
 STREAMS = {
     "selection": 0,  # n0 draws that choose the class
@@ -32,17 +32,15 @@ SIGMA_RANGE = (1e-6, 1e6)
 def _level(name: str, value: object) -> float:
     """A noise level, or InvalidArgumentError."""
     try:
-        level = float(value)  # type: ignore[arg-type]
-    except (TypeError, ValueError):
-        level = math.nan
-    if not SIGMA_RANGE[0] <= level <= SIGMA_RANGE[1]:
+        return number(name, value, *SIGMA_RANGE, "")
+    except InvalidArgumentError:
         raise InvalidArgumentError(
-            f"{name}={value!r} is not a noise level: give a positive number, from {SIGMA_RANGE[0]:g} to "
+            f"{name}={shown(value)} is not a noise level: give a positive number, from {SIGMA_RANGE[0]:g} to "
             f"{SIGMA_RANGE[1]:g}, in the units of the image (0.25 is customary for images in [0, 1])."
-        )
-    return level
+        ) from None
 
 
+@explained_class
 @dataclasses.dataclass(frozen=True)
 class Gaussian:
     """Isotropic Gaussian noise N(0, sigma² I) (Cohen, Rosenfeld & Kolter 2019, eq. 1).
@@ -72,6 +70,7 @@ class Gaussian:
         return {"name": "gaussian", "sigma": self.sigma}
 
 
+@explained_class
 @dataclasses.dataclass(frozen=True)
 class Laplace:
     """Independent Laplace noise, density proportional to exp(-|z| / scale) per pixel; certifies in l1 (Teng et al. 2020).
@@ -104,6 +103,7 @@ class Laplace:
         return {"name": "laplace", "scale": self.scale}
 
 
+@explained_class
 @dataclasses.dataclass(frozen=True)
 class GeneralizedGaussian:
     """Independent noise of density proportional to exp(-|z / scale|^shape) per pixel (Hayes 2020, §5; Kumar et al. 2020, §4).
@@ -127,12 +127,11 @@ class GeneralizedGaussian:
     def __post_init__(self) -> None:
         object.__setattr__(self, "scale", _level("scale", self.scale))
         try:
-            shape = float(self.shape)
-        except (TypeError, ValueError):
-            shape = math.nan
-        if not 1.0 <= shape <= 100.0:
-            raise InvalidArgumentError(f"shape={self.shape!r} is not a shape: give a number from 1 (Laplace) to 100.")
-        object.__setattr__(self, "shape", shape)
+            object.__setattr__(self, "shape", number("shape", self.shape, 1.0, 100.0, ""))
+        except InvalidArgumentError:
+            raise InvalidArgumentError(
+                f"shape={shown(self.shape)} is not a shape: give a number from 1 (Laplace) to 100."
+            ) from None
 
     @property
     def level(self) -> float:
@@ -142,6 +141,7 @@ class GeneralizedGaussian:
         return {"name": "generalized-gaussian", "scale": self.scale, "shape": self.shape}
 
 
+@explained_class
 @dataclasses.dataclass(frozen=True)
 class Uniform:
     """Independent uniform noise on [-half_width, half_width] per pixel (Lee et al. 2019); certifies in l1.
@@ -170,6 +170,7 @@ class Uniform:
         return {"name": "uniform", "half_width": self.half_width}
 
 
+@explained_class
 @dataclasses.dataclass(frozen=True)
 class LatticeGaussian:
     """Gaussian noise rounded to the lattice of 8-bit images: smoothing that is sound in the arithmetic that is performed.
@@ -227,6 +228,7 @@ class LevelFunction(Protocol):
     def __call__(self, x: Any, /) -> Any: ...
 
 
+@explained_class
 @dataclasses.dataclass(frozen=True, init=False)
 class InputDependentGaussian:
     """Isotropic Gaussian noise N(0, sigma(x)² I) whose level depends on the input (Súkeník et al. 2022, §3).
@@ -261,30 +263,31 @@ class InputDependentGaussian:
         description: dict[str, Any] | None = None,
     ) -> None:
         if not callable(function):
-            raise InvalidArgumentError(f"function={function!r} is not callable: give sigma(x), images [B, C, H, W] to float [B].")
+            raise InvalidArgumentError(
+                f"function={shown(function)} is not callable: give sigma(x), images [B, C, H, W] to float [B]."
+            )
         own = getattr(function, "rate", None)
         if description is None:
             describe = getattr(function, "describe", None)
             named = getattr(function, "__qualname__", type(function).__qualname__)
-            description = describe() if callable(describe) else {"name": f"{function.__module__}.{named}"}
-        proven = getattr(function, "proven", False) is True and (rate is None or (isinstance(own, (int, float)) and rate >= own))
-        self._fill(own if rate is None else rate, proven, description, function)
+            home = getattr(function, "__module__", type(function).__module__)
+            description = describe() if callable(describe) else {"name": f"{home}.{named}"}
+        self._fill(own if rate is None else rate, False, description, function)
+        if getattr(function, "proven", False) is True:
+            object.__setattr__(self, "proven", rate is None or (isinstance(own, (int, float)) and self.rate >= own))
 
     def _fill(self, rate: object, proven: bool, description: dict[str, Any], function: LevelFunction | None) -> None:
         try:
-            number = float(rate)  # type: ignore[arg-type]
-        except (TypeError, ValueError):
-            number = math.nan
-        if not 0.0 <= number <= 10.0:
+            object.__setattr__(self, "rate", number("rate", rate, 0.0, 10.0, ""))
+        except InvalidArgumentError:
             raise InvalidArgumentError(
-                f"rate={rate!r} is not a semi-elasticity: give a number from 0 to 10 with "
+                f"rate={shown(rate)} is not a semi-elasticity: give a number from 0 to 10 with "
                 "abs(log sigma(x) - log sigma(y)) <= rate ||x - y|| for all x and y."
-            )
-        object.__setattr__(self, "rate", number)
+            ) from None
         object.__setattr__(self, "proven", bool(proven))
         try:
             object.__setattr__(self, "description", json.dumps(description, sort_keys=True))
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, RecursionError) as error:
             raise InvalidArgumentError(
                 f"description cannot be stored ({error}): give a dict of plain numbers and text."
             ) from None
@@ -331,7 +334,8 @@ def check(noise: object, parts: int = 1) -> Noise:
         noise = tuple(noise)
     if not (isinstance(noise, tuple(NOISES.values())) or is_noise(noise)):
         raise InvalidArgumentError(
-            f"noise={noise!r} is not a noise: give rsfast.Gaussian(sigma=0.25), for instance, or for parts one each in a list."
+            f"noise={shown(noise)} is not a noise: give rsfast.Gaussian(sigma=0.25), for instance, or for parts "
+            "one each in a list."
         )
     if isinstance(noise, tuple) and len(noise) != parts:
         raise InvalidArgumentError(f"{len(noise)} noises were given and the transform shows {parts} part(s): give one each.")
@@ -342,6 +346,20 @@ def check(noise: object, parts: int = 1) -> Noise:
     if isinstance(noise, tuple) and parts == 1:
         return noise[0]
     return noise  # type: ignore[return-value]
+
+
+LARGEST_IN_RANGES = 8.0
+
+
+def check_scale(noise: Noise, low: float, high: float) -> None:
+    """Raise InvalidArgumentError for noise so much larger than the images' range that it must be meant for pixels 0 … 255."""
+    for one in noise if isinstance(noise, tuple) else (noise,):
+        if not isinstance(one, InputDependentGaussian) and one.level > LARGEST_IN_RANGES * (high - low):
+            raise InvalidArgumentError(
+                f"a noise level of {one.level:g} leaves nothing of an image in [{low:g}, {high:g}]: levels are in its units. "
+                f"For pixels from 0 to 255 {one.level:g} would be {one.level:g} / 255 = {one.level / 255:.4g}: give that, or "
+                "value_range=None if the level is meant as it stands."
+            )
 
 
 def levels(noise: Noise, images: Any, parts: int = 1) -> NDArray[np.float64]:
@@ -386,7 +404,7 @@ def from_dict(fields: dict[str, Any]) -> Noise:
     fields = dict(fields)
     name = fields.pop("name", None)
     if name not in NOISES:
-        raise InvalidArgumentError(f"noise {name!r} is not known: give one of {', '.join(NOISES)}.")
+        raise InvalidArgumentError(f"noise {shown(name)} is not known: give one of {', '.join(NOISES)}.")
     if name == "input-dependent":
         return InputDependentGaussian.stored(**fields)
     if isinstance(fields.get("sigma"), list):

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
+from types import NoneType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from . import checks
 from .errors import InvalidArgumentError
+from .hints import explained_class
 from .noise import InputDependentGaussian, Noise, levels
 from .noise import check as check_noise
 from .rounding import NORMS, in_norm
 from .transforms import Identity, Transform
+from .transforms import check as check_transform
 
 if TYPE_CHECKING:
     from .plans import Plan
@@ -60,6 +64,7 @@ class Stopping:
         return f"{self.plan.to_dict()['name']} plan at alpha = {self.alpha:g}, in l{self.norm:g}, {tested} tested"
 
 
+@explained_class
 @dataclasses.dataclass(frozen=True)
 class VoteCounts:
     """Votes of a base classifier over noisy copies of B images: the artefact that radii are derived from.
@@ -135,8 +140,7 @@ class VoteCounts:
     paths: tuple[list[Any], ...] = ()
 
     def __post_init__(self) -> None:
-        for name in ("selection", "estimation", "ids", "drawn", "tested", "reached"):
-            object.__setattr__(self, name, np.asarray(getattr(self, name), dtype=np.int64))
+        self._check_kinds()
         self._check_drawn()
         noise = check_noise(self.noise, self.parts)
         object.__setattr__(self, "noise", noise)
@@ -170,6 +174,28 @@ class VoteCounts:
             raise InvalidArgumentError(
                 f"part_dims={self.part_dims}: give the number of pixels of each of {self.parts} parts, {self.dim} together."
             )
+
+    def _check_kinds(self) -> None:
+        """Arrays as arrays, numbers as numbers."""
+        for name in ("selection", "estimation", "ids", "drawn", "tested", "reached"):
+            object.__setattr__(self, name, checks.integers(name, getattr(self, name)))
+        for name in ("sigma", "spent", "rounding"):
+            object.__setattr__(self, name, checks.doubles(name, getattr(self, name), "numbers, one row for each image"))
+        for name, least in (("n0", 0), ("n", 0), ("seed", 0), ("dim", 1), ("batch", 0)):
+            most = 2**64 - 1 if name == "seed" else 2**53
+            object.__setattr__(self, name, checks.whole(name, getattr(self, name), least, most))
+        check_transform(self.transform)
+        if not isinstance(self.stopping, (Stopping, NoneType)):
+            raise InvalidArgumentError(f"stopping={checks.shown(self.stopping)} is not a rule: give a Stopping, or None.")
+        for name in ("images", "paths", "part_dims"):
+            if not isinstance(getattr(self, name), (tuple, list)):
+                raise InvalidArgumentError(
+                    f"{name}={checks.shown(getattr(self, name))} is not a tuple: give one, or leave it out."
+                )
+            object.__setattr__(self, name, tuple(getattr(self, name)))
+        object.__setattr__(self, "part_dims", tuple(checks.whole("part_dims", dim, 1) for dim in self.part_dims))
+        if self.ids.ndim != 1:
+            raise InvalidArgumentError(f"ids has shape {self.ids.shape}: give a list of one id for each image.")
 
     def _check_drawn(self) -> None:
         """`drawn` and `reached` of every image; all of n and none where they are left out."""

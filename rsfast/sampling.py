@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import itertools
 import json
-import math
 import secrets
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -14,15 +14,16 @@ from typing import Any
 import numpy as np
 import torch
 
-from . import batches, checks, recipes, rounding
+from . import batches, checks, radii, recipes, rounding
 from .backends import base
 from .batches import Job
 from .drawing import Drawing, Paused, Recipe, check_labels
 from .engine import Engine, Model
-from .errors import InvalidArgumentError, ModelError
+from .errors import InvalidArgumentError, ModelError, reason
+from .hints import explained, outside
 from .inference import DTYPES
 from .models import fingerprint, warn_of_what_came_before
-from .noise import STREAMS, LatticeGaussian, Noise, levels
+from .noise import STREAMS, LatticeGaussian, Noise, check_scale, levels
 from .noise import check as check_noise
 from .plans import Plan
 from .result import Stopping, VoteCounts
@@ -49,17 +50,47 @@ def as_tensor(x: object) -> torch.Tensor:
     if isinstance(x, torch.Tensor):
         return x
     array = np.asarray(x)
+    if np.ma.is_masked(x):
+        raise ValueError("an array with masked entries")
+    if min(array.strides, default=0) < 0:  # also of axes of one entry, where it counts as contiguous and torch refuses it
+        array = array.copy()
     return torch.from_numpy(np.require(array, array.dtype.newbyteorder("="), ("C", "W")))
+
+
+def _kind(x: object) -> str:
+    """What was given instead of images."""
+    layout, dtype = getattr(x, "layout", None), getattr(x, "dtype", None)
+    if isinstance(x, torch.Tensor):
+        return f"a tensor on {x.device} of layout {layout}"
+    return f"{type(x).__name__} of {checks.shown(dtype)}" if dtype is not None else type(x).__name__
+
+
+def check_range(value_range: Range) -> tuple[float, float]:
+    """(low, high) of a declared range; a very large one for None."""
+    if value_range is None:
+        return -1e30, 1e30  # beyond, sums of squares overflow float32
+    try:
+        found = checks.numbers("value_range", value_range)
+    except InvalidArgumentError:
+        found = ()
+    if len(found) != 2 or not found[0] < found[1]:
+        raise InvalidArgumentError(f"value_range={checks.shown(value_range)} is not a range: give (low, high) or None.")
+    return found[0], found[1]
+
+
+def check_progress(progress: object) -> None:
+    if progress is not None and not callable(progress):
+        raise InvalidArgumentError(f"progress={checks.shown(progress)} is not callable: give a function of two numbers, or None.")
 
 
 def check_images(x: object, value_range: Range, caller: str) -> torch.Tensor:
     """Images as float32 [B, C, H, W], finite and inside `value_range`."""
     try:
         images = as_tensor(x)
-        if images.layout != torch.strided or images.device.type == "meta":
+        if images.layout != torch.strided or images.device.type == "meta" or images.is_nested:
             raise TypeError
-    except (TypeError, ValueError):
-        raise InvalidArgumentError(f"x is {type(x).__name__}; {caller}() takes a tensor or array (B, C, H, W).") from None
+    except Exception:  # arrays of other libraries fail in many ways
+        raise InvalidArgumentError(f"x is {_kind(x)}; {caller}() takes a tensor or array (B, C, H, W) of pixels.") from None
     if images.ndim != 4:
         hint = " For one image pass x[None]." if images.ndim == 3 else ""
         raise InvalidArgumentError(f"x has shape {tuple(images.shape)}; {caller}() takes a batch (B, C, H, W).{hint}")
@@ -67,15 +98,15 @@ def check_images(x: object, value_range: Range, caller: str) -> torch.Tensor:
         raise InvalidArgumentError(f"x has shape {tuple(images.shape)} and holds no pixels: give at least one image.")
     if not images.is_floating_point():
         raise InvalidArgumentError(f"x is {images.dtype}; give floating-point images (for 8-bit images x.float() / 255).")
-    finite = torch.isfinite(images.detach()).flatten(1).all(dim=1)
-    images = images.detach().to(torch.float32)
+    images = images.detach()
+    try:
+        finite = torch.isfinite(images).flatten(1).all(dim=1)
+        images = images.to(torch.float32)
+    except RuntimeError as error:
+        raise InvalidArgumentError(f"x is {images.dtype}, which torch cannot convert ({reason(error)}): give float32.") from None
     if not bool(finite.all()):
         raise InvalidArgumentError(f"x[{int((~finite).nonzero()[0])}] holds NaN or infinity: repair or leave out that image.")
-    if value_range is None:
-        value_range = (-1e30, 1e30)  # beyond, sums of squares overflow float32
-    low, high = checks.numbers("value_range", value_range)[:2] if np.size(value_range) == 2 else (math.nan, math.nan)
-    if not low < high:
-        raise InvalidArgumentError(f"value_range={value_range!r} is not a range: give (low, high) or None.")
+    low, high = check_range(value_range)
     if not bool(((images >= low) & (images <= high)).all()):
         outside = ((images < low) | (images > high)).flatten(1).any(dim=1)
         b = int(outside.nonzero()[0])
@@ -120,9 +151,11 @@ def refuse_far(distances: np.ndarray, level: np.ndarray) -> None:
 def check_ids(ids: Iterable[int] | None, images: int) -> np.ndarray:
     """Ids as int64 [B], distinct, below 2^32; 0 … B - 1 if not given."""
     try:
-        array = np.arange(images) if ids is None else np.asarray(list(ids))
-    except (TypeError, ValueError):
-        raise InvalidArgumentError(f"ids={ids!r} is not a sequence: give one integer for each of {images} images.") from None
+        array = np.arange(images) if ids is None else np.asarray(list(itertools.islice(ids, images + 1)))
+    except Exception:  # whatever foreign objects raise when they are gone through
+        raise InvalidArgumentError(
+            f"ids={checks.shown(ids)} is not a sequence: give one integer for each of {images} images."
+        ) from None
     if array.shape != (images,) or (images and not np.issubdtype(array.dtype, np.integer)):
         raise InvalidArgumentError(f"ids has shape {array.shape} {array.dtype}: give one integer for each of {images} images.")
     if images and (array.min() < 0 or array.max() >= 2**32):
@@ -164,7 +197,7 @@ def draw(
     engine.prepare(images.shape[1:], total)
     smaller = engine.fit(images.shape[1:], total)
     if smaller is not None:
-        warnings.warn(smaller, RuntimeWarning, stacklevel=3)
+        warnings.warn(smaller, RuntimeWarning, stacklevel=outside())
     sigma = levels(noise, images, parts)
     batch, together = engine.batching(images.shape[1:], total, len(images))
     if earlier is not None and (earlier.dtype, earlier.batch, earlier.device) != (engine.dtype, batch, engine.device.type):
@@ -328,6 +361,7 @@ def draws_of_a_model(engine: Engine, total: int | None) -> int | None:
     return None if total is None else total * (engine.transform.parts if len(engine.models) == 1 else 1)
 
 
+@explained
 def sample_counts(
     model: Model | Sequence[Model],
     x: object,
@@ -423,14 +457,20 @@ def sample_counts(
     """
     noise = check_noise(noise, check_transform(transform).parts)
     images = check_images(x, value_range, "sample_counts")
+    check_scale(noise, *check_range(value_range))
+    check_progress(progress)
+    curtail, multiclass = checks.flag("curtail", curtail), checks.flag("multiclass", multiclass)
+    checks.choice("bound", bound, radii.BOUNDS)
+    checks.choice("joint", joint, radii.JOINTS)
     n0, n = checks.whole("n0", n0, 0, 2**32 - 1), checks.whole("n", n, 1, 2**32 - 1)
     level = checks.one_alpha(alpha)
-    images_labels = None if labels is None else check_labels(labels, len(images), num_classes)
+    classes = checks.whole("num_classes", num_classes, 1, 10**7)
+    images_labels = None if labels is None else check_labels(labels, len(images), classes)
     if earlier is not None:
         if not isinstance(earlier, VoteCounts):
             raise InvalidArgumentError(f"earlier is {type(earlier).__name__}: give the VoteCounts of a call with plans.Betting.")
-        if seed not in (None, earlier.seed):
-            raise InvalidArgumentError(f"seed={seed} and earlier has {earlier.seed}: leave seed out.")
+        if seed is not None and check_seed(seed) != earlier.seed:
+            raise InvalidArgumentError(f"seed={checks.shown(seed)} and earlier has {earlier.seed}: leave seed out.")
         seed, ids = earlier.seed, list(earlier.ids) if ids is None else ids
     image_ids = check_ids(ids, len(images))
     mean, std = (None if given is None else checks.numbers(name, given) for name, given in (("mean", mean), ("std", std)))

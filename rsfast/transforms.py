@@ -17,8 +17,9 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .checks import choice, whole
+from .checks import choice, shown, whole
 from .errors import InvalidArgumentError
+from .hints import explained_class
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -87,6 +88,7 @@ SPLIT_INTERPOLATIONS = ("nearest", "bilinear", "pooled")
 INTERPOLATIONS = ("nearest", "bilinear", "frame")
 
 
+@explained_class
 @dataclasses.dataclass(frozen=True)
 class DiagonalSplit:
     """Two sub-images: the two diagonals of every 2 x 2 block of pixels (Xia et al. 2024, §4.2, figure 2).
@@ -146,6 +148,7 @@ class DiagonalSplit:
             )
 
 
+@explained_class
 @dataclasses.dataclass(frozen=True)
 class Partition:
     """k sub-images: any partition of the pixels, the same for all channels (Xia et al. 2024, Appendix A.3).
@@ -176,8 +179,10 @@ class Partition:
         choice("interpolation", self.interpolation, INTERPOLATIONS)
         try:
             table = np.asarray(masks)
-        except ValueError:
-            raise InvalidArgumentError("masks are rows of different lengths: give bool [k, H, W], k from 1 to 255.") from None
+        except Exception:  # arrays of other libraries fail in many ways
+            raise InvalidArgumentError(
+                "masks are no array (rows of different lengths, for instance): give bool [k, H, W], k from 1 to 255."
+            ) from None
         if table.ndim != 3 or table.dtype != np.bool_ or not 1 <= len(table) <= 255 or table[0].size == 0:
             raise InvalidArgumentError(f"masks are {table.shape} {table.dtype}: give bool [k, H, W], k from 1 to 255.")
         if (table.sum(axis=0) != 1).any() or not table.any(axis=(1, 2)).all():
@@ -300,7 +305,7 @@ TRANSFORMS = {"identity": Identity, "diagonal-split": DiagonalSplit, "partition"
 def check(transform: object) -> Transform:
     """`transform` if it is one, else InvalidArgumentError."""
     if not isinstance(transform, tuple(TRANSFORMS.values())):
-        raise InvalidArgumentError(f"transform={transform!r} is not a transform: give rsfast.DiagonalSplit(), for instance.")
+        raise InvalidArgumentError(f"transform={shown(transform)} is not a transform: give rsfast.DiagonalSplit(), for instance.")
     return transform  # type: ignore[return-value]
 
 
@@ -309,7 +314,7 @@ def from_dict(fields: dict[str, Any]) -> Transform:
     fields = dict(fields)
     name = fields.pop("name", None)
     if name not in TRANSFORMS:
-        raise InvalidArgumentError(f"transform {name!r} is not known: give one of {', '.join(TRANSFORMS)}.")
+        raise InvalidArgumentError(f"transform {shown(name)} is not known: give one of {', '.join(TRANSFORMS)}.")
     if name == "partition":
         owner = np.frombuffer(zlib.decompress(base64.b64decode(fields.pop("owner"))), dtype=np.uint8)
         table = owner.reshape(fields.pop("shape"))

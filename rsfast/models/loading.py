@@ -11,11 +11,12 @@ import warnings
 import weakref
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import NoneType
 from typing import Any
 
 import torch
 
-from .. import extras
+from .. import checks, extras
 from ..errors import InvalidArgumentError, ModelError, SoundnessWarning, reason
 from ..files import printable
 from .checkpoints import class_names, load_checkpoint
@@ -147,6 +148,11 @@ def load(
     InvalidArgumentError, ModelError
         With the file or name and what is wrong with it.
     """
+    if not isinstance(spec, (str, Path)) or not isinstance(checkpoint, (str, Path, NoneType)):
+        raise InvalidArgumentError(
+            f"spec={checks.shown(spec)} with checkpoint={checks.shown(checkpoint)} are not both names: give a string or a Path."
+        )
+    spec = str(spec)
     if spec.endswith((".pt2", ".onnx")):
         return _exported(Path(spec), checkpoint, trust)
     library, _, attribute = spec.rpartition(":")

@@ -45,6 +45,9 @@ def expected(tables: Tables, successes: ArrayLike, drawn: ArrayLike, *, repetiti
         raise InvalidArgumentError(
             "successes and drawn are no counts of a pilot: give one of each per image, not more than drawn."
         )
+    if not isinstance(tables, Tables):
+        raise InvalidArgumentError(f"tables is {type(tables).__name__}: give what plans.tables made.")
+    seed = checks.whole("seed", seed, 0)
     repetitions = checks.whole("repetitions", repetitions, 1, 10**6)
     rng = np.random.default_rng(seed)
     shape = (repetitions, len(successes))

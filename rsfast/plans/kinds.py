@@ -13,24 +13,20 @@ import numpy as np
 from .. import checks
 from ..checks import Floats
 from ..errors import InvalidArgumentError
+from ..hints import explained_class
 from ..numerics.normal import ndtr, ndtri
 
 MOST_RADII = 4096
 
 
-def _number(name: str, value: object, low: float, high: float, what: str) -> float:
-    array = checks.floats(name, value, low, high, what)  # type: ignore[arg-type]
-    if array.ndim or isinstance(value, bool):
-        raise InvalidArgumentError(f"{name}={value!r} is not one number: give {what}.")
-    return float(array)
-
-
 def _radii(value: object) -> tuple[float, ...]:
     allowed = f"a list of 1 to {MOST_RADII} different radii, each zero or positive, such as [0.25, 0.5, 1.0]"
     try:
-        radii = sorted(float(r) + 0.0 for r in value)  # type: ignore[attr-defined]
-    except (TypeError, ValueError):
-        raise InvalidArgumentError(f"radii={value!r} is not a list of numbers: give {allowed}.") from None
+        if isinstance(value, (str, bytes, Mapping)):
+            raise TypeError
+        radii = sorted(float(r) + 0.0 for r in itertools.islice(value, MOST_RADII + 1))  # type: ignore[call-overload]
+    except Exception:  # whatever foreign objects raise
+        raise InvalidArgumentError(f"radii={checks.shown(value)} is not a list of numbers: give {allowed}.") from None
     if not 1 <= len(radii) <= MOST_RADII:
         raise InvalidArgumentError(f"radii has {len(radii)} entries: give {allowed}.")
     for r in radii:
@@ -70,7 +66,7 @@ class _Looks:
         object.__setattr__(self, name, value)
 
     def _number(self, name: str, low: float, high: float, what: str) -> None:
-        self._put(name, _number(name, getattr(self, name), low, high, what))
+        self._put(name, checks.number(name, getattr(self, name), low, high, what))
 
     def _spending(self) -> None:
         self._number("final", 1e-3, 1.0, "the last look's share of alpha, from 0.001 to 1")
@@ -82,6 +78,7 @@ class _Looks:
         return {"name": self.name} | {key: list(value) if isinstance(value, tuple) else value for key, value in fields.items()}
 
 
+@explained_class
 @dataclasses.dataclass(frozen=True)
 class Grid(_Looks):
     """Certify radii of a list, each image with as few draws as it needs: group-sequential exact binomial tests.
@@ -124,6 +121,7 @@ class Grid(_Looks):
         self._spending()
 
 
+@explained_class
 @dataclasses.dataclass(frozen=True)
 class Radius(_Looks):
     """A radius per image, on a lattice, drawing until it is within `tolerance` of what all n draws would give.
@@ -166,6 +164,7 @@ class Radius(_Looks):
         return lattice_failures(self.lattice(alpha, n))
 
 
+@explained_class
 @dataclasses.dataclass(frozen=True)
 class Betting(_Looks):
     """Certify so that one may stop at any moment and continue later: a mixture martingale per threshold (`plans.mixture`).
@@ -218,12 +217,14 @@ PLANS: dict[str, type[Plan]] = {plan.name: plan for plan in (Grid, Radius, Betti
 def check(plan: object) -> Plan:
     """`plan` if it is one; raises InvalidArgumentError otherwise."""
     if not isinstance(plan, (Grid, Radius, Betting)):
-        raise InvalidArgumentError(f"plan={plan!r} is not a plan: give Grid(radii), Radius(tolerance) or Betting().")
+        raise InvalidArgumentError(f"plan={checks.shown(plan)} is not a plan: give Grid(radii), Radius(tolerance) or Betting().")
     return plan
 
 
 def from_dict(fields: Mapping[str, Any]) -> Plan:
     """The plan that `to_dict` wrote."""
+    if not isinstance(fields, Mapping):
+        raise InvalidArgumentError(f"a plan is described by {checks.shown(fields)}: give the dict of its to_dict().")
     values = dict(fields)
     kind = PLANS[checks.choice("plan's name", values.pop("name", None), PLANS)]
     known = {field.name for field in dataclasses.fields(kind)}
