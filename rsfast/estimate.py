@@ -3,23 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 from pathlib import Path
 
 import numpy as np
 
 from . import checks, confidence
 from .api import certify_counts
-from .errors import InvalidArgumentError, StoreError
+from .errors import StoreError
+from .store import chosen
 from .stored import read_run
-
-
-def chosen(total: int, images: int, seed: int) -> list[int]:
-    """`images` of the positions 0 … total - 1, drawn at random without replacement; more images begin with the same ones."""
-    if images > total:
-        raise InvalidArgumentError(f"{images} images were asked for and the data has {total}: give at most that many.")
-    keys = [hashlib.blake2b(f"{seed}:{i}".encode(), digest_size=16).digest() for i in range(total)]
-    return sorted(range(total), key=keys.__getitem__)[:images]
 
 
 def images_needed(population: int, precision: float, *, confidence_level: float, radii: int = 1) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -23,6 +23,7 @@ from .models.loading import LoadedModel
 from .noise import GeneralizedGaussian, InputDependentGaussian, Laplace, LatticeGaussian, Noise
 from .result import dense, sparse
 from .sources.base import Source
+from .store import Part, Standing
 
 SPOT_CHECKS = 64
 PIXELS_AT_ONCE = 2**25  # of images whose input-dependent noise levels are computed together
@@ -48,26 +49,6 @@ class Plan:
     labels: bool = False
 
 
-@dataclasses.dataclass(frozen=True)
-class Part:
-    """Which images: positions start, start + every, … at most count of them, of which this shard takes its share.
-
-    `chosen` names them instead; what the run says of how they were chosen is `sample`.
-    """
-
-    start: int = 0
-    count: int | None = None
-    every: int = 1
-    shard: int = 0
-    shards: int = 1
-    chosen: tuple[int, ...] | None = None
-    sample: dict[str, int] | None = None
-
-    def positions(self, total: int) -> list[int]:
-        chosen = list(range(self.start, total, self.every))[: self.count] if self.chosen is None else list(self.chosen)
-        return chosen[self.shard :: self.shards]
-
-
 class Reporter(Protocol):
     """Told what happens, as it happens."""
 
@@ -80,11 +61,22 @@ class Reporter(Protocol):
 
 @dataclasses.dataclass(frozen=True)
 class Outcome:
-    """How a run ended: images finished before and now, and one sentence for each that could not be read."""
+    """How a call ended.
+
+    Attributes
+    ----------
+    before, now : int
+        Images of its part that were finished before, and those that it finished.
+    problems : list of str
+        A sentence for each image of its part that could not be used.
+    standing : Standing
+        The whole run, read back from the disk.
+    """
 
     before: int
     now: int
     problems: list[str]
+    standing: Standing
 
 
 def execute(
@@ -124,74 +116,129 @@ def execute(
     wanted = _manifest(plan, level, loaded, source, engine, batch, recipe)
     if part.sample is not None:
         wanted.settings["sample"] = part.sample
+    here = out.absolute()  # a model may change the working directory
     manifest, shard = store.begin(out, wanted, part.shard, part.shards, seed=sampling.check_seed(None))
-    problems: list[str] = []
-    distances: dict[int, list[float]] = {}
-    now = 0
+    done: list[int] = []
     with shard:
-        finished = store.records(out)
-        _check_finished(finished, manifest, source)
+        finished = store.records(here, manifest)
+        _check_finished(finished, source)
         paused = _paused(finished, plan, recipe)
         todo = [position for position in positions if position not in finished or position in paused]
+        shard.asks(part, plan.n if _continuable(plan) else None)
         reporter.begin(len(positions), len(positions) - len(todo))
-
-        def jobs() -> Iterator[Job]:
-            for position, image, sigma, off in _prepared(plan, source, engine, todo, problems, reporter):
-                label = source.label(position) if plan.labels else None
-                if plan.labels and label is None:
-                    problems.append(f"image {position} of {source.name} has no label to be tested.")
-                    reporter.problem(f"{problems[-1]} It is left out.")
-                    continue
-                if position in paused and sampling.image_sha256(image) != finished[position]["image"]:
-                    raise StoreError(
-                        f"image {position} of {source.name} is not the one that was certified: draws of different images are not "
-                        "mixed. Use another --out."
-                    )
-                drawing = recipe.start(sigma, label, paused.get(position))
-                if label is not None and drawing.tested != label:
-                    raise StoreError(f"the label of image {position} was {drawing.tested} and is {label} now. Use another --out.")
-                if off.any():
-                    distances[position] = [float(value) for value in off]
-                yield Job(image, sigma, position, drawing.segments, drawing.judge, drawing.wanted, drawing)
-
+        call = _Call(plan, source, engine, recipe, finished, paused, shard, reporter)
+        constant = {"n0": recipe.n0, "seed": manifest.settings["seed"], "model": loaded.sha256[:16], "backend": backend,
+                    "config": manifest.fingerprint[:16], "versions": sampling.versions()}  # fmt: skip
         running = batches.run(
-            engine, jobs(), plan.noise, seed=manifest.settings["seed"], shape=source.shape, batch=batch, together=together,
-            progress=reporter.rows,
+            engine, call.jobs(todo), plan.noise, seed=manifest.settings["seed"], shape=source.shape,
+            batch=batch, together=together, progress=reporter.rows,
         )  # fmt: skip
         try:
             with contextlib.closing(running):
                 for job in running:
-                    drawing = job.about
-                    record = {
-                        "id": job.id,
-                        "label": source.label(job.id),
-                        "image": sampling.image_sha256(job.image),
-                        "selection": _stored(drawing.selection) if plan.kind == "certify" else {},
-                        "estimation": _stored(drawing.estimation),
-                        "n0": recipe.n0,
-                        "n": drawing.drawn,
-                        "seed": manifest.settings["seed"],
-                        "model": loaded.sha256[:16],
-                        "config": manifest.fingerprint[:16],
-                        "backend": backend,
-                        "versions": sampling.versions(),
-                        "seconds": round(job.seconds, 6),
-                    }
-                    if isinstance(plan.noise, InputDependentGaussian):
-                        record["sigma"] = float(job.sigma[0])
-                    if job.id in distances:
-                        record["rounding"] = distances.pop(job.id)
-                    if plan.sequential is not None:
-                        record |= {"tested": drawing.tested, "reached": drawing.reached, "path": drawing.path}
-                        record["spent"] = drawing.spent
-                    shard.append(record)
-                    now += 1
+                    shard.append(constant | call.record(job))
+                    done.append(job.id)
                     reporter.image()
         except ModelError as error:
-            raise ModelError(f"{error} {now} images were finished now and are stored in {out}.") from error
+            raise ModelError(f"{error} {_kept(shard, out, len(done))}") from error
         finally:
             reporter.end()
-    return Outcome(before=len(positions) - len(todo), now=now, problems=problems)
+        shard.ends()
+    return Outcome(len(positions) - len(todo), len(done), call.problems, _read_back(here, out, done))
+
+
+class _Call:
+    """One call's way from positions to jobs, noting the images that cannot be used."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        source: Source,
+        engine: Engine,
+        recipe: Recipe,
+        finished: dict[int, dict[str, Any]],
+        paused: dict[int, Paused],
+        shard: store.Shard,
+        reporter: Reporter,
+    ) -> None:
+        self.plan, self.source, self.engine, self.recipe = plan, source, engine, recipe
+        self.finished, self.paused, self.shard, self.reporter = finished, paused, shard, reporter
+        self.problems: list[str] = []
+        self._distances: dict[int, list[float]] = {}
+
+    def jobs(self, todo: Sequence[int]) -> Iterator[Job]:
+        for position, image, sigma, off in _prepared(self.plan, self.source, self.engine, todo, self.unusable):
+            wrong = self._wrong_label(position)
+            if wrong is not None:
+                self.unusable(position, wrong)
+                continue
+            if position in self.paused and sampling.image_sha256(image) != self.finished[position]["image"]:
+                raise StoreError(
+                    f"image {position} of {self.source.name} is not the one that was certified: draws of different images are "
+                    "not mixed. Use another --out."
+                )
+            label = self.source.label(position) if self.plan.labels else None
+            drawing = self.recipe.start(sigma, label, self.paused.get(position))
+            if label is not None and drawing.tested != label:
+                raise StoreError(f"the label of image {position} was {drawing.tested} and is {label} now. Use another --out.")
+            if off.any():
+                self._distances[position] = [float(value) for value in off]
+            yield Job(image, sigma, position, drawing.segments, drawing.judge, drawing.wanted, drawing)
+
+    def record(self, job: Job) -> dict[str, Any]:
+        """What a line says of its image."""
+        drawing = job.about
+        record = {
+            "id": job.id,
+            "label": self.source.label(job.id),
+            "image": sampling.image_sha256(job.image),
+            "selection": _stored(drawing.selection) if self.plan.kind == "certify" else {},
+            "estimation": _stored(drawing.estimation),
+            "n": drawing.drawn,
+            "seconds": round(job.seconds, 6),
+        }
+        if isinstance(self.plan.noise, InputDependentGaussian):
+            record["sigma"] = float(job.sigma[0])
+        if job.id in self._distances:
+            record["rounding"] = self._distances.pop(job.id)
+        if self.plan.sequential is not None:
+            record |= {"tested": drawing.tested, "reached": drawing.reached, "path": drawing.path, "spent": drawing.spent}
+        return record
+
+    def unusable(self, position: int, problem: str) -> None:
+        self.problems.append(problem)
+        self.reporter.problem(f"{problem} It is left out.")
+        self.shard.unreadable(position, problem)
+
+    def _wrong_label(self, position: int) -> str | None:
+        """What is wrong with an image's label, None if nothing."""
+        label, classes = self.source.label(position), self.plan.num_classes
+        if label is None:
+            return f"image {position} of {self.source.name} has no label to be tested." if self.plan.labels else None
+        if not 0 <= label < classes:
+            return f"image {position} of {self.source.name} has the label {label}, and classes are 0 to {classes - 1}."
+        return None
+
+
+def _read_back(here: Path, out: Path, done: list[int]) -> Standing:
+    """The run as its files have it, with every image that this call finished; StoreError if one is not there."""
+    standing = store.standing(here)
+    lost = sorted(set(done).difference(standing.finished.tolist()))
+    if lost:
+        raise StoreError(
+            f"{len(lost)} of {len(done)} images that were written now are not in {out} (the first is image {lost[0]}): somebody "
+            "changed its files. Leave them alone and run the same command again."
+        )
+    return standing
+
+
+def _kept(shard: store.Shard, out: Path, now: int) -> str:
+    """What a call that ends early may claim."""
+    try:
+        shard.finish()
+    except StoreError as error:
+        return str(error)
+    return f"{now} images were finished now and are stored in {out}."
 
 
 def _recipe(plan: Plan, level: float, engine: Engine, source: Source, before: dict[str, Any] | None) -> Recipe:
@@ -211,7 +258,7 @@ def _recipe(plan: Plan, level: float, engine: Engine, source: Source, before: di
     here = {
         "plan": _plan_dict(plan),
         "norm": _norm(plan),
-        "n": None if plan.sequential is not None and plan.sequential.continuable else plan.n,
+        "n": None if _continuable(plan) else plan.n,
         "alpha": level,
         "noise": noise.to_dict(plan.noise),
         "shape": list(source.shape),
@@ -229,9 +276,13 @@ def _plan_dict(plan: Plan) -> dict[str, Any] | None:
     return None if plan.sequential is None else json.loads(store.canonical(plan.sequential.to_dict()))
 
 
+def _continuable(plan: Plan) -> bool:
+    return plan.sequential is not None and plan.sequential.continuable
+
+
 def _paused(finished: dict[int, dict[str, Any]], plan: Plan, recipe: Recipe) -> dict[int, Paused]:
     """Finished images of a plan that can be continued, and that go on with this n."""
-    if plan.sequential is None or not plan.sequential.continuable:
+    if not _continuable(plan):
         return {}
     found = {}
     for position, record in finished.items():
@@ -246,7 +297,7 @@ def _paused(finished: dict[int, dict[str, Any]], plan: Plan, recipe: Recipe) -> 
 
 def _settings_before(out: Path) -> dict[str, Any] | None:
     """The settings of a run that is to be continued: what "auto" chose there is not measured again."""
-    return store.read_manifest(out).settings if (out / "run.json").exists() else None
+    return store.read_manifest(out).settings if store.is_run(out) else None
 
 
 def _check_plan(plan: Plan, engine: Engine, shape: tuple[int, int, int]) -> float:
@@ -264,7 +315,7 @@ def _check_plan(plan: Plan, engine: Engine, shape: tuple[int, int, int]) -> floa
 
 
 def _prepared(
-    plan: Plan, source: Source, engine: Engine, todo: Sequence[int], problems: list[str], reporter: Reporter
+    plan: Plan, source: Source, engine: Engine, todo: Sequence[int], unusable: Callable[[int, str], None]
 ) -> Iterator[tuple[int, torch.Tensor, np.ndarray, np.ndarray]]:
     """(position, image, noise level of each part, `rounding.distances`) of every image that can be read.
 
@@ -284,8 +335,7 @@ def _prepared(
                 if plan.kind == "predict":
                     sampling.refuse_far(read[-1][2][None], np.array([noise.levels(kind, image[None], parts).min()]))
             except DataError as error:
-                problems.append(str(error))
-                reporter.problem(f"{error} It is left out.")
+                unusable(position, str(error))
         if read:
             levels = noise.levels(kind, torch.stack([image for _, image, _ in read]), parts)
             yield from ((position, image, sigma, off) for (position, image, off), sigma in zip(read, levels, strict=True))
@@ -296,17 +346,16 @@ def _stored(votes: np.ndarray) -> dict[str, int] | list[dict[str, int]]:
     return sparse(votes[0]) if len(votes) == 1 else [sparse(part) for part in votes]
 
 
-def _check_finished(finished: dict[int, dict[str, Any]], manifest: store.Manifest, source: Source) -> None:
-    """Stored images must be of this run, and look as they did: of at most SPOT_CHECKS of them the pixels are read again."""
-    for position, record in finished.items():
-        if record["config"] != manifest.fingerprint[:16]:
-            raise StoreError(f"image {position} was stored by another run in the same directory. Use another --out.")
+def _check_finished(finished: dict[int, dict[str, Any]], source: Source) -> None:
+    """Stored images must look as they did: of at most SPOT_CHECKS of them the pixels are read again."""
     ids = sorted(finished)
     for position in ids[:: max(1, -(-len(ids) // SPOT_CHECKS))]:
         try:
             same = position < len(source) and sampling.image_sha256(_image(source, position)) == finished[position]["image"]
-        except DataError:
-            same = False
+        except DataError as error:
+            raise StoreError(
+                f"image {position} was certified and cannot be read any more ({error}): put it back, or use another --out."
+            ) from None
         if not same:
             raise StoreError(
                 f"image {position} of {source.name} is not the one that was certified: results of different data are not "

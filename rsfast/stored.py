@@ -1,33 +1,20 @@
-"""Reading a run back: its votes, certificates derived from them, its table, and how far it is."""
+"""Reading a run back: its votes, certificates derived from them, its table."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from . import noise, plans, sampling, store, transforms
+from . import sampling, store
 from .api import certify_counts, predict_counts
 from .errors import InvalidArgumentError, StoreError
 from .noise import InputDependentGaussian
 from .report.table import ResultTable
-from .result import ABSTAIN, Certificate, Stopping, VoteCounts, dense
+from .result import ABSTAIN, Certificate, VoteCounts, dense
 from .rounding import NORMS
-
-
-def _stopping(settings: dict[str, Any]) -> Stopping | None:
-    """The rule that a run's settings describe."""
-    if settings.get("curtail"):
-        return Stopping(None, settings["alpha"])
-    if "plan" not in settings:
-        return None
-    failure = tuple(float.fromhex(text) for text in settings.get("thresholds", []))
-    labels = settings.get("labels", False)
-    how = (settings["bound"], settings.get("multiclass", False), settings.get("joint", "bonferroni"))
-    return Stopping(plans.from_dict(settings["plan"]), settings["alpha"], failure, float(settings["norm"]), labels, *how)
+from .store.manifest import meaning
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,16 +28,18 @@ class StoredRun:
 
 
 def read_run(path: Path) -> StoredRun:
-    """Everything that a run directory holds, in the order of ids."""
+    """Everything that a run directory holds, in the order of ids; StoreError if any of it is damaged."""
     manifest = store.read_manifest(path)
-    settings = manifest.settings
-    records = [record for _, record in sorted(store.records(path).items())]
-    for record in records:
-        if record["config"] != manifest.fingerprint[:16]:
-            raise StoreError(f"{path} holds counts of another run (image {record['id']}): take them out.")
-    classes = settings["num_classes"]
+    try:
+        return _assembled(path, manifest)
+    except InvalidArgumentError as error:
+        raise StoreError(f"{path} holds what no run can ({error}): find out why, or start a new run.") from None
 
-    transform = transforms.from_dict(settings.get("transform", transforms.Identity().to_dict()))
+
+def _assembled(path: Path, manifest: store.Manifest) -> StoredRun:
+    settings, meant = manifest.settings, meaning(manifest)
+    records = [record for _, record in sorted(store.records(path, manifest).items())]
+    classes, transform = settings["num_classes"], meant.transform
     shape = (len(records), classes) if transform.parts == 1 else (len(records), transform.parts, classes)
 
     def votes(stage: str) -> np.ndarray:
@@ -60,34 +49,36 @@ def read_run(path: Path) -> StoredRun:
         ]
         return np.array(rows, dtype=np.int64).reshape(shape)
 
-    kind = noise.from_dict(settings["noise"])
-    depends = isinstance(kind, InputDependentGaussian)
-    stopping = _stopping(settings)
+    def column(name: str, default: float, dtype: type) -> np.ndarray:
+        return np.array([record[name] if planned else default for record in records], dtype=dtype)
+
+    planned = meant.stopping is not None and meant.stopping.plan is not None
+    depends = isinstance(meant.noise, InputDependentGaussian)
     counts = VoteCounts(
         selection=votes("selection"),
         estimation=votes("estimation"),
         n0=settings.get("n0", 0),
         n=settings["n"] or max([1, *(record["n"] for record in records)]),
         ids=np.array([record["id"] for record in records], dtype=np.int64),
-        noise=kind,
+        noise=meant.noise,
         seed=settings["seed"],
         dim=int(np.prod(settings["shape"])),
         sigma=np.array([record["sigma"] for record in records] if depends else [], dtype=np.float64),
         transform=transform,
-        part_dims=sampling.part_dims(transform, settings["shape"]),
+        part_dims=meant.part_dims,
         backend=", ".join(sorted({record["backend"] for record in records})),
         dtype=settings["dtype"],
         batch=settings["batch"],
         device=settings["device"],
         versions=manifest.versions | sampling.inference_version(settings.get("inference", {})),
-        stopping=stopping,
+        stopping=meant.stopping,
         drawn=np.array([record["n"] for record in records], dtype=np.int64),
-        tested=np.array([record.get("tested", ABSTAIN) for record in records], dtype=np.int64),
-        reached=np.array([record.get("reached", -1) for record in records], dtype=np.int64),
-        spent=np.array([record.get("spent", 0.0) for record in records], dtype=np.float64),
+        tested=column("tested", ABSTAIN, np.int64),
+        reached=column("reached", -1, np.int64),
+        spent=column("spent", 0.0, np.float64),
         images=tuple(record["image"] for record in records),
         rounding=np.array([record.get("rounding", [0.0] * NORMS) for record in records], dtype=np.float64).reshape(-1, NORMS),
-        paths=tuple(record["path"] for record in records) if sampling.continuable(stopping) else (),
+        paths=tuple(record["path"] for record in records) if sampling.continuable(meant.stopping) else (),
     )
     labels = np.array([-1 if record["label"] is None else record["label"] for record in records], dtype=np.int64)
     return StoredRun(manifest, counts, labels, np.array([record["seconds"] for record in records], dtype=np.float64))
@@ -164,6 +155,10 @@ def result_table(
         details["test"] = f"two-sided, alpha = {prediction.alpha:g} per image"
     details["arithmetic"] = f"{settings['dtype']} on {settings['device']}, batches of {settings['batch']}"
     details["versions"] = ", ".join(f"{key} {value}" for key, value in stored.manifest.versions.items())
+    wanted = store.wanted(path, stored.manifest, set(stored.counts.ids.tolist()))
+    asked = settings.get("sample", {}).get("images")
+    if wanted.asked is not None:  # with images that are there and were not asked for, so that the table shows what is to come
+        asked = len(stored.counts) + wanted.missing + len(wanted.unreadable)
     return ResultTable(
         name=name or path.name,
         idx=stored.counts.ids,
@@ -173,27 +168,7 @@ def result_table(
         correct=(label == stored.labels) & (label != ABSTAIN),
         seconds=stored.seconds,
         details=details,
+        asked=asked,
+        unreadable=len(wanted.unreadable),
+        norm=None if radius is None else cert.norm,
     )
-
-
-def status(path: Path) -> dict[str, Any]:
-    """How far a run is: manifest, images finished, draws, seconds of work, time of the last line."""
-    manifest = store.read_manifest(path)
-    records = list(store.records(path).values())
-    shards: Sequence[Path] = sorted(path.glob("counts-*.jsonl"))
-    seconds = sum(record["seconds"] for record in records)
-    transform = transforms.from_dict(manifest.settings.get("transform", transforms.Identity().to_dict()))
-    samples = sum(record["n"] + record["n0"] for record in records) * transform.parts
-    return {
-        "kind": manifest.kind,
-        "model": manifest.model["name"],
-        "data": manifest.data["name"],
-        "finished": len(records),
-        "images": manifest.settings.get("sample", manifest.data)["images"],
-        "shards": len(shards),
-        "samples": samples,
-        "seconds": seconds,
-        "samples_per_second": samples / seconds if seconds else 0.0,
-        "last_written": max((shard.stat().st_mtime for shard in shards), default=None),
-        "settings": manifest.settings,
-    }

@@ -42,7 +42,8 @@ def demo(out: str | None, images: int, n: int, smoothing: str) -> None:
     from ..engine import Engine
     from ..errors import StoreError
     from ..report import write_tsv
-    from ..run import Part, Plan, execute
+    from ..run import Plan, execute
+    from ..store import Part
     from ..stored import result_table
     from ..transforms import DiagonalSplit, Identity
     from .memory import keep_freed_memory

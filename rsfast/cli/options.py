@@ -140,6 +140,10 @@ how_to_run = combined(
     click.option("--quiet", is_flag=True, help="No progress."),
 )
 
+allow_missing = click.option(
+    "--allow-missing", is_flag=True, help="Exit with 0 instead of 3 where everything is done but images that cannot be read."
+)
+
 rederive = combined(
     click.option("--alpha", type=float, help="Another failure probability per image than the run's."),
     click.option("--norm", type=float, help="Another norm than the run's: 1, 2, inf, …"),

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ..files import printable
 from .options import FloatList, Folder, Named, combined, rederive
 from .progress import duration
 
@@ -19,25 +20,47 @@ if TYPE_CHECKING:
     from ..report import ResultTable
 
 
+UNREADABLE_NAMED = 5
+
+
 @click.command()
 @click.argument("run", type=click.Path())
 def status(run: str) -> None:
-    """How far a run is."""
-    from ..stored import status as read_status
+    """How far a run is: what was asked for, finished, could not be read, is missing, and of which shards."""
+    from ..store import standing
 
-    state = read_status(Path(run))
-    settings = state["settings"]
-    click.echo(f"{state['kind']} run of {state['model']} on {state['data']}")
-    click.echo(f"  finished   {state['finished']} of {state['images']} images, in {state['shards']} shard(s)")
-    click.echo(
-        f"  samples    {state['samples']:,} in {duration(state['seconds'])} of work, {state['samples_per_second']:,.0f} a second"
-    )
-    if state["last_written"] is not None:
-        click.echo(f"  last line  {duration(time.time() - state['last_written'])} ago")
-    if state["finished"] and state["finished"] < state["images"]:
-        left = state["seconds"] / state["finished"] * (state["images"] - state["finished"])
-        click.echo(f"  all images would take {duration(left)} more of one process")
-    click.echo("  settings   " + ", ".join(f"{key}={_short(value)}" for key, value in sorted(settings.items())))
+    state = standing(Path(run))
+    manifest, finished = state.manifest, len(state.finished)
+    sample, images = manifest.settings.get("sample"), manifest.data["images"]
+    asked = images if sample is None else sample["images"]
+    click.echo(f"{manifest.kind} run of {printable(manifest.model['name'])} on {printable(manifest.data['name'])}")
+    if state.asked is None:
+        click.echo(f"  finished   {finished} of {asked} images, in {state.shards} shard(s)")
+        click.echo("  asked for  not known: written before runs said so")
+    else:
+        click.echo(f"  asked for  {len(state.asked)} of {images} images")
+        others = f", and {finished - state.done} others" if finished > state.done else ""
+        click.echo(f"  finished   {state.done} of {len(state.asked)} images{others}, in {state.shards} shard(s)")
+    if state.unreadable:
+        click.echo(f"  unreadable {len(state.unreadable)}, tried again by the next call")
+        for image, problem in list(state.unreadable.items())[:UNREADABLE_NAMED]:
+            click.echo(f"             image {image}: {printable(problem)}")
+        if len(state.unreadable) > UNREADABLE_NAMED:
+            click.echo(f"             and {len(state.unreadable) - UNREADABLE_NAMED} others")
+    if state.what_is_missing:
+        click.echo(f"  missing    {state.what_is_missing}")
+    elif state.asked is not None:
+        click.echo(f"  missing    none{': done but for the unreadable' if state.unreadable else ': done'}")
+    rate = state.samples / state.seconds if state.seconds else 0.0
+    click.echo(f"  samples    {state.samples:,} in {duration(state.seconds)} of work, {rate:,.0f} a second")
+    if state.last_written is not None:
+        click.echo(f"  last line  {duration(max(time.time() - state.last_written, 0.0))} ago")
+    left = state.missing if state.asked is not None else max(asked - finished, 0)
+    if finished and left > 0:
+        all_images = "all images" if state.asked is None else "what is missing"
+        click.echo(f"  {all_images} would take {duration(state.seconds / finished * left)} more of one process")
+    settings = ", ".join(f"{key}={_short(value)}" for key, value in sorted(manifest.settings.items()))
+    click.echo(f"  settings   {printable(settings)}")
 
 
 def _short(value: object) -> str:

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from .ending import last_line, refuse_unreadable, saying_what_is_stored
 from .models import load_models
-from .options import how_to_run, what_to_run
+from .options import allow_missing, how_to_run, what_to_run
 from .smoothing import which_draws, which_noise, which_transform
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     "--bound", default="clopper-pearson", show_default=True, help="clopper-pearson, or two-sided: bounds the other classes, too."
 )
 @which_draws
+@allow_missing
 @how_to_run
 def certify(n0: int, n: int, alpha: float, norm: float, **options: Any) -> None:
     """Certify a data set, image by image, into a run directory.
@@ -75,6 +77,7 @@ def certify(n0: int, n: int, alpha: float, norm: float, **options: Any) -> None:
 @which_noise
 @click.option("--n", type=int, default=1000, show_default=True, help="Draws per image.")
 @click.option("--alpha", type=float, default=0.001, show_default=True, help="Failure probability per image.")
+@allow_missing
 @how_to_run
 def predict(n: int, alpha: float, **options: Any) -> None:
     """The smoothed classifier's answers for a data set, into a run directory (cheaper than certifying)."""
@@ -98,13 +101,24 @@ def run_all(
     sample: Callable[[int], dict[str, int]] | None = None,
 ) -> None:
     """Run what the options name; `sample` says, for so many images of the data, how many are drawn at random."""
+    with saying_what_is_stored(Path(options["out"])):
+        _run_all(make_plan, samples_per_image, options, sample)
+
+
+def _run_all(
+    make_plan: Callable[[Noise, int], Plan],
+    samples_per_image: int | None,
+    options: dict[str, Any],
+    sample: Callable[[int], dict[str, int]] | None,
+) -> None:
     import torch
 
     from .. import sources
     from ..engine import Engine
     from ..errors import InvalidArgumentError
     from ..radii import caveats
-    from ..run import Part, execute
+    from ..run import execute
+    from ..store import Part
     from .memory import keep_freed_memory
     from .progress import Progress
     from .smoothing import make_noise, make_transform
@@ -141,22 +155,13 @@ def run_all(
     index, shards = options["shard"]
     part = Part(options["start"], options["count"], options["every"], index, shards)
     if sample is not None:
-        from ..estimate import chosen
-
-        drawn = sample(len(source))
-        positions = tuple(chosen(len(source), drawn["images"], drawn["seed"]))
-        part = Part(shard=index, shards=shards, chosen=positions, sample=drawn)
+        part = Part(shard=index, shards=shards, sample=sample(len(source)))
     out = Path(options["out"])
     noise = make_noise(options, transform, source, out / "levels")
     each = None if samples_per_image is None else samples_per_image * transform.parts
     progress = Progress(each, quiet=options["quiet"])
     outcome = execute(make_plan(noise, classes), loaded, source, engine, out, part, progress)
-    finished = outcome.before + outcome.now
-    click.echo(f"{finished} images are stored in {out} ({outcome.now} of them now). Next: rsfast report {out}")
+    click.echo(last_line(outcome, out, part))
     for caveat in caveats(noise):
         click.echo(caveat)
-    if outcome.problems:
-        raise click.ClickException(
-            f"{len(outcome.problems)} image(s) could not be used and are not in the run; the first: {outcome.problems[0]} "
-            "Repair them and run the same command again."
-        )
+    refuse_unreadable(outcome.problems, options.get("allow_missing", False))

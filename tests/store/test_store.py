@@ -13,7 +13,7 @@ from rsfast.errors import StoreError
 def manifest(**changes):
     fields = {
         "kind": "certify",
-        "settings": {"n": 100, "n0": 10, "seed": 3, "noise": {"name": "gaussian", "sigma": 0.25}},
+        "settings": settings()["settings"],
         "model": {"name": "a", "sha256": "ab" * 32},
         "data": {"name": "d", "fingerprint": "cd" * 32, "images": 5},
         "versions": {"rsfast": "0.1.0"},
@@ -21,8 +21,29 @@ def manifest(**changes):
     return store.Manifest(**(fields | changes))
 
 
-def record(image, votes=90):
-    return {"id": image, "label": 1, "selection": {"1": 10}, "estimation": {"1": votes, "0": 100 - votes}, "seconds": 0.5}
+def settings(**changes):
+    fields = {
+        "n": 100,
+        "n0": 10,
+        "seed": 3,
+        "noise": {"name": "gaussian", "sigma": 0.25},
+        "alpha": 0.01,
+        "num_classes": 4,
+        "bound": "clopper-pearson",
+        "norm": 2.0,
+        "batch": 110,
+        "device": "cpu",
+        "dtype": "float32",
+        "shape": [1, 2, 2],
+    }
+    return {"settings": fields | changes}  # fmt: skip
+
+
+def record(image, votes=90, **changes):
+    fields = {"id": image, "label": 1, "selection": {"1": 10}, "estimation": {"1": votes, "0": 100 - votes}, "seconds": 0.5,
+              "n0": 10, "n": 100, "seed": 3, "image": "0123456789abcdef", "backend": "native", "versions": {},
+              "model": "ab" * 8, "config": manifest().fingerprint[:16]}  # fmt: skip
+    return fields | changes
 
 
 def begun(path, **changes):
@@ -155,10 +176,10 @@ def test_a_directory_that_cannot_be_written_is_refused(tmp_path):
     ("change", "message"),
     [
         (
-            {"settings": {"n": 200, "n0": 10, "seed": 3, "noise": {"name": "gaussian", "sigma": 0.25}}},
+            settings(n=200),
             "n=100, this call has n=200",
         ),
-        ({"settings": {"n": 100, "n0": 10, "seed": 3, "noise": {"name": "gaussian", "sigma": 0.5}}}, "noise="),
+        (settings(noise={"name": "gaussian", "sigma": 0.5}), "noise="),
         ({"model": {"name": "a", "sha256": "ef" * 32}}, "model sha256 abababab…, this model is efefefef…"),
         ({"data": {"name": "d", "fingerprint": "ef" * 32, "images": 5}}, "results of different data are not mixed"),
         ({"kind": "predict"}, "is a certify run, this call is predict"),
@@ -196,10 +217,6 @@ def test_a_folder_without_a_manifest_is_not_a_run(tmp_path):
         store.read_manifest(tmp_path)
 
 
-def settings(**changes):
-    return {"settings": {"n": 100, "n0": 10, "seed": 3, "noise": {"name": "gaussian", "sigma": 0.25}} | changes}
-
-
 def test_a_run_without_images_may_still_be_changed(run):
     assert begun(run, **settings(n=200)).settings["n"] == 200
     assert store.read_manifest(run).settings["n"] == 200
@@ -217,7 +234,7 @@ def test_a_seed_that_is_not_given_is_drawn_once_and_adopted(tmp_path):
 def test_numbers_that_are_equal_but_written_differently_do_not_split_a_run(run):
     written(run, 1)
     with pytest.raises(StoreError, match="other settings"):
-        begun(run, **settings(n=100.0))
+        begun(run, **settings(norm=2))
 
 
 @pytest.mark.parametrize("code", [errno.ENOSYS, errno.ENOTSUP, errno.ENOLCK])
@@ -225,7 +242,7 @@ def test_file_systems_without_locks_are_written_all_the_same(tmp_path, monkeypat
     def flock(*_):
         raise OSError(code, os.strerror(code))
 
-    monkeypatch.setattr(store.fcntl, "flock", flock)
+    monkeypatch.setattr(store.shard.fcntl, "flock", flock)
     begun(tmp_path / "run")
     written(tmp_path / "run", 1)
     assert sorted(store.records(tmp_path / "run")) == [1]
