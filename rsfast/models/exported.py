@@ -16,6 +16,7 @@ from .. import extras
 from ..errors import BackendUnavailableError, InvalidArgumentError, ModelError, reason
 from ..files import printable
 from ..inference.runtimes import session_options
+from .onnx_files import beside, elsewhere
 from .opening import UntrustedError, archive, quietly, read, refusal
 from .program import rewritten
 
@@ -75,14 +76,14 @@ class _Onnx:
             raise BackendUnavailableError(f"ONNX models need onnxruntime: {what}.") from None
         source = model if isinstance(model, bytes) else str(model)  # by name, for weights in files beside it
         settings = session_options(runtime)
-        settings.log_severity_level = 3  # what fails raises
+        settings.log_severity_level = 4  # what fails raises
         wanted = ["CUDAExecutionProvider", "CPUExecutionProvider"] if providers is None else list(providers)
         if providers is None:
             wanted = [name for name in wanted if name in runtime.get_available_providers()]
         try:
             self._session: Any = runtime.InferenceSession(source, settings, providers=wanted)
         except Exception as error:
-            raise ModelError(f"ONNX Runtime cannot load the model ({type(error).__name__}): {reason(error)}") from error
+            raise ModelError(f"ONNX Runtime cannot load the model ({type(error).__name__}): {reason(error)}.") from error
         self._input = _chosen(self._session.get_inputs(), taken, "input")
         self._output = _chosen(self._session.get_outputs(), returned, "output")
         if self._input.type not in TYPES:
@@ -111,12 +112,31 @@ class _Onnx:
 
 
 def onnx_sha256(model: str | Path | bytes) -> str:
-    """Of a model and of the file FILE.onnx.data beside it, where torch's exporter puts weights."""
-    digest = hashlib.sha256(read(model))
-    if not isinstance(model, bytes):
-        beside = Path(f"{model}.data")
-        if beside.is_file():
-            digest.update(hashlib.sha256(read(beside)).digest())
+    """Of a model and of the files that hold its weights.
+
+    Raises
+    ------
+    ModelError
+        It cannot be read, is no model, or names weights that do not lie in its folder.
+    """
+    if not isinstance(model, (str, Path, bytes)):
+        raise InvalidArgumentError(
+            f"model is {type(model).__name__}: give an ONNX file's name, or the model serialized as bytes."
+        )
+    data = read(model)
+    try:
+        locations = elsewhere(data)
+    except ValueError as error:
+        name = "these bytes are" if isinstance(model, bytes) else f"{printable(str(model))} is"
+        raise ModelError(f"ONNX Runtime cannot load the model: {name} no ONNX file, or damaged ({error}).") from None
+    if isinstance(model, bytes) and locations:
+        raise ModelError("the ONNX model's weights lie in other files: give the file's name, or serialize it with its weights.")
+    digest = hashlib.sha256(data)
+    for location in locations:
+        file = beside(Path(str(model)), location)
+        if location != f"{Path(str(model)).name}.data":  # of torch's exporter
+            digest.update(location.encode())
+        digest.update(hashlib.sha256(read(file)).digest())
     return digest.hexdigest()
 
 

@@ -128,3 +128,88 @@ def test_what_is_no_onnx_file_is_refused(tmp_path):
     (tmp_path / "m.onnx").write_bytes(b"nothing")
     with pytest.raises(ModelError, match="ONNX Runtime cannot load the model"):
         models.load(str(tmp_path / "m.onnx"))
+
+
+def with_weights_at(onnx, location, model=None):
+    """A model whose weights are said to lie in a file."""
+    onnx_model = onnx.load_model_from_string(model) if model else None
+    helper, kinds = onnx.helper, onnx.TensorProto
+    if onnx_model is None:
+        weight = onnx.numpy_helper.from_array(np.ones((64, 10), np.float32), "w")
+        nodes = [helper.make_node("Flatten", ["x"], ["f"]), helper.make_node("MatMul", ["f", "w"], ["y"])]
+        x, y = (helper.make_tensor_value_info(n, kinds.FLOAT, s) for n, s in (("x", ["N", 1, 8, 8]), ("y", ["N", 10])))
+        opset = [helper.make_opsetid("", 17)]
+        onnx_model = helper.make_model(helper.make_graph(nodes, "g", [x], [y], [weight]), opset_imports=opset, ir_version=8)
+    tensor = onnx_model.graph.initializer[0]
+    tensor.ClearField("raw_data")
+    tensor.data_location = kinds.EXTERNAL
+    tensor.external_data.add(key="location", value=location)
+    return onnx_model.SerializeToString()
+
+
+@with_onnx
+def test_weights_beside_an_onnx_file_count_wherever_they_lie_in_its_folder(tmp_path):
+    import onnx
+
+    (tmp_path / "m.onnx").write_bytes(with_weights_at(onnx, "inside/w.bin"))
+    (tmp_path / "inside").mkdir()
+    found = []
+    for value in (1.0, 2.0, 1.0):
+        (tmp_path / "inside" / "w.bin").write_bytes(np.full((64, 10), value, np.float32).tobytes())
+        loaded = models.load(str(tmp_path / "m.onnx"))
+        np.testing.assert_allclose(loaded.model(X).numpy(), np.full((2, 10), 32.0 * value))
+        found.append(loaded.sha256)
+    assert found[0] == found[2] != found[1]
+    with pytest.raises(ModelError, match="weights lie in other files: give the file's name"):
+        models.from_onnx((tmp_path / "m.onnx").read_bytes())
+
+
+@with_onnx
+@pytest.mark.parametrize("location", ["../w.bin", "/etc/hostname", "a/../../w.bin", "..\\w.bin", "C:\\w.bin", "", "a\0b"])
+def test_weights_outside_an_onnx_files_folder_are_not_read(tmp_path, location):
+    import onnx
+
+    (tmp_path / "w.bin").write_bytes(np.ones(640, np.float32).tobytes())
+    (tmp_path / "inside").mkdir()
+    (tmp_path / "inside" / "m.onnx").write_bytes(with_weights_at(onnx, location))
+    with pytest.raises(ModelError, match="names weights outside its folder"):
+        models.from_onnx(tmp_path / "inside" / "m.onnx")
+
+
+@with_onnx
+def test_weights_that_are_missing_or_no_file_are_named(tmp_path):
+    import os
+
+    import onnx
+
+    (tmp_path / "m.onnx").write_bytes(with_weights_at(onnx, "w.bin"))
+    with pytest.raises(ModelError, match="names weights in 'w.bin', which is not there"):
+        models.from_onnx(tmp_path / "m.onnx")
+    os.mkfifo(tmp_path / "w.bin")
+    with pytest.raises(ModelError, match="which is a pipe"):
+        models.from_onnx(tmp_path / "m.onnx")
+
+
+@with_onnx
+def test_operators_of_other_libraries_are_named(tmp_path, capfd):
+    import onnx
+
+    helper, kinds = onnx.helper, onnx.TensorProto
+    x, y = (helper.make_tensor_value_info(name, kinds.FLOAT, ["N", 1, 8, 8]) for name in "xy")
+    for operator, domain, said in (("Foo", "com.foo", "Foo"), ("EPContext", "com.microsoft", "compiled engine")):
+        graph = helper.make_graph([helper.make_node(operator, ["x"], ["y"], domain=domain)], "g", [x], [y])
+        opsets = [helper.make_opsetid("", 17), helper.make_opsetid(domain, 1)]
+        (tmp_path / "m.onnx").write_bytes(helper.make_model(graph, opset_imports=opsets, ir_version=8).SerializeToString())
+        with pytest.raises(ModelError, match=said) as caught:
+            models.from_onnx(tmp_path / "m.onnx")
+        assert "\x1b" not in str(caught.value)
+    assert capfd.readouterr().err == ""
+
+
+@with_onnx
+def test_every_way_of_cutting_an_onnx_file_short_is_one_sentence(onnx_file, tmp_path):
+    whole = onnx_file(linear()).read_bytes()
+    for length in range(0, len(whole) - 1, max(1, len(whole) // 40)):
+        (tmp_path / "cut.onnx").write_bytes(whole[:length])
+        with pytest.raises(ModelError):
+            models.load(str(tmp_path / "cut.onnx"))
