@@ -236,8 +236,8 @@ def _print(tables: list[ResultTable], radii: list[float] | None, per: int = 1) -
 
 def _print_missing(tables: list[ResultTable]) -> None:
     for table in tables:
-        if table.missing:
-            click.echo(f"{table.name}: {table.missing}")
+        if table.standing:
+            click.echo(f"{table.name}: {table.standing}")
 
 
 def _print_caveats(tables: list[ResultTable]) -> None:

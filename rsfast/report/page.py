@@ -30,7 +30,7 @@ def _line(table: ResultTable, radii: Sequence[float], per: int) -> str:
         table.name, table.images, str(int(table.abstained.sum())),
         *[f"{accuracy:.3f}" for accuracy in certified_accuracy(table, radii)], shown_average(table, per),
     ]  # fmt: skip
-    return _row(cells, style=' class="missing"' if table.missing else "")
+    return _row(cells, style=' class="missing"' if table.standing else "")
 
 
 def _without_figures(table: ResultTable) -> str:
@@ -39,7 +39,7 @@ def _without_figures(table: ResultTable) -> str:
 
 
 def _details(table: ResultTable) -> str:
-    missing = f'<p class="missing">{_text(table.missing)}</p>' if table.missing else ""
+    missing = f'<p class="missing">{_text(table.standing)}</p>' if table.standing else ""
     told = "".join(f"<dt>{_text(key)}</dt><dd>{_text(value)}</dd>" for key, value in table.details.items())
     return f"<h2>{_text(table.name)}</h2>{missing}<dl>{told}</dl>" if told or missing else ""
 
@@ -50,7 +50,7 @@ def page(tables: Sequence[ResultTable], radii: Sequence[float], title: str = "Ce
     head = ["", "images", "abstained", *[f"r = {shown_radius(r, per)}" for r in radii], "ACR"]
     drawing = svg(certified, per)
     unfinished = "".join(
-        f'<p class="missing">{_text(table.name)}: {_text(table.missing)}</p>' for table in tables if table.missing
+        f'<p class="missing">{_text(table.name)}: {_text(table.standing)}</p>' for table in tables if table.standing
     )
     norms = f'<p class="missing">{_text(norms_differ(certified))}</p>' if norms_differ(certified) else ""
     return f"""<!doctype html>

@@ -62,7 +62,7 @@ def _figure(tables: Sequence[ResultTable], per: int = 1) -> Any:
             np.append(certified_accuracy(table, list(steps)), 0.0),
             where="pre",
         )
-        names.append(shortened(table.name, 40) + (f" ({table.images} images)" if table.missing else ""))
+        names.append(shortened(table.name, 40) + (f" ({table.images} images)" if table.standing else ""))
     axes.set(
         xlabel="radius" if per == 1 else f"radius in units of 1/{per}", ylabel="certified accuracy", xlim=(0, None), ylim=(0, 1)
     )

@@ -26,8 +26,8 @@ class ResultTable:
     """Results of one run or log.
 
     `radius` is None for logs of PREDICT, which certify nothing; `label` -1 if unknown; `asked` is how many images the run was
-    asked for, None if that is not known, and `unreadable` how many of them could not be read; `norm` is that of the radii, None
-    if it is not known.
+    asked for, None if that is not known, `unreadable` how many of them could not be read, `missing` says in words what is
+    still to come, if anything is; `norm` is that of the radii, None if it is not known.
     """
 
     name: str
@@ -40,6 +40,7 @@ class ResultTable:
     details: dict[str, str] = dataclasses.field(default_factory=dict)
     asked: int | None = None
     unreadable: int = 0
+    missing: str = ""
     norm: float | None = None
 
     def __len__(self) -> int:
@@ -57,8 +58,8 @@ class ResultTable:
 
     @property
     def unfinished(self) -> bool:
-        """Whether images are still to come; every figure is then of those that are there."""
-        return self.asked is not None and len(self) + self.unreadable < self.asked
+        """Whether something is still to come; every figure is then of the images that are there."""
+        return bool(self.missing)
 
     @property
     def images(self) -> str:
@@ -66,14 +67,15 @@ class ResultTable:
         return str(len(self)) if self.asked is None or len(self) >= self.asked else f"{len(self)} of {self.asked}"
 
     @property
-    def missing(self) -> str:
+    def standing(self) -> str:
         """A sentence about images that were asked for and are not there, or nothing."""
-        if self.unfinished:
-            more = f" ({self.unreadable} could not be read)" if self.unreadable else ""
-            return f"unfinished: {self.images} images are there{more}, and every figure is of these alone."
-        if self.unreadable:
-            return f"{self.images} images are there; the others could not be read and are in no figure."
-        return ""
+        unreadable = f"{self.unreadable} could not be read and {'is' if self.unreadable == 1 else 'are'} in no figure"
+        if self.missing:
+            more = f"; {unreadable}" if self.unreadable else ""
+            return (
+                f"unfinished: {self.images} images are there, and every figure is of these alone; missing: {self.missing}{more}."
+            )
+        return f"{self.images} images are there; {unreadable}." if self.unreadable else ""
 
     @property
     def caveats(self) -> list[str]:

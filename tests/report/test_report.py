@@ -142,20 +142,22 @@ def test_columns_stand_below_their_heads():
 
 
 def unfinished(**more):
-    return dataclasses.replace(table([0.5, 0.2], [1, 1], [1, 1], "half"), **{"asked": 599, **more})
+    return dataclasses.replace(table([0.5, 0.2], [1, 1], [1, 1], "half"), **{"asked": 599, "missing": "597 images", **more})
 
 
 def test_unfinished_runs_say_so():
     one = unfinished()
     assert one.unfinished
-    assert one.missing == "unfinished: 2 of 599 images are there, and every figure is of these alone."
+    assert one.standing == "unfinished: 2 of 599 images are there, and every figure is of these alone; missing: 597 images."
     assert "2 of 599" in text_table([one], [0.0])
-    assert "(1 could not be read)" in unfinished(unreadable=1).missing
-    both = unfinished(asked=3, unreadable=1)
-    assert not both.unfinished
-    assert both.missing == "2 of 3 images are there; the others could not be read and are in no figure."
-    for whole in (unfinished(asked=2), unfinished(asked=None)):
-        assert (whole.missing, whole.images) == ("", "2")
+    assert "; 1 could not be read and is in no figure." in unfinished(missing="596 images", unreadable=1).standing
+    draws = unfinished(asked=2, missing="draws up to n = 9 of shard 0/1")
+    assert draws.standing.startswith("unfinished: 2 images are there")
+    done = unfinished(asked=4, missing="", unreadable=2)
+    assert not done.unfinished
+    assert done.standing == "2 of 4 images are there; 2 could not be read and are in no figure."
+    for whole in (unfinished(asked=2, missing=""), unfinished(asked=None, missing="")):
+        assert (whole.standing, whole.images) == ("", "2")
 
 
 def test_the_curve_passes_through_the_table(tmp_path, monkeypatch):
