@@ -159,6 +159,13 @@ def result_table(
     asked = settings.get("sample", {}).get("images")
     if wanted.asked is not None:  # with images that are there and were not asked for, so that the table shows what is to come
         asked = len(stored.counts) + wanted.missing + len(wanted.unreadable)
+    missing, images = wanted.what_is_missing, stored.manifest.data["images"]
+    if wanted.asked is None and asked is not None and len(stored.counts) < asked:
+        missing = f"{asked - len(stored.counts)} images"
+    elif wanted.asked is None and asked is None and len(stored.counts) < images:
+        details["caveat, images"] = (
+            f"{len(stored.counts)} of the {images} images of the data are there; the run does not say how many it was asked for."
+        )
     return ResultTable(
         name=name or path.name,
         idx=stored.counts.ids,
@@ -170,5 +177,6 @@ def result_table(
         details=details,
         asked=asked,
         unreadable=len(wanted.unreadable),
+        missing=missing,
         norm=None if radius is None else cert.norm,
     )

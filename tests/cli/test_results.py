@@ -1,5 +1,6 @@
 """report, recertify and export: what they find, in which order they refuse, and what they leave behind."""
 
+import json
 import os
 import shutil
 
@@ -147,3 +148,21 @@ def test_a_caveat_of_a_log_is_printed(rsfast, tmp_path):
     assert result.code == 0
     assert "log: its column correct is a running count" in result.out
     assert " 0.750" in result.out
+
+
+def test_a_run_with_images_missing_says_so_in_the_terminal_the_files_and_the_page(rsfast, run, tmp_path):
+    assert "unfinished" not in rsfast("report", run).out
+    counts = run / "counts-000-of-001.jsonl"
+    counts.write_bytes(b"".join(counts.read_bytes().splitlines(keepends=True)[:2]))
+    sentence = "unfinished: 2 of 3 images are there, and every figure is of these alone; missing: 1 image."
+    for command in (("report", run, "--out", tmp_path / "out"), ("recertify", run), ("export", run, tmp_path / "x.tsv")):
+        result = rsfast(*command)
+        assert result.code == 0
+        assert result.out.startswith(f"own: {sentence}\n")
+    assert " 2 of 3 " in rsfast("report", run).out
+    assert sentence in (tmp_path / "out" / "report.html").read_text()
+    found = json.loads((tmp_path / "out" / "certified_accuracy.json").read_text())["tables"][0]
+    assert (found["images"], found["asked"], found["unfinished"]) == (2, 3, True)
+    (run / "asked-000-of-001.jsonl").unlink()  # as of runs from before it was written
+    result = rsfast("report", run)
+    assert "own: 2 of the 599 images of the data are there; the run does not say how many it was asked for." in result.out
