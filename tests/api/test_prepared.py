@@ -27,7 +27,7 @@ def network():
 
 
 def test_a_folded_network_votes_as_it_did(network, rng):
-    x = torch.from_numpy(rng.random((2, 3, 32, 32), dtype=np.float32))
+    x = torch.from_numpy(rng.random((2, 3, 8, 8), dtype=np.float32))
     plain = rs.sample_counts(network, x, **CALL)
     folded = rs.sample_counts(network, x, fold=True, **CALL)
     assert np.abs(plain.estimation - folded.estimation).sum() <= 2  # a tie in the last bit may fall otherwise
@@ -36,10 +36,10 @@ def test_a_folded_network_votes_as_it_did(network, rng):
 
 
 def test_what_auto_chose_is_recorded_and_gives_the_same_votes_when_it_is_asked_for(network, rng):
-    x = torch.from_numpy(rng.random((1, 3, 32, 32), dtype=np.float32))
+    x = torch.from_numpy(rng.random((1, 3, 8, 8), dtype=np.float32))
     counts = rs.sample_counts(network, x, dtype="auto", batch="auto", fold=True, **CALL)
     engine = Engine(network, num_classes=10, dtype="auto", batch="auto", fold=True)
-    engine.prepare((3, 32, 32), 100, {"batch": counts.batch, "dtype": counts.dtype, "channels_last": False})
+    engine.prepare((3, 8, 8), 100, {"batch": counts.batch, "dtype": counts.dtype, "channels_last": False})
     assert (engine.batch, engine.dtype, engine.measured) == (counts.batch, counts.dtype, {})
     again = rs.sample_counts(network, x, dtype=counts.dtype, batch=counts.batch, fold=True, channels_last=None, **CALL)
     assert again.dtype == counts.dtype
@@ -47,7 +47,7 @@ def test_what_auto_chose_is_recorded_and_gives_the_same_votes_when_it_is_asked_f
 
 
 def test_two_halves_take_what_was_measured_for_the_first(network, rng):
-    x = torch.from_numpy(rng.random((1, 3, 32, 32), dtype=np.float32))
+    x = torch.from_numpy(rng.random((1, 3, 8, 8), dtype=np.float32))
     engine = Engine([network, network], num_classes=10, dtype="auto", batch="auto", fold=True, transform=rs.DiagonalSplit())
     votes = engine.votes(x[0], CALL["noise"], sigma=[0.25, 0.25], seed=1, image_id=0, stages=[(0, 5), (1, 20)])
     assert votes.sum(axis=2).tolist() == [[5, 5], [20, 20]]
@@ -57,7 +57,7 @@ def test_two_halves_take_what_was_measured_for_the_first(network, rng):
 @pytest.mark.parametrize("runtime", [name for name in ("openvino", "onnxruntime") if importlib.util.find_spec(name) is None])
 def test_a_runtime_that_is_missing_says_how_to_get_it(network, runtime):
     with pytest.raises(BackendUnavailableError, match="pip install"):
-        rs.sample_counts(network, torch.zeros(1, 3, 32, 32), runtime=runtime, **CALL)
+        rs.sample_counts(network, torch.zeros(1, 3, 8, 8), runtime=runtime, **CALL)
 
 
 @pytest.mark.parametrize(
@@ -66,7 +66,7 @@ def test_a_runtime_that_is_missing_says_how_to_get_it(network, runtime):
 )
 def test_unknown_choices_are_refused(network, change, message):
     with pytest.raises(InvalidArgumentError, match=message):
-        rs.sample_counts(network, torch.zeros(1, 3, 32, 32), **CALL, **change)
+        rs.sample_counts(network, torch.zeros(1, 3, 8, 8), **CALL, **change)
 
 
 def test_a_default_batch_that_does_not_fit_is_halved_and_said_so():

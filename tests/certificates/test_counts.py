@@ -14,7 +14,7 @@ from tests.reference import optimal
 @pytest.mark.parametrize("alpha", [0.05, 0.2])
 @pytest.mark.parametrize("method", [c.dual_certify_bonferroni, c.dual_certify_product])
 def test_joint_bounds_overclaim_with_probability_at_most_alpha(method, alpha, rng):
-    n = 25
+    n = 17
     k = np.arange(n + 1)
     radius = method(k[:, None], k[None, :], n, alpha, sigma=1.0)
     worst = 0.0
