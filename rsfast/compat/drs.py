@@ -19,12 +19,14 @@ from ..radii import JOINTS
 from ..transforms import DiagonalSplit, Transform
 from ..transforms import check as check_transform
 from .draws import Draws, image_of, level, to_eval
+from .forks import forked, forked_class
 
 Classifier = Callable[[torch.Tensor], torch.Tensor]
 
 RELEASED = DiagonalSplit(layout="released")
 
 
+@forked_class
 class Smooth(Draws):
     """Two base classifiers, each shown noisy copies of its half of the pixels; the class with the largest sum of probabilities.
 
@@ -78,6 +80,7 @@ class Smooth(Draws):
         self.seed = seed
         self.options = dict(options or {})
 
+    @forked
     def certify(self, x: Any, n0: int, n: int, alpha: float, batch_size: int | None = None) -> tuple[int, float]:
         """Class and l2 radius around one image [C, H, W], right with probability at least 1 - alpha.
 
@@ -112,6 +115,7 @@ class Smooth(Draws):
         radius = self.around(x, self._radius(int(left[top]), int(right[top]), n, alpha), transform=self.transform)
         return (top, radius) if radius > 0.0 else (self.ABSTAIN, 0.0)
 
+    @forked
     def predict(self, x: Any, n: int, alpha: float, batch_size: int | None = None) -> int:
         """The class with the largest sum of both halves' probabilities, wrong with probability at most alpha; or ABSTAIN.
 

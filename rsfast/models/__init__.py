@@ -2,6 +2,7 @@
 
 from .checkpoints import load_checkpoint
 from .cifar_resnet import CifarResNet
+from .denoised import Denoised
 from .exported import from_exported, from_onnx
 from .fingerprint import fingerprint
 from .loading import ARCHITECTURES, LoadedModel, build, load, named, together, warn_of_what_came_before
@@ -11,6 +12,7 @@ from .small_cnn import SmallCNN
 __all__ = [
     "ARCHITECTURES",
     "CifarResNet",
+    "Denoised",
     "LoadedModel",
     "Normalized",
     "SmallCNN",

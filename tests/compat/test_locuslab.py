@@ -382,3 +382,44 @@ def test_imagenet_needs_its_variable(monkeypatch):
     monkeypatch.delenv("IMAGENET_DIR", raising=False)
     with pytest.raises(DataError, match="IMAGENET_DIR"):
         get_dataset("imagenet", "test")
+
+
+def test_statistics_that_a_checkpoint_holds_replace_the_data_sets(tmp_path):
+    network = get_architecture("cifar_resnet20", "cifar10").eval()
+    state = {f"1.module.{name}": value for name, value in network[1].state_dict().items()}
+    state |= {"0.means": torch.tensor([0.5, 0.4, 0.3]).reshape(3, 1, 1), "0.sds": torch.tensor([0.25, 0.2, 0.3]).reshape(3, 1, 1)}
+    torch.save({"arch": "cifar_resnet20", "state_dict": state}, tmp_path / "c.pt")
+    x = torch.rand(2, 3, 32, 32)
+    expected = network[1]((x - state["0.means"]) / state["0.sds"])
+    torch.testing.assert_close(load_checkpoint(tmp_path / "c.pt", "cifar10")(x), expected)
+
+
+def test_a_label_leaves_out_the_draws_of_images_that_are_misclassified():
+    model = Watched(cuts([0.1, 0.9]))
+    for label, expected in ((0, (-2, 0.0)), (torch.tensor(0), (-2, 0.0)), (1, None), (None, None)):
+        smooth = Smooth(model, 2, 1.0, seed=3)
+        found = smooth.certify(X, 100, 1000, 0.001, 250, label=label)
+        plain = Smooth(model, 2, 1.0, seed=3).certify(X, 100, 1000, 0.001, 250)
+        assert found == (plain if expected is None else expected)
+        assert smooth.next_id == (2 if expected is None else 1)
+    with pytest.raises(InvalidArgumentError, match="label='cat' is not allowed"):
+        Smooth(model, 2, 1.0).certify(X, 100, 1000, 0.001, 250, label="cat")
+
+
+@pytest.mark.parametrize(
+    ("call", "said"),
+    [
+        (lambda s: s.certify(X, 10, 20, 0.1, 5, return_details=True), "return_details.*rsfast.certify returns votes, bounds and radii"),
+        (lambda s: s.certify(X, 10, 20, 0.1, bs=5), "'bs': it is called batch_size"),
+        (lambda s: s.certify(X, 10, 20, 0.1, batchsize=5), "did you mean 'batch_size'"),
+        (lambda s: s.predict(X, 10, 0.1, 5, label=3), "'label': compare it"),
+        (lambda s: s.certify(X, 10), "missing a required argument: 'n'"),
+        (lambda s: Smooth(linear(), 10, 0.25, 40), "t of diffusion denoised smoothing.*rsfast.models.Denoised"),
+        (lambda s: Smooth(linear(), 10, 0.25, t=40), "'t': .*rsfast.models.Denoised"),
+        (lambda s: Smooth(linear(), 10), "missing a required argument: 'sigma'"),
+    ],
+)  # fmt: skip
+def test_arguments_of_forks_are_answered_with_what_to_do(call, said):
+    with pytest.raises(InvalidArgumentError, match=said) as caught:
+        call(Smooth(linear(), 10, 0.25))
+    assert isinstance(caught.value, TypeError)

@@ -10,11 +10,13 @@ import torch
 
 from ... import checks, confidence, rounding
 from ..draws import Draws, image_of, level, to_eval, without_class
+from ..forks import forked, forked_class
 from .certificate import Certificate, L1Certificate, L2Certificate
 
 NORMS = {"l1": 1.0, "l2": 2.0, "linf": np.inf}
 
 
+@forked_class
 class Smooth(Draws):
     """A smoothed classifier under the noise of a certificate.
 
@@ -56,6 +58,7 @@ class Smooth(Draws):
         self.seed = seed
         self.options = dict(options or {})
 
+    @forked
     def certify(
         self, x: Any, n0: int, n: int, alpha: float, batch_size: int | None = None, device: Any = None
     ) -> tuple[int, float]:
@@ -98,6 +101,7 @@ class Smooth(Draws):
     def _least_level(self) -> float:
         return float(torch.as_tensor(self.sigma).min())
 
+    @forked
     def predict(self, x: Any, n: int, alpha: float, batch_size: int | None = None, device: Any = None) -> int:
         """The smoothed classifier's answer, wrong with probability at most alpha; ABSTAIN where n draws do not tell."""
         alpha = level(alpha)

@@ -10,20 +10,39 @@ import torch
 from torch import nn
 
 from ... import models
-from ...errors import InvalidArgumentError, ModelError
-from .datasets import CLASSES, STATISTICS, get_normalize_layer
+from ...errors import InvalidArgumentError, ModelError, reason
+from ...files import printable
+from ...models.fitting import fit
+from .datasets import CLASSES, STATISTICS, NormalizeLayer, get_normalize_layer
 
 ARCHITECTURES = ["resnet50", "cifar_resnet20", "cifar_resnet110"]
 
 
 class Normalized(nn.Sequential):
-    """A normalisation layer and a network; takes state dicts with the names of DataParallel (`1.module.…`) or without."""
+    """A normalisation layer and a network; takes state dicts as checkpoints hold them.
+
+    Names may have the prefixes of wrappers (`1.module.…`, `module.1.…`), and the statistics of the layer (`0.means`, `0.sds`),
+    which are then taken instead of the data set's.
+    """
 
     def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> Any:
-        plain = {name.replace("module.", "", 1) if "module." in name[:9] else name: v for name, v in state_dict.items()}
-        if plain and not any(name.startswith(("0.", "1.")) for name in plain):
-            plain = {f"1.{name}": value for name, value in plain.items()}
-        return super().load_state_dict(plain, strict=strict, assign=assign)
+        if strict and isinstance(self[0], NormalizeLayer):
+            return self.fill(state_dict, "the state dict", type(self[1]).__name__, assign)
+        return super().load_state_dict(state_dict, strict=strict, assign=assign)
+
+    def fill(self, state_dict: Mapping[str, Any], file: str, arch: str, assign: bool = False) -> Any:
+        """`load_state_dict` with names for messages."""
+        layer, network = self[0], self[1]
+        found = fit(state_dict, network, file, arch, lambda names: "")
+        if found.unused:
+            raise ModelError(
+                f"{file} holds numbers that {arch} has no place for ({', '.join(found.unused[:5])}): leave them out."
+            )
+        if found.mean is not None and found.std is not None:
+            for name, values in (("means", found.mean), ("sds", found.std)):
+                old = getattr(layer, name)
+                setattr(layer, name, torch.tensor(values, dtype=old.dtype, device=old.device).reshape(-1, 1, 1))
+        return network.load_state_dict(found.state, strict=False, assign=assign)
 
 
 def get_architecture(arch: str, dataset: str, num_classes: int | None = None) -> nn.Module:
@@ -58,8 +77,10 @@ def _channels(dataset: str) -> int:
     return get_source(dataset).shape[0]
 
 
-def load_checkpoint(file: str | Path, dataset: str, num_classes: int | None = None) -> nn.Module:
+def load_checkpoint(file: str | Path, dataset: str, num_classes: int | None = None, *, trust: bool = False) -> nn.Module:
     """The base classifier of a published checkpoint: a torch file with `arch` and `state_dict`.
+
+    Nothing that the file names is executed unless `trust` is given.
 
     Raises
     ------
@@ -67,19 +88,19 @@ def load_checkpoint(file: str | Path, dataset: str, num_classes: int | None = No
         A file that cannot be read, is no such checkpoint, or does not fit its architecture.
     """
     path = Path(file)
-    try:
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-    except OSError as error:
-        raise ModelError(f"{path} cannot be read: {error.strerror or error}.") from None
-    except Exception as error:
-        first = (str(error).splitlines() or [type(error).__name__])[0]
-        raise ModelError(f"{path} cannot be loaded as a checkpoint: {first}") from error
+    name = printable(str(path))
+    checkpoint = models.load_checkpoint(path, trust=trust)
     if not isinstance(checkpoint, dict) or not {"arch", "state_dict"} <= set(checkpoint):
-        raise ModelError(f"{path} is not a checkpoint of locuslab/smoothing: it must hold `arch` and `state_dict`.")
-    network = get_architecture(str(checkpoint["arch"]), dataset, num_classes)
+        raise ModelError(f"{name} is not a checkpoint of locuslab/smoothing: it must hold `arch` and `state_dict`.")
+    arch = str(checkpoint["arch"])
+    network = get_architecture(arch, dataset, num_classes)
     try:
-        network.load_state_dict(checkpoint["state_dict"])
+        if isinstance(network, Normalized):
+            network.fill(checkpoint["state_dict"], name, arch)
+        else:
+            network.load_state_dict(checkpoint["state_dict"])
     except (RuntimeError, TypeError, AttributeError) as error:
-        lines = [line.strip() for line in str(error).splitlines()[1:3]]
-        raise ModelError(f"{path} does not fit {checkpoint['arch']}: {' '.join(lines) or error}") from error
+        if isinstance(error, ModelError):
+            raise
+        raise ModelError(f"{name} does not fit {arch}: {reason(error)}.") from error
     return network.eval()

@@ -43,6 +43,7 @@ def parser(description: str, *, selection: bool) -> argparse.ArgumentParser:
     found.add_argument("--N", type=int, default=100_000, help="draws that bound its probability (100000)")
     found.add_argument("--alpha", type=float, default=0.001, help="failure probability per image (0.001)")
     found.add_argument("--seed", type=int, default=None, help="of the noise (fresh, and kept beside the log)")
+    found.add_argument("--trust-files", action="store_true", help="code that the checkpoint or .pt2 file names may run")
     return found
 
 
@@ -80,10 +81,10 @@ def run(options: argparse.Namespace, command: str, columns: Sequence[str], answe
     source = datasets.get_source(options.dataset, options.split)
     dataset = datasets.Dataset(source)
     classes = datasets.CLASSES.get(options.dataset) or datasets.get_num_classes(options.dataset)
-    model, sha256 = _base_classifier(options.base_classifier, options.dataset, classes)
+    model, sha256 = _base_classifier(options.base_classifier, options.dataset, classes, options.trust_files)
     arguments = {
         "command": command,
-        **{name: value for name, value in vars(options).items() if name not in ("outfile", "base_classifier")},
+        **{name: value for name, value in vars(options).items() if name not in ("outfile", "base_classifier", "trust_files")},
         "model": sha256 or fingerprint(model),
         "data": source.fingerprint(),
     }
@@ -101,7 +102,7 @@ def run(options: argparse.Namespace, command: str, columns: Sequence[str], answe
             log.append(i, label, predicted, *more, int(predicted == label), elapsed)
 
 
-def _base_classifier(spec: str, dataset: str, classes: int) -> tuple[Any, str | None]:
+def _base_classifier(spec: str, dataset: str, classes: int, trust: bool) -> tuple[Any, str | None]:
     """The model, on a GPU if there is one, and the sha256 of what it was loaded from where that is not the model itself."""
     import torch
 
@@ -111,11 +112,11 @@ def _base_classifier(spec: str, dataset: str, classes: int) -> tuple[Any, str | 
 
     path = Path(spec)
     if path.suffix in (".pt2", ".onnx") or (":" in spec and not path.exists()):
-        loaded = models.load(spec, num_classes=classes)
+        loaded = models.load(spec, num_classes=classes, trust=trust)
         model: Any = loaded.model
         sha256: str | None = loaded.sha256
     elif path.exists():
-        model, sha256 = load_checkpoint(path, dataset, classes), None
+        model, sha256 = load_checkpoint(path, dataset, classes, trust=trust), None
     else:
         raise ModelError(f"{spec} is not there: give a checkpoint, a .pt2 or .onnx file, or module:factory.")
     if torch.cuda.is_available() and isinstance(model, torch.nn.Module):

@@ -12,8 +12,10 @@ from ... import certificates, checks, confidence
 from ...noise import Gaussian
 from ...torch import add_noise
 from ..draws import Draws, image_of, level, to_eval, without_class
+from ..forks import forked, forked_class
 
 
+@forked_class
 class Smooth(Draws):
     """A smoothed classifier g: the class that a base classifier most often gives under Gaussian noise.
 
@@ -36,6 +38,7 @@ class Smooth(Draws):
     """
 
     ABSTAIN = -1
+    MISCLASSIFIED = -2
 
     def __init__(
         self,
@@ -52,7 +55,10 @@ class Smooth(Draws):
         self.num_classes = num_classes
         self.sigma = sigma
 
-    def certify(self, x: Any, n0: int, n: int, alpha: float, batch_size: int | None = None) -> tuple[int, float]:
+    @forked
+    def certify(
+        self, x: Any, n0: int, n: int, alpha: float, batch_size: int | None = None, label: int | None = None
+    ) -> tuple[int, float]:
         """Class and l2 radius around one image [C, H, W], right with probability at least 1 - alpha.
 
         Parameters
@@ -65,11 +71,14 @@ class Smooth(Draws):
             Failure probability, strictly between 0 and 1.
         batch_size : int, optional
             Noisy copies per forward pass; no more than that many (or 1 MiB of them) are in memory.  Default: by image size.
+        label : int, optional
+            Of the image, as some forks take it: where the n0 draws choose another class, the n draws are left out.
 
         Returns
         -------
         (int, float)
-            Class and radius; (ABSTAIN, 0.0) if and only if the lower bound of the class's probability is below one half.
+            Class and radius; (ABSTAIN, 0.0) if and only if the lower bound of the class's probability is below one half, and
+            (MISCLASSIFIED, 0.0) where the class is not `label`.
 
         Raises
         ------
@@ -80,9 +89,12 @@ class Smooth(Draws):
         """
         alpha = level(alpha)
         n0, n = checks.whole("n0", n0, 1, 2**32 - 1), checks.whole("n", n, 1, 2**32 - 1)
+        wanted = None if label is None else checks.whole("label", _number(label), 0)
         to_eval(self.base_classifier)
         counts_selection = self._sample_noise(x, n0, batch_size)
         top = int(np.asarray(counts_selection).argmax())
+        if wanted not in (None, top):
+            return self.MISCLASSIFIED, 0.0
         counts_estimation = self._sample_noise(x, n, batch_size)
         p_lower = self._lower_confidence_bound(int(counts_estimation[top]), n, alpha)
         if not p_lower >= 0.5:
@@ -91,6 +103,7 @@ class Smooth(Draws):
         left = self.around(x, radius)
         return (top, left) if left > 0.0 or left == radius else (self.ABSTAIN, 0.0)
 
+    @forked
     def predict(self, x: Any, n: int, alpha: float, batch_size: int | None = None) -> int:
         """g's answer for one image, wrong with probability at most alpha; ABSTAIN where n draws do not tell.
 
@@ -133,3 +146,11 @@ class Smooth(Draws):
     def _lower_confidence_bound(self, NA: int, N: int, alpha: float) -> float:  # noqa: N803
         """Exact lower bound, at level 1 - alpha, of a probability seen NA times in N (Clopper-Pearson; rounded down)."""
         return float(confidence.clopper_pearson_lower(NA, N, alpha))
+
+
+def _number(value: Any) -> Any:
+    """The number in a tensor or array of one."""
+    try:
+        return value.item()
+    except (AttributeError, ValueError, RuntimeError):
+        return value
