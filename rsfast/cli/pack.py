@@ -15,7 +15,7 @@ import click
 @click.option("--crop", type=click.IntRange(min=1), help="Image folders: cut the central square of this size.")
 @click.option("--gray", is_flag=True, help="Image folders: read as one channel.")
 def pack(data: str, file: str, split: str | None, resize: int | None, crop: int | None, gray: bool) -> None:
-    """Decode DATA once into FILE.npy, uint8 [N, C, H, W].
+    """Decode DATA once into FILE.npy, [N, C, H, W]: uint8, or floating point where the data are.
 
     A search for nearest neighbours passes over the training images many times: over a packed file a pass is one sequential read,
     over a folder every image is decoded again.  `--train FILE.npy` takes it.

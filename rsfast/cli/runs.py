@@ -16,6 +16,7 @@ from .smoothing import which_draws, which_noise, which_transform
 if TYPE_CHECKING:
     from ..noise import Noise
     from ..run import Plan
+    from ..sources.base import Source
 
 
 @click.command()
@@ -113,7 +114,6 @@ def _run_all(
 ) -> None:
     import torch
 
-    from .. import sources
     from ..engine import Engine
     from ..errors import InvalidArgumentError
     from ..radii import caveats
@@ -127,14 +127,10 @@ def _run_all(
     keep_freed_memory()
     if options["threads"]:
         torch.set_num_threads(options["threads"])
-    source = sources.load(
-        options["data"], split=options["split"], resize=options["resize"], crop=options["crop"], gray=options["gray"]
-    )
+    source = _source(options)
     classes = options["num_classes"] or source.num_classes
     if classes is None:
         raise InvalidArgumentError(f"{source.name} has no labels to count classes by: give --num-classes.")
-    if source.num_classes is not None and classes < source.num_classes:
-        raise InvalidArgumentError(f"--num-classes {classes} is less than the {source.num_classes} classes of {source.name}.")
     loaded = load_models(options, classes, source.shape[0])
     several = loaded.model if isinstance(loaded.model, list) else [loaded.model]
     movable = torch.cuda.is_available() and all(isinstance(model, torch.nn.Module) for model in several)
@@ -165,3 +161,16 @@ def _run_all(
     for caveat in caveats(noise):
         click.echo(caveat)
     refuse_unreadable(outcome.problems, options.get("allow_missing", False))
+
+
+def _source(options: dict[str, Any]) -> Source:
+    """The data; classes of an image folder are those of --class-map, else those that the checkpoint says it has."""
+    from .. import models, sources
+    from ..sources.classes import class_map
+
+    image = {name: options[name] for name in ("resize", "crop", "gray")}
+    mapped = options["class_map"]
+    if mapped is None and options["checkpoints"] and sources.has_class_folders(options["data"]):
+        own = models.own_classes(options["checkpoints"], trust=options["trust_files"])
+        mapped = None if own is None else class_map(own[0], f"the checkpoint {own[1]}")
+    return sources.load(options["data"], split=options["split"], class_map=mapped, num_classes=options["num_classes"], **image)

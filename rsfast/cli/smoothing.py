@@ -108,7 +108,8 @@ def make_transform(options: dict[str, Any]) -> Transform:
     """The transform that the options name."""
     import numpy as np
 
-    from ..errors import DataError, InvalidArgumentError
+    from ..errors import InvalidArgumentError
+    from ..sources.npy import mapped
     from ..transforms import DiagonalSplit, Identity, Partition
 
     name, interpolation = options["transform"], options["interpolation"]
@@ -120,11 +121,7 @@ def make_transform(options: dict[str, Any]) -> Transform:
         return DiagonalSplit(interpolation, name)
     if not name.endswith(".npy"):
         raise InvalidArgumentError(f"--transform {name!r} is not known: give whole, diagonal, released, or FILE.npy with masks.")
-    try:
-        masks = np.load(name, allow_pickle=False)
-    except (OSError, ValueError) as error:
-        raise DataError(f"{name} cannot be read as an array: {error}.") from None
-    return Partition(masks, interpolation or "nearest")
+    return Partition(np.array(mapped(Path(name))), interpolation or "nearest")
 
 
 def make_noise(options: dict[str, Any], transform: Transform, source: Source | None, cache: Path | None = None) -> Noise:

@@ -7,6 +7,7 @@ from .exported import from_exported, from_onnx
 from .fingerprint import fingerprint
 from .loading import ARCHITECTURES, LoadedModel, build, load, named, together, warn_of_what_came_before
 from .normalized import Normalized
+from .own_classes import own_classes
 from .small_cnn import SmallCNN
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "load",
     "load_checkpoint",
     "named",
+    "own_classes",
     "together",
     "warn_of_what_came_before",
 ]

@@ -1,6 +1,7 @@
-"""Where images come from.  A source gives float32 images [C, H, W] in [0, 1] with labels, and a fingerprint."""
+"""Where images come from.  A source gives images [C, H, W] in [0, 1] with labels, and a fingerprint."""
 
 from .base import Source, blocks, write_npy
-from .loading import KINDS, is_folder, load
+from .files import kind_of
+from .loading import KINDS, has_class_folders, is_folder, load
 
-__all__ = ["KINDS", "Source", "blocks", "is_folder", "load", "write_npy"]
+__all__ = ["KINDS", "Source", "blocks", "has_class_folders", "is_folder", "kind_of", "load", "write_npy"]

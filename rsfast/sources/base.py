@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import DataError
+from ..errors import DataError, InvalidArgumentError
+from .files import kind_of, reason, shown
 
 
 class Source(Protocol):
@@ -50,14 +51,13 @@ class ArraySource:
             raise DataError(f"{name} holds {images.dtype} images: give uint8, or floating point in [0, 1].")
         if images.dtype.itemsize > 8:
             raise DataError(f"{name} holds {images.dtype} images: give float64 or float32, whose rounding is accounted for.")
+        if images.dtype == np.uint8 and images.shape[3] == 3 and min(images.shape[1:3]) > 4:
+            raise DataError(
+                f"{name} holds images of shape {images.shape}, which reads as [N, H, W, C]: give [N, C, H, W], such as "
+                "x.transpose(0, 3, 1, 2)."
+            )
         if labels is not None:
-            labels = np.asarray(labels)
-            if labels.shape != (len(images),) or not np.issubdtype(labels.dtype, np.integer):
-                raise DataError(
-                    f"{name} holds {len(images)} images and labels {labels.shape} {labels.dtype}: give one integer each."
-                )
-            if labels.min() < 0 or labels.max() >= 10**7:
-                raise DataError(f"{name} holds labels from {labels.min()} to {labels.max()}: give classes from 0 to 10^7 - 1.")
+            labels = _labels(name, np.asarray(labels), len(images), num_classes)
         self.name = name
         self.images = images
         self.labels = labels
@@ -69,7 +69,7 @@ class ArraySource:
         return len(self.images)
 
     def image(self, index: int) -> NDArray[np.floating]:
-        image = self.images[index]
+        image = np.ascontiguousarray(self.images[index])
         if image.dtype == np.uint8:
             return image.astype(np.float32) / np.float32(255)
         image = image.astype(self.dtype)
@@ -87,6 +87,32 @@ class ArraySource:
 
     def fingerprint(self) -> str:
         return hashlib.sha256(f"{self.images.dtype} {self.images.shape} {self.labels is None}".encode()).hexdigest()
+
+
+def _labels(name: str, labels: np.ndarray, images: int, num_classes: int | None) -> np.ndarray:
+    if labels.shape != (images,) or not np.issubdtype(labels.dtype, np.integer):
+        raise DataError(f"{name} holds {images} images and labels {labels.shape} {labels.dtype}: give one integer each.")
+    most = 10**7 if num_classes is None else num_classes
+    wrong = (labels < 0) | (labels >= most)
+    if wrong.any():
+        position = int(np.argmax(wrong))
+        raise DataError(f"{name}: the label of image {position} is {labels[position]}: give classes from 0 to {most - 1:,}.")
+    return labels
+
+
+def check_classes(source: Source, num_classes: int) -> None:
+    """A DataError if a label of the source is none of a model's classes 0 … num_classes - 1.
+
+    Sources whose labels stand for less than they seem to (`FolderSource`) check more than that when they are made.
+    """
+    if source.num_classes is None or source.num_classes <= num_classes:
+        return
+    wrong = (i for i in range(len(source)) if (label := source.label(i)) is not None and label >= num_classes)
+    where = next((f": the label of image {i} is {source.label(i)}" for i in wrong), "")
+    raise InvalidArgumentError(
+        f"num_classes={num_classes} is less than the {source.num_classes} classes of {source.name}{where}. Give the model's "
+        "number of classes, or mend the labels."
+    )
 
 
 class _Blocks:
@@ -109,40 +135,36 @@ def blocks(source: Source) -> np.ndarray | _Blocks:
 
 
 def write_npy(source: Source, file: Path, done: Callable[[], None] = lambda: None) -> None:
-    """Write a source's images to `file`, .npy, uint8 [N, C, H, W]; a file that is there is replaced once all is written.
+    """Write a source's images to `file`, .npy, [N, C, H, W]; a file that is there is replaced once all is written.
+
+    Images of 8 bits are written as uint8; those of an array of floating-point numbers as float32 or float64, as they are.
 
     Raises
     ------
     DataError
-        An image that cannot be read, or whose pixels are not multiples of 1/255; a file that cannot be written.
+        An image that cannot be read, or that is of neither kind; a file that cannot be written.
     """
     if file.suffix != ".npy":
-        raise DataError(f"{file} does not end in .npy: give FILE.npy.")
+        raise DataError(f"{shown(file)} does not end in .npy: give FILE.npy.")
+    if kind_of(file) not in ("a file", "nothing"):
+        raise DataError(f"{shown(file)} cannot be written: it is {kind_of(file)}. Give FILE.npy.")
+    as_floats = isinstance(source, ArraySource) and source.images.dtype != np.uint8
     partial = file.with_name(f".{file.name}.partial")
     try:
-        packed = np.lib.format.open_memmap(partial, mode="w+", dtype=np.uint8, shape=(len(source), *source.shape))
+        kind = source.dtype if as_floats else np.dtype(np.uint8)
+        packed = np.lib.format.open_memmap(partial, mode="w+", dtype=kind, shape=(len(source), *source.shape))
         for index in range(len(source)):
-            image = source.image(index).astype(np.float32)
-            pixels = np.rint(image * 255).astype(np.uint8)
-            if not np.array_equal(pixels.astype(np.float32) / np.float32(255), image):
+            image = source.image(index)
+            packed[index] = image if as_floats else np.rint(image * 255)
+            kept = packed[index] if as_floats else packed[index].astype(np.float32) / np.float32(255)
+            if not np.array_equal(kept, image):
                 raise DataError(f"image {index} of {source.name} is not of 8-bit pixels: packing would change it.")
-            packed[index] = pixels
             done()
         packed.flush()
         partial.replace(file)
-    except OSError as error:
-        raise DataError(f"{file} cannot be written: {error.strerror or error}.") from None
+    except (OSError, ValueError) as error:
+        if isinstance(error, DataError):
+            raise
+        raise DataError(f"{shown(file)} cannot be written: {reason(error)}.") from None
     finally:
         partial.unlink(missing_ok=True)
-
-
-def read(path: Path) -> bytes:
-    """A file's bytes, or a DataError that says why not."""
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror or error}.") from None
-
-
-def first_existing(paths: Iterable[Path]) -> Path | None:
-    return next((path for path in paths if path.is_file()), None)

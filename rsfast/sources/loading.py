@@ -2,65 +2,130 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from .. import hints
 from ..errors import DataError, InvalidArgumentError
 from . import arrays
-from .base import Source
+from .base import Source, check_classes
+from .cifar import cifar10
+from .classes import ALPHABET, ClassMap, class_map, read_class_map
+from .files import kind_of, shown
 from .folder import FolderSource
+from .idx import mnist
 
 KINDS = ("digits", "FILE.npz", "FILE.npy", "cifar10:PATH", "mnist:FOLDER", "folder:FOLDER")
+WITH_SPLITS = ("digits", "cifar10", "mnist")
+_PREFIXES = ("cifar10", "mnist", "folder", "npz")
 
 
 def is_folder(spec: str) -> bool:
     """Whether a source's name is that of an image folder."""
     kind, colon, _ = spec.partition(":")
-    return bool(kind == "folder" and colon) or (Path(spec).is_dir() and kind not in ("cifar10", "mnist"))
+    return bool(kind == "folder" and colon) or (kind not in ("cifar10", "mnist") and kind_of(Path(spec)) == "a directory")
+
+
+def has_class_folders(spec: str) -> bool:
+    """Whether a source's name is that of a folder with subfolders, which may be classes."""
+    if not is_folder(spec):
+        return False
+    path = Path(spec.removeprefix("folder:"))
+    try:
+        return any(entry.is_dir() and not entry.name.startswith(".") for entry in path.iterdir())
+    except OSError:
+        return False
 
 
 def load(
-    spec: str, *, split: str | None = None, resize: int | None = None, crop: int | None = None, gray: bool = False
-) -> Source:
+    spec: str | os.PathLike[str], *, split: str | None = None, resize: int | None = None, crop: int | None = None,
+    gray: bool = False, class_map: str | os.PathLike[str] | Mapping[str, int] | Sequence[str] | ClassMap | None = None,
+    num_classes: int | None = None,
+) -> Source:  # fmt: skip
     """Open a data source.
 
     Parameters
     ----------
     spec : str
         `digits` (scikit-learn's), `FILE.npz` (arrays x and y), `FILE.npy` (images without labels, left on disk),
-        `cifar10:PATH` (binary batches), `mnist:FOLDER` (idx files), `folder:FOLDER` or just a folder's path (one subfolder per
-        class).
+        `cifar10:PATH` (batches, binary or for Python), `mnist:FOLDER` (idx files), `folder:FOLDER` or just a folder's path (one
+        subfolder per class).
     split : str
         "test" (default) or "train", for digits, cifar10 and mnist; other sources have no splits.
     resize, crop, gray
-        How image files are prepared (folders only).
+        How image files are prepared (folders only), as by torchvision's `Resize(resize)` and `CenterCrop(crop)`.
+    class_map : path, mapping or sequence
+        The model's class of each subfolder (folders only): a file (`read_class_map` lists its forms), folder names with classes,
+        names in the order of the classes, or "alphabet".  Default: the alphabet, if there are as many subfolders as classes.
+    num_classes : int
+        Of the model; labels are then known to be below it.
 
     Raises
     ------
     DataError
         What cannot be read and why.
     InvalidArgumentError
-        An unknown source, or options the source does not take.
+        An unknown source, options the source does not take, or labels that the model does not have.
     """
     if split not in (None, "test", "train"):
         raise InvalidArgumentError(f"split={split!r} is not known: give test or train.")
+    if not isinstance(spec, (str, os.PathLike)):
+        raise InvalidArgumentError(f"a data source is {type(spec).__name__}: give one of {', '.join(KINDS)}.")
+    spec = os.fsdecode(spec)
     kind, colon, rest = spec.partition(":")
-    path = Path(rest) if colon and kind in ("cifar10", "mnist", "folder", "npz") else Path(spec)
-    if not is_folder(spec) and (resize is not None or crop is not None or gray):
-        raise InvalidArgumentError(f"--resize, --crop and --gray are for image folders, and {spec!r} is not one.")
-    if spec == "digits":
-        return arrays.digits(split or "test")
-    if kind == "cifar10" and colon:
-        return arrays.cifar10(path, split or "test")
-    if kind == "mnist" and colon:
-        return arrays.mnist(path, split or "test")
-    if split is not None:
-        raise InvalidArgumentError(f"--split is for digits, cifar10 and mnist: {spec!r} has no splits, leave it out.")
+    if not spec or (colon and kind in _PREFIXES and not rest):
+        raise InvalidArgumentError(f"{shown(repr(spec))} names no file or folder: give one of {', '.join(KINDS)}.")
+    if not is_folder(spec):
+        if resize is not None or crop is not None or gray:
+            raise InvalidArgumentError(f"--resize, --crop and --gray are for image folders, and {_quoted(spec)} is not one.")
+        if class_map is not None:
+            raise InvalidArgumentError(f"a class map is for image folders, and {_quoted(spec)} is not one: leave it out.")
+    if split is not None and spec != "digits" and not (colon and kind in WITH_SPLITS):
+        raise InvalidArgumentError(f"--split is for digits, cifar10 and mnist: {_quoted(spec)} has no splits, leave it out.")
+    path = Path(rest) if colon and kind in _PREFIXES else Path(spec)
     if is_folder(spec):
-        return FolderSource(path, resize=resize, crop=crop, mode="L" if gray else "RGB")
+        mapped = _class_map(class_map)
+        mode = "L" if gray else "RGB"
+        return FolderSource(path, resize=resize, crop=crop, mode=mode, class_map=mapped, num_classes=num_classes)
+    source = _arrays(spec, path, split or "test", num_classes)
+    if num_classes is not None:
+        check_classes(source, num_classes)
+    return source
+
+
+def _arrays(spec: str, path: Path, split: str, num_classes: int | None) -> Source:
+    kind, colon, _ = spec.partition(":")
+    if spec == "digits":
+        return arrays.digits(split)
+    if kind == "cifar10" and colon:
+        return cifar10(path, split)
+    if kind == "mnist" and colon:
+        return mnist(path, split, num_classes)
     if path.suffix == ".npz":
         return arrays.npz(path)
     if path.suffix == ".npy":
         return arrays.npy(path)
-    if path.exists():
-        raise DataError(f"{spec} is neither a folder nor an .npz or .npy file: give one of {', '.join(KINDS)}.")
-    raise DataError(f"data source {spec!r} is not known and no such file exists: give one of {', '.join(KINDS)}.")
+    if kind_of(path) != "nothing":
+        raise DataError(f"{shown(spec)} is neither a folder nor an .npz or .npy file: give one of {', '.join(KINDS)}.")
+    raise DataError(
+        f"data source {_quoted(spec)} is not known and no such file exists: {_hint(spec)}give one of {', '.join(KINDS)}."
+    )
+
+
+def _quoted(spec: str) -> str:
+    return f"'{shown(spec)}'"
+
+
+def _hint(spec: str) -> str:
+    """What a name that is almost right was meant to be."""
+    near = hints.meant(spec.partition(":")[0][:40].replace("-", ""), ("digits", "cifar10", "mnist", "folder"))
+    return "" if near is None else f"did you mean {near}{'' if near == 'digits' else ':PATH'}? Otherwise "
+
+
+def _class_map(given: str | os.PathLike[str] | Mapping[str, int] | Sequence[str] | ClassMap | None) -> ClassMap | str | None:
+    if given is None or given == ALPHABET or isinstance(given, ClassMap):
+        return given
+    if isinstance(given, (str, os.PathLike)):
+        return read_class_map(Path(given))
+    return class_map(given)

@@ -38,6 +38,7 @@ def parser(description: str, *, selection: bool) -> argparse.ArgumentParser:
     found.add_argument("--skip", type=int, default=1, help="every how many-th image (1)")
     found.add_argument("--max", type=int, default=-1, help="images before this number only (all)")
     found.add_argument("--split", choices=["train", "test"], default="test", help="train or test set (test)")
+    found.add_argument("--class-map", help="imagenet and image folders: file with the model's class of each folder, or alphabet")
     if selection:
         found.add_argument("--N0", type=int, default=100, help="draws that choose the class (100)")
     found.add_argument("--N", type=int, default=100_000, help="draws that bound its probability (100000)")
@@ -78,9 +79,9 @@ def run(options: argparse.Namespace, command: str, columns: Sequence[str], answe
         if hasattr(options, name):
             checks.whole(f"--{name}", getattr(options, name), least, 2**32 - 1)
     checks.alpha(options.alpha)
-    source = datasets.get_source(options.dataset, options.split)
+    source = datasets.get_source(options.dataset, options.split, options.class_map)
     dataset = datasets.Dataset(source)
-    classes = datasets.CLASSES.get(options.dataset) or datasets.get_num_classes(options.dataset)
+    classes = datasets.CLASSES.get(options.dataset) or datasets.classes_of(source)
     model, sha256 = _base_classifier(options.base_classifier, options.dataset, classes, options.trust_files)
     arguments = {
         "command": command,

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import io
 import os
-import pickle
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import torch
 
 from ... import sources
 from ...errors import DataError, InvalidArgumentError
-from ...sources.base import ArraySource, Source
+from ...sources.base import Source
 
 DATASETS = ["imagenet", "cifar10"]
 CLASSES = {"imagenet": 1000, "cifar10": 10}
@@ -45,7 +41,7 @@ class Dataset:
         return (self[index] for index in range(len(self)))
 
 
-def get_source(dataset: str, split: str = "test") -> Source:
+def get_source(dataset: str, split: str = "test", class_map: str | None = None) -> Source:
     """The source that a data set's name means.
 
     Parameters
@@ -56,6 +52,8 @@ def get_source(dataset: str, split: str = "test") -> Source:
         `rsfast.sources.load` takes.
     split : str
         "test" or "train".  Images of the training set are prepared like test images, without random crops and flips.
+    class_map : path, optional
+        The model's class of each folder, as `rsfast.sources.load` takes it; needed where there are fewer folders than classes.
 
     Raises
     ------
@@ -68,28 +66,36 @@ def get_source(dataset: str, split: str = "test") -> Source:
         folder = os.environ.get(FOLDERS["imagenet"])
         if not folder:
             raise DataError("the data set imagenet is read from the folder that IMAGENET_DIR names, and it is not set: set it.")
-        return sources.load(f"folder:{Path(folder) / ('val' if split == 'test' else 'train')}", resize=256, crop=224)
+        path = Path(folder) / ("val" if split == "test" else "train")
+        return sources.load(f"folder:{path}", resize=256, crop=224, class_map=class_map, num_classes=CLASSES["imagenet"])
     if dataset == "cifar10":
-        return _cifar10(Path(os.environ.get(FOLDERS["cifar10"]) or "dataset_cache"), split)
+        place = Path(os.environ.get(FOLDERS["cifar10"]) or "dataset_cache")
+        if sources.kind_of(place) == "nothing":
+            raise DataError(f"the data set cifar10 is read from {place}, which is not there: set CIFAR10_DIR to its folder.")
+        return sources.load(f"cifar10:{place}", split=split, class_map=class_map)
     has_splits = dataset == "digits" or dataset.startswith(("cifar10:", "mnist:"))
     if split == "train" and not has_splits:
         raise InvalidArgumentError(f"--split train is for imagenet, cifar10, digits and mnist: {dataset!r} has no splits.")
-    return sources.load(dataset, split=split if has_splits else None)
+    return sources.load(dataset, split=split if has_splits else None, class_map=class_map)
 
 
-def get_dataset(dataset: str, split: str) -> Dataset:
+def get_dataset(dataset: str, split: str, class_map: str | None = None) -> Dataset:
     """Pairs of images and labels; arguments as in `get_source`."""
-    return Dataset(get_source(dataset, split))
+    return Dataset(get_source(dataset, split, class_map))
 
 
 def get_num_classes(dataset: str) -> int:
     """Number of classes of a data set."""
     if dataset in CLASSES:
         return CLASSES[dataset]
-    classes = get_source(dataset).num_classes
-    if classes is None:
-        raise DataError(f"{dataset} has no labels to count classes by: give a data set with labels.")
-    return classes
+    return classes_of(get_source(dataset))
+
+
+def classes_of(source: Source) -> int:
+    """Number of classes that a source's labels are from."""
+    if source.num_classes is None:
+        raise DataError(f"{source.name} has no labels to count classes by: give a data set with labels.")
+    return source.num_classes
 
 
 def get_normalize_layer(dataset: str) -> torch.nn.Module:
@@ -117,39 +123,3 @@ class NormalizeLayer(torch.nn.Module):
 
     def forward(self, input: torch.Tensor) -> torch.Tensor:
         return (input - self.means) / self.sds
-
-
-def _cifar10(folder: Path, split: str) -> Source:
-    pickled = [f for f in (folder, folder / "cifar-10-batches-py") if (f / "test_batch").is_file()]
-    if not pickled:
-        if not folder.is_dir():
-            raise DataError(f"the data set cifar10 is read from {folder}, which is not there: set CIFAR10_DIR to its folder.")
-        return sources.load(f"cifar10:{folder}", split=split)
-    names = ["test_batch"] if split == "test" else [f"data_batch_{i}" for i in range(1, 6)]
-    images, labels = zip(*[_pickled_batch(pickled[0] / name) for name in names], strict=True)
-    return ArraySource(f"cifar10 ({split})", np.concatenate(images), np.concatenate(labels), CLASSES["cifar10"])
-
-
-def _pickled_batch(file: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Images uint8 [N, 3, 32, 32] and labels of a batch as the Toronto archive for Python holds it."""
-    try:
-        fields = _Batch(io.BytesIO(file.read_bytes()), encoding="bytes").load()
-        images, labels = np.asarray(fields[b"data"]), np.asarray(fields[b"labels"], dtype=np.int64)
-        return images.reshape(-1, 3, 32, 32).astype(np.uint8, casting="safe"), labels
-    except OSError as error:
-        raise DataError(f"{file} cannot be read: {error.strerror or error}.") from None
-    except Exception as error:  # a damaged pickle fails in many ways
-        raise DataError(f"{file} is not a CIFAR-10 batch ({type(error).__name__}: {error}).") from None
-
-
-class _Batch(pickle.Unpickler):
-    """Builds arrays and nothing else."""
-
-    ALLOWED = {"_codecs encode", "numpy dtype", "numpy ndarray"} | {
-        f"numpy.{core}.multiarray _reconstruct" for core in ("core", "_core")
-    }
-
-    def find_class(self, module: str, name: str) -> Any:
-        if f"{module} {name}" not in self.ALLOWED:
-            raise pickle.UnpicklingError(f"it names {module}.{name}")
-        return super().find_class(module.replace("numpy.core", "numpy._core") if np.__version__ >= "2" else module, name)
