@@ -7,11 +7,11 @@ because a damaged count is not a count.  Nothing here imports torch.
 """
 
 from .asked import Part, chosen
-from .begin import begin
+from .lines import records
 from .manifest import FORMAT, Manifest, canonical, is_run, read_manifest
-from .records import records
+from .opening import begin
 from .shard import Shard
-from .standing import Left, Standing, Wanted, standing, wanted
+from .state import Left, Standing, Wanted, standing, wanted
 
 __all__ = [
     "FORMAT", "Left", "Manifest", "Part", "Shard", "Standing", "Wanted", "begin", "canonical", "chosen", "is_run",

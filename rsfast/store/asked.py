@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 
 from ..errors import InvalidArgumentError, StoreError
+from .lines import MOST_SHARDS, encoded, judged, lines
 from .manifest import MOST_IMAGES, is_real, is_whole
-from .records import MOST_SHARDS, encoded, judged, lines
 
 REMEDY = "remove that line, or the file, which holds no counts"
 

@@ -13,8 +13,8 @@ from typing import Any
 from ..errors import StoreError
 from ..files import printable
 from .asked import Part, asked_file, asked_line, ended_line, read_asked, unreadable_line
+from .lines import encoded, lines
 from .manifest import Manifest, is_run, read_manifest
-from .records import encoded, lines
 
 try:
     import fcntl

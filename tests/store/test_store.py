@@ -9,64 +9,13 @@ import pytest
 from rsfast import store
 from rsfast.errors import StoreError
 
-
-def manifest(**changes):
-    fields = {
-        "kind": "certify",
-        "settings": settings()["settings"],
-        "model": {"name": "a", "sha256": "ab" * 32},
-        "data": {"name": "d", "fingerprint": "cd" * 32, "images": 5},
-        "versions": {"rsfast": "0.1.0"},
-    }
-    return store.Manifest(**(fields | changes))
-
-
-def settings(**changes):
-    fields = {
-        "n": 100,
-        "n0": 10,
-        "seed": 3,
-        "noise": {"name": "gaussian", "sigma": 0.25},
-        "alpha": 0.01,
-        "num_classes": 4,
-        "bound": "clopper-pearson",
-        "norm": 2.0,
-        "batch": 110,
-        "device": "cpu",
-        "dtype": "float32",
-        "shape": [1, 2, 2],
-    }
-    return {"settings": fields | changes}  # fmt: skip
-
-
-def record(image, votes=90, **changes):
-    fields = {"id": image, "label": 1, "selection": {"1": 10}, "estimation": {"1": votes, "0": 100 - votes}, "seconds": 0.5,
-              "n0": 10, "n": 100, "seed": 3, "image": "0123456789abcdef", "backend": "native", "versions": {},
-              "model": "ab" * 8, "config": manifest().fingerprint[:16]}  # fmt: skip
-    return fields | changes
-
-
-def begun(path, **changes):
-    """Begin a run and close its shard again."""
-    there, shard = store.begin(path, manifest(**changes), seed=77)
-    shard.close()
-    return there
+from .runs import begun, manifest, record, settings, shard_file, written
 
 
 @pytest.fixture
 def run(tmp_path):
     begun(tmp_path / "run")
     return tmp_path / "run"
-
-
-def written(run, *images, **shard):
-    with store.Shard(run, **shard) as out:
-        for image in images:
-            out.append(record(image))
-
-
-def shard_file(run):
-    return run / "counts-000-of-001.jsonl"
 
 
 def test_records_come_back(run):
@@ -181,7 +130,7 @@ def test_a_directory_that_cannot_be_written_is_refused(tmp_path):
         ),
         (settings(noise={"name": "gaussian", "sigma": 0.5}), "noise="),
         ({"model": {"name": "a", "sha256": "ef" * 32}}, "model sha256 abababab…, this model is efefefef…"),
-        ({"data": {"name": "d", "fingerprint": "ef" * 32, "images": 5}}, "results of different data are not mixed"),
+        ({"data": {"name": "d", "fingerprint": "ef" * 32, "images": 20}}, "results of different data are not mixed"),
         ({"kind": "predict"}, "is a certify run, this call is predict"),
     ],
 )

@@ -10,8 +10,8 @@ import numpy as np
 
 from ..errors import RsfastError, StoreError
 from .asked import Asked, Part, all_asked, ids
+from .lines import shard_files, walk
 from .manifest import Manifest, meaning, read_manifest
-from .records import shard_files, walk
 
 SHARDS_NAMED = 6
 

@@ -12,8 +12,8 @@ from typing import Any
 
 from .. import files
 from ..errors import StoreError
+from .lines import lines, shard_files
 from .manifest import Manifest, canonical, is_run, read_manifest
-from .records import lines, shard_files
 from .shard import Shard, lock
 
 FIRST_NAMED = ("noise", "n", "n0", "alpha", "seed", "num_classes", "dtype")  # others may follow from these
