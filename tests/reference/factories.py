@@ -1,7 +1,10 @@
 """Models that the command line can load as module:factory."""
 
 import os
+import shutil
+import signal
 import time
+from pathlib import Path
 
 import torch
 
@@ -62,3 +65,26 @@ def other_linear():
 def level_by_brightness(x):
     """Rises by less than 2 % per unit of distance: the mean of 64 pixels moves by at most distance / 8."""
     return 0.25 * torch.exp(0.1 * x.flatten(1).mean(dim=1)).double().numpy()
+
+
+def meddling():
+    """As `linear`; at its third image it does to the run directory RUN what MEDDLE says."""
+    model, seen, here = linear(), [], Path(os.environ["RUN"])
+    counts = here / "counts-000-of-001.jsonl"
+
+    def save():
+        scratch = counts.with_suffix(".new")
+        scratch.write_bytes(counts.read_bytes())
+        scratch.replace(counts)
+
+    done = {"delete": lambda: shutil.rmtree(here), "rename": lambda: here.rename(here.with_name("moved")), "save": save,
+            "empty": lambda: os.truncate(counts, 0), "interrupt": lambda: os.kill(os.getpid(), signal.SIGINT),
+            "terminate": lambda: os.kill(os.getpid(), signal.SIGTERM)}[os.environ["MEDDLE"]]  # fmt: skip
+
+    def forward(x):
+        seen.append(len(x))
+        if sum(seen) > 2 * int(os.environ["SAMPLES_PER_IMAGE"]) >= sum(seen[:-1]):
+            done()
+        return model(x)
+
+    return forward
