@@ -351,14 +351,13 @@ def check(noise: object, parts: int = 1) -> Noise:
 LARGEST_IN_RANGES = 8.0
 
 
-def check_scale(noise: Noise, low: float, high: float) -> None:
+def check_scale(noise: Noise, low: float, high: float, otherwise: str = "give value_range=None if it is meant so") -> None:
     """Raise InvalidArgumentError for noise so much larger than the images' range that it must be meant for pixels 0 … 255."""
     for one in noise if isinstance(noise, tuple) else (noise,):
         if not isinstance(one, InputDependentGaussian) and one.level > LARGEST_IN_RANGES * (high - low):
             raise InvalidArgumentError(
-                f"a noise level of {one.level:g} leaves nothing of an image in [{low:g}, {high:g}]: levels are in its units. "
-                f"For pixels from 0 to 255 {one.level:g} would be {one.level:g} / 255 = {one.level / 255:.4g}: give that, or "
-                "value_range=None if the level is meant as it stands."
+                f"a noise level of {one.level:g} leaves nothing of an image in [{low:g}, {high:g}]: levels are in its units. For "
+                f"pixels from 0 to 255 give {one.level:g} / 255 = {one.level / 255:.4g}; {otherwise}."
             )
 
 

@@ -145,15 +145,20 @@ def _planned(counts: VoteCounts, alpha: float, **choices: Any) -> Radii:
         return Radii(radius, nothing, nothing + 1.0)
     q = np.where(certain, np.array(stopping.failure)[np.maximum(counts.reached, 0)], 1.0)
     p = np.where(certain, np.nextafter(1.0 - q, 0.0), 0.0)
-    return Radii(_at(counts, p, q, choices["order"]), p, q)
+    return Radii(at(counts, p, q, choices["order"]), p, q)
 
 
-def _at(counts: VoteCounts, p: Floats, q: Floats, order: float) -> Floats:
-    """Radius of whole images whose class has probability at least p and fails with at most q: [B]."""
+def at(counts: VoteCounts, p: Floats, q: Floats, order: float) -> Floats:
+    """Two-class radius [B] of images whose class has probability at least p and fails with at most q.
+
+    p and q are float64 [B], or [B, P] for parts; [B] is the same for each part.  Votes of `counts` do not matter.
+    """
+    if counts.parts > 1 and p.ndim == 1:
+        p, q = (np.repeat(bound[:, None], counts.parts, axis=1) for bound in (p, q))
     if isinstance(counts.noise, LatticeGaussian):
-        variation = _variation(counts)[0]
+        variation = _variation(counts) if counts.parts > 1 else _variation(counts)[0]
         p, q = np.maximum(p - variation, 0.0), np.minimum(q + variation, 1.0)
-    return _whole(counts, p, q, None, order)
+    return _whole(counts, p, q, None, order) if counts.parts == 1 else _parts(counts, p, q, None, order)
 
 
 def thresholds(noise: Noise, dim: int, order: float, radii: Sequence[float], slack: float = 0.0) -> tuple[float, ...]:
@@ -180,9 +185,25 @@ def thresholds(noise: Noise, dim: int, order: float, radii: Sequence[float], sla
     wanted = checks.floats("radii", np.array(radii), 0.0, np.finfo(float).max, "radii, each zero or positive")
     empty = np.zeros((len(wanted), 1), dtype=np.int64)
     counts = VoteCounts(selection=empty, estimation=empty, n0=0, n=1, ids=np.arange(len(wanted)), noise=noise, seed=0, dim=dim)
+    failure = failures(counts, wanted, order, slack)
+    if (np.diff(failure) >= 0).any():
+        raise InvalidArgumentError(f"radii={list(radii)} are too close to be told apart: give fewer.")
+    return tuple(float(q) for q in failure)
+
+
+def failures(like: VoteCounts, wanted: Floats, order: float, slack: float = 0.0) -> Floats:
+    """The largest failure probability, of each part alike, at which the two-class certificate is still each radius: float64 [J].
+
+    Row j of `like` says under which noise and in which parts radius j is wanted; its votes do not matter.
+
+    Raises
+    ------
+    InvalidArgumentError
+        A radius that no probability certifies.
+    """
 
     def holds(failure: Floats) -> np.ndarray:
-        radius = _at(counts, np.nextafter(1.0 - failure, 0.0), failure, order)
+        radius = at(like, np.nextafter(1.0 - failure, 0.0), failure, order)
         radius = rounding.taken_off(radius, np.full_like(radius, slack), order)
         return np.where(wanted > 0.0, radius >= wanted, radius > 0.0)
 
@@ -191,16 +212,14 @@ def thresholds(noise: Noise, dim: int, order: float, radii: Sequence[float], sla
     if not possible.all():
         first = int(np.argmin(possible))
         raise InvalidArgumentError(
-            f"radii[{first}]={wanted[first]:g} is certified by no probability under {noise} in l{order:g}: give smaller radii."
+            f"radii[{first}]={wanted[first]:g} is certified by no probability under {like.noise} in l{order:g}: give "
+            "smaller radii."
         )
     for _ in range(70):
         middle = 0.5 * (low + high)
         good = holds(np.exp(middle))
         low, high = np.where(good, middle, low), np.where(good, high, middle)
-    failure = np.exp(low)
-    if (np.diff(failure) >= 0).any():
-        raise InvalidArgumentError(f"radii={list(radii)} are too close to be told apart: give fewer.")
-    return tuple(float(q) for q in failure)
+    return np.exp(low)
 
 
 def _variation(counts: VoteCounts) -> Floats:

@@ -14,7 +14,14 @@ from .smoothing import which_noise, which_transform
 
 if TYPE_CHECKING:
     from ..noise import Noise
+    from ..recipes import Ask
     from ..run import Plan
+
+
+SIMULATED = 10**8
+"""Draws up to which plans are simulated; above, making their tables takes minutes."""
+DENSE = 10**6
+"""The same for plans with a threshold at every step of a lattice."""
 
 
 @click.command()
@@ -38,38 +45,116 @@ def plan(pilot: str | None, radii: list[float], n: int, alpha: float, norm: floa
     rsfast plan --sigma 0.5 --radii 0.25,0.5,1,1.5
     rsfast plan --run runs/pilot --radii 0.1,0.25,0.5
     """
-    from .. import checks, planning, plans
-    from ..result import floor_decimals
+    from .. import checks, plans
 
-    checks.alpha(alpha)
-    n = checks.whole("n", n, 1, 10**9)
+    alpha = checks.one_alpha(alpha)
+    n = checks.whole("n", n, 1, 2**32 - 1 if pilot is None else SIMULATED)
+    grid = plans.Grid(radii)
+    if norm is not None:
+        checks.order(norm)
     if pilot is None:
-        noise, votes, labels = _constant_noise(options), None, None
+        ask, levels = _ask_of(_constant_noise(options), dim, alpha, norm), None
+        lines = _what_radii_take(ask, list(grid.radii), n, levels)
     else:
         refuse_beside_a_pilot({**options, "dim": dim})
-        votes, labels, norm = _pilot(Path(pilot), norm)
-        noise, dim = votes.noise, votes.dim
-    order = checks.order(2.0 if norm is None else norm)
-    where: dict[str, Any] = {"alpha": alpha, "norm": order}
-    click.echo(f"{noise}, l{order:g}, alpha = {alpha:g}")
-    largest = floor_decimals(planning.waterfall(noise, n=n, dim=dim, **where), 4)
-    click.echo(f"n = {n:,} draws certify a radius of at most {largest}")
-    click.echo(f"{'radius':>8}  {'probability':>12}  {'least draws':>12}")
-    for need in planning.needs(noise, radii, dim=dim, **where):
-        click.echo(f"{need.radius:8g}  {need.probability:12.8f}  {need.draws:12,}{'' if need.draws <= n else '   more than n'}")
-    if votes is None:
-        return
+        lines = _from_pilot(Path(pilot), list(grid.radii), n, alpha, norm)
+    click.echo("\n".join(lines))  # all of it or nothing: what is refused is refused before a line is printed
+
+
+def _ask_of(noise: Noise, dim: int, alpha: float, norm: float | None) -> Ask:
+    from .. import checks
+    from ..recipes import Ask
+    from ..transforms import Identity
+
+    return Ask(noise, Identity(), (dim,), alpha, checks.order(2.0 if norm is None else norm))
+
+
+def _what_radii_take(ask: Ask, radii: list[float], n: int, levels: list[float] | None) -> list[str]:
+    """The limit of n draws, and what each radius takes; `levels` are the least, middle and largest of noise that has several."""
+    from .. import planning
+    from ..result import floor_decimals
+
+    parts = ask.transform.parts
+    of_parts = f", {parts} parts" if parts > 1 else ""
+    each = " of each part" if parts > 1 else ""
+    lines = [f"{ask.noise}, l{ask.norm:g}, alpha = {ask.alpha:g}{of_parts}"]
+    ways = [ask.bound] * (ask.bound != "clopper-pearson") + ["the other classes bounded, too"] * ask.multiclass
+    ways += [ask.joint] * (parts > 1)
+    if ways:
+        lines.append(f"bounds: {', '.join(ways)}")
+    middle = None if levels is None else levels[1]
+    largest = [floor_decimals(planning.waterfall_of(ask, n, level), 4) for level in [middle, *(levels or [])]]
+    lines.append(f"n = {n:,} draws{each} certify a radius of at most {largest[0]}")
+    if levels is not None:
+        lines[-1] += f" at the middle level ({largest[1]} to {largest[3]})"
+        lines.insert(-1, f"levels sigma(x) from {levels[0]:.4g} to {levels[2]:.4g}, {middle:.4g} in the middle")
+    needs = planning.needs_of(ask, radii, middle)
+    if parts > 1 or levels is not None:
+        lines.append("each part's probability, and its draws:" if parts > 1 else f"at the middle level, {middle:.4g}:")
+    lines.append(f"{'radius':>8}  {'probability':>12}  {'least draws':>12}")
+    for need in needs:
+        more = "" if need.draws <= n else "   more than n"
+        lines.append(f"{need.radius:8g}  {need.probability:12.8f}  {need.draws:12,}{more}")
+    return lines
+
+
+def _from_pilot(path: Path, radii: list[float], n: int, alpha: float, norm: float | None) -> list[str]:
+    """What radii take under the noise of a pilot, and what plans would draw on its images."""
+    import numpy as np
+
+    from .. import checks, planning, plans
+    from ..errors import InvalidArgumentError
+    from ..noise import InputDependentGaussian
+    from ..recipes import Ask
+    from ..stored import read_run
+
+    run = read_run(path)
+    if run.manifest.kind != "certify":
+        raise InvalidArgumentError(f"{path} holds predictions: give a run of `rsfast certify`.")
+    votes, settings = run.counts, run.manifest.settings
+    planning.check_pilot(votes)
+    labels = run.labels if (run.labels >= 0).all() else None
+    how: dict[str, Any] = {
+        "bound": settings["bound"],
+        "joint": settings.get("joint", "bonferroni"),
+        "multiclass": settings.get("multiclass", False),
+    }
+    order = checks.order(float(settings["norm"]) if norm is None else norm)
+    dims = votes.part_dims if votes.parts > 1 else (votes.dim,)
+    ask = Ask(votes.noise, votes.transform, dims, alpha, order, **how)
+    depends = isinstance(votes.noise, InputDependentGaussian)
+    lines = _what_radii_take(ask, radii, n, np.quantile(votes.sigma, [0.0, 0.5, 1.0]).tolist() if depends else None)
+    each = " of each part" if votes.parts > 1 else ""
     counted = "right labels" if labels is not None else "any label"
-    click.echo(f"\n{len(votes)} images of {pilot}, simulated ({counted}; {n:,} draws of every image without a plan):")
-    click.echo(f"{'plan':24}  {'mean draws':>10}  {'saves':>6}" + "".join(f"  r={r:<6g}" for r in sorted(radii)))
-    candidates: list[tuple[str, plans.Plan]] = [("grid", plans.Grid(radii)), ("grid, --final 0.5", plans.Grid(radii, final=0.5)),
-                  ("betting", plans.Betting(radii=radii))]  # fmt: skip
+    product = " as if the parts' bounds were joined by bonferroni" if how["joint"] == "product" else ""
+    lines += ["", f"{len(votes)} images of {path}, simulated{product} ({counted}; {n:,} draws{each} of all without a plan):"]
+    lines.append(f"{'plan':24}  {'mean draws':>10}  {'saves':>6}" + "".join(f"  r={r:<6g}" for r in radii))
+    candidates: list[tuple[str, plans.Plan]] = [("grid", plans.Grid(radii)), ("grid, --final 0.5", plans.Grid(radii, final=0.5))]
+    simple = votes.parts == 1 and how["bound"] == "clopper-pearson" and not how["multiclass"]
+    if simple:
+        candidates += [("betting", plans.Betting(radii=radii))] * (not depends)
+        dense: list[tuple[str, plans.Plan]] = [("betting", plans.Betting())] * depends + [("radius, within 5 %", plans.Radius())]
+        candidates += dense * (n <= DENSE)
     for name, candidate in candidates:
-        seen = planning.forecast(votes, candidate, n=n, labels=labels, **where)
-        shares = "".join(f"  {share:8.3f}" for share in seen.certified)
-        click.echo(f"{name:24}  {seen.draws:10,.0f}  x{n / seen.draws:5.1f}{shares}")
-    tolerant = planning.forecast(votes, plans.Radius(), n=n, labels=labels, **where)
-    click.echo(f"{'radius, within 5 %':24}  {tolerant.draws:10,.0f}  x{n / tolerant.draws:5.1f}")
+        seen = planning.forecast(votes, candidate, n=n, labels=labels, alpha=alpha, norm=order, **how)
+        shown = getattr(candidate, "radii", None) is not None
+        least, most = seen.draws_between
+        for title, draws, shares in (
+            (name, seen.draws, seen.certified),
+            ("  at least", least, seen.certified_between[0]),
+            ("  at most", most, seen.certified_between[1]),
+        ):
+            row = f"{title:24}  {draws:10,.0f}  x{n / draws:5.1f}"
+            lines.append(row + ("".join(f"  {share:8.3f}" for share in shares) if shown else ""))
+    lines.append(
+        f"At least and at most hold with confidence {planning.CONFIDENCE:g}, whatever the probabilities of these images are. "
+        f"The pilot's {votes.n:,} draws an image leave these open: a pilot of more draws brings both nearer."
+    )
+    if simple and n > DENSE:
+        lines.append(f"Plans that give each image a radius of its own are simulated up to n = {DENSE:,} draws.")
+    if not simple:
+        lines.append("Betting and radius plans are for whole images and the bound of one class.")
+    return lines
 
 
 def _constant_noise(options: dict[str, Any]) -> Noise:
@@ -78,7 +163,13 @@ def _constant_noise(options: dict[str, Any]) -> Noise:
     from .smoothing import make_noise
 
     if options["noise"] == "input-dependent":
-        raise InvalidArgumentError("--noise input-dependent has no one level to plan for: give a constant one.")
+        raise InvalidArgumentError("--noise input-dependent has no one level to plan for: give a constant one, or --run.")
+    levels = options["sigma"] or []
+    if len(levels) > 1:
+        raise InvalidArgumentError(
+            f"--sigma has {len(levels)} levels: without --run a plan is for whole images, whose noise has one; give one level, "
+            "or --run of a pilot whose images are split."
+        )
     return make_noise({**options, "multiclass": False}, Identity(), None)
 
 
@@ -92,17 +183,6 @@ def refuse_beside_a_pilot(options: dict[str, Any]) -> None:
         raise InvalidArgumentError(
             f"--run and {', '.join(given)}: the pilot says which noise and size; leave the level out and the rest."
         )
-
-
-def _pilot(path: Path, norm: float | None) -> tuple[Any, Any, float]:
-    from ..errors import InvalidArgumentError
-    from ..stored import read_run
-
-    run = read_run(path)
-    if run.manifest.kind != "certify":
-        raise InvalidArgumentError(f"{path} holds predictions: give a run of `rsfast certify`.")
-    labels = run.labels if len(run.labels) and (run.labels >= 0).all() else None
-    return run.counts, labels, float(run.manifest.settings["norm"]) if norm is None else norm
 
 
 @click.command()

@@ -19,6 +19,7 @@ import torch
 from .. import checks, extras
 from ..errors import InvalidArgumentError, ModelError, SoundnessWarning, reason
 from ..files import printable
+from ..hints import outside
 from .checkpoints import class_names, load_checkpoint
 from .cifar_resnet import CifarResNet
 from .exported import from_exported, from_onnx, onnx_sha256
@@ -189,7 +190,7 @@ def warn_of_what_came_before(model: object, mean: object, std: object) -> None:
     """A SoundnessWarning where a checkpoint had a layer before the network that is not in `model`, and none is given instead."""
     for one in model if isinstance(model, (list, tuple)) else [model]:
         if mean is None and std is None and isinstance(one, torch.nn.Module) and one in _BEFORE:
-            warnings.warn(_BEFORE[one], SoundnessWarning, stacklevel=4)
+            warnings.warn(_BEFORE[one], SoundnessWarning, stacklevel=outside())
 
 
 _BEFORE: weakref.WeakKeyDictionary[torch.nn.Module, str] = weakref.WeakKeyDictionary()

@@ -4,8 +4,22 @@
 what a threshold's radius is, lies above.
 """
 
-from .expected import Expected, expected
+from .expected import Curve, Expected, curve, expected
 from .kinds import PLANS, Betting, Grid, Plan, Radius, check, from_dict
 from .table import Tables, tables
 
-__all__ = ["PLANS", "Betting", "Expected", "Grid", "Plan", "Radius", "Tables", "check", "expected", "from_dict", "tables"]
+__all__ = [
+    "PLANS",
+    "Betting",
+    "Curve",
+    "Expected",
+    "Grid",
+    "Plan",
+    "Radius",
+    "Tables",
+    "check",
+    "curve",
+    "expected",
+    "from_dict",
+    "tables",
+]

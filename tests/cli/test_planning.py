@@ -35,7 +35,69 @@ def test_plan_forecasts_from_a_pilot(rsfast, tmp_path):
     lines = [line for line in result.out.splitlines() if line.startswith(("grid", "betting", "radius,"))]
     assert len(lines) == 4
     means = [int(line.split("  x")[0].split()[-1].replace(",", "")) for line in lines]
+    assert result.out.count("  at least") == result.out.count("  at most") == 4
     assert all(100 < mean < 20_000 for mean in means)
+
+
+@pytest.mark.parametrize(
+    ("options", "limit", "rows"),
+    [
+        (("--sigma", 0.25, "--transform", "diagonal"), ("n = 20,000 draws of each part certify a radius of at most 1.2023\n",), 2),
+        (("--sigma", 0.25, "--transform", "diagonal", "--multiclass"), ("bounds: the other classes bounded, too, bonferroni\n",), 2),
+        (("--sigma", 0.25, "--noise", "input-dependent", "--rate", 0.5, "--largest", 0.4), ("levels sigma(x) from 0.", " at the middle level ("), 4),
+    ],
+)  # fmt: skip
+def test_plan_counts_halves_and_levels_of_the_input_as_they_are(rsfast, tmp_path, options, limit, rows):
+    model = MODEL[: MODEL.index("--sigma")]
+    made = rsfast("certify", *model, *options, "--n", 300, "--n0", 20, "--count", 6, "--quiet", "--out", tmp_path / "pilot")
+    assert made.code == 0, made.err
+    result = rsfast("plan", "--run", tmp_path / "pilot", "--radii", "0,0.1", "--n", 20_000)
+    assert result.code == 0, result.err
+    for words in limit:
+        assert words in result.out
+    assert result.out.count("  at least") == result.out.count("  at most") == rows
+    assert "The pilot's 300 draws an image leave these open" in result.out
+
+
+@pytest.mark.parametrize(
+    ("made_by", "options", "message"),
+    [
+        (("--curtail",), (), "drawn by a plan or holds no images"),
+        (("--plan", "grid", "--radii", "0.1"), (), "drawn by a plan or holds no images"),
+        ((), ("--radii", "0.1,0.1"), "radii holds 0.1 twice"),
+        ((), ("--radii", "0.1,99"), "is certified by no probability"),
+        ((), ("--radii", "5"), "so few draws certify none of them"),
+        ((), ("--radii", "nan"), "radii holds nan"),
+        ((), ("--n", "1000000000"), "from 1 to 100000000"),
+        ((), ("--n", "3"), "so few draws certify none of them"),
+        ((), ("--norm", "-1"), "norm=-1"),
+        ((), ("--alpha", "nan"), "alpha=nan"),
+    ],
+)
+def test_what_a_plan_refuses_is_refused_before_a_line_is_printed(rsfast, tmp_path, made_by, options, message):
+    made = rsfast("certify", *MODEL, *made_by, "--n", 200, "--n0", 20, "--count", 2, "--quiet", "--out", tmp_path / "pilot")
+    assert made.code == 0, made.err
+    result = rsfast("plan", "--run", tmp_path / "pilot", "--radii", "0.1", *options)
+    assert result.code == 1
+    assert message in result.err
+    assert result.out == ""
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--sigma", "0.25,0.5"), "--sigma has 2 levels: without --run a plan is for whole images"),
+        (("--sigma", "0.25", "--radii", "0.1,0.1"), "radii holds 0.1 twice"),
+        (("--sigma", "64"), "give 64 / 255 = 0.251"),
+        (("--sigma", "0.25", "--n", "10000000000"), "n=10000000000 is not allowed"),
+        (("--sigma", "0.25", "--radii", "1e308"), "is certified by no probability"),
+    ],
+)
+def test_what_a_plan_without_a_pilot_refuses_is_refused_before_a_line_is_printed(rsfast, options, message):
+    result = rsfast("plan", "--radii", "0.1", *options)
+    assert result.code == 1
+    assert message in result.err
+    assert result.out == ""
 
 
 def test_plan_refuses_a_level_beside_a_pilot(rsfast, tmp_path):
