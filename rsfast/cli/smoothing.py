@@ -126,6 +126,18 @@ def make_transform(options: dict[str, Any]) -> Transform:
 
 def make_noise(options: dict[str, Any], transform: Transform, source: Source | None, cache: Path | None = None) -> Noise:
     """The noise that the options name; levels of input-dependent noise are kept in `cache`."""
+    from ..noise import Gaussian, InputDependentGaussian, check_scale
+
+    otherwise = "images that rsfast reads are in [0, 1]"
+    if options["noise"] == "input-dependent" and options["sigma"] is not None:
+        check_scale(tuple(Gaussian(level) for level in options["sigma"]), 0.0, 1.0, otherwise)
+    noise = _named_noise(options, transform, source, cache)
+    if not isinstance(noise, InputDependentGaussian):
+        check_scale(noise, 0.0, 1.0, otherwise)
+    return noise
+
+
+def _named_noise(options: dict[str, Any], transform: Transform, source: Source | None, cache: Path | None) -> Noise:
     from ..errors import InvalidArgumentError
     from ..noise import Gaussian, GeneralizedGaussian, InputDependentGaussian, Laplace, LatticeGaussian, Uniform
 

@@ -42,7 +42,7 @@ def test_plan_forecasts_from_a_pilot(rsfast, tmp_path):
 @pytest.mark.parametrize(
     ("options", "limit", "rows"),
     [
-        (("--sigma", 0.25, "--transform", "diagonal"), ("n = 20,000 draws of each part certify a radius of at most 1.2023\n",), 2),
+        (("--sigma", 0.25, "--transform", "diagonal"), ("n = 20,000 draws of each part certify a radius of at most 1.1904\n",), 2),
         (("--sigma", 0.25, "--transform", "diagonal", "--multiclass"), ("bounds: the other classes bounded, too, bonferroni\n",), 2),
         (("--sigma", 0.25, "--noise", "input-dependent", "--rate", 0.5, "--largest", 0.4), ("levels sigma(x) from 0.", " at the middle level ("), 4),
     ],
