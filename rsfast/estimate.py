@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -14,18 +16,20 @@ from .store import chosen
 from .stored import read_run
 
 
-def images_needed(population: int, precision: float, *, confidence_level: float, radii: int = 1) -> int:
-    """How many images make the interval (`confidence.population_interval`) reach at most `precision` to either side.
+def images_needed(population: int, precision: float, *, confidence_level: float, radii: int = 1, growing: bool = False) -> int:
+    """How many images make the interval reach at most `precision` to either side.
 
-    For about the worst case, half of the images certified; the confidence is shared by so many radii.  Found by bisection, and
+    That is `confidence.population_interval`, or of a sample that is `growing` `confidence.population_sequence`.  For about the
+    worst case, half of the images certified; the confidence is shared by so many radii.  Found by bisection, and
     a few more than the least number where one image more makes an interval a little wider.
     """
     width = float(checks.floats("precision", precision, 1e-6, 0.5, "a distance from 0.000001 to 0.5 (0.01 is one point)"))
     delta = (1.0 - check_confidence(confidence_level)) / radii
+    interval = confidence.population_sequence if growing else confidence.population_interval
 
     def enough(images: int) -> bool:
         counts = np.unique(np.clip(images // 2 + np.arange(-8, 9) * max(images // 100, 1), 0, images))
-        low, high = confidence.population_interval(counts, images, population, delta=delta)
+        low, high = interval(counts, images, population, delta=delta)
         return float(np.maximum(high - counts / images, counts / images - low).max()) <= width
 
     low, high = 0, population
@@ -69,7 +73,11 @@ class Estimate:
 
 
 def estimate(path: Path, *, confidence_level: float = 0.95) -> list[Estimate]:
-    """Estimates at every radius of a run that `rsfast estimate` has finished; both kinds hold for all radii together.
+    """Estimates at every radius of a run of `rsfast estimate`; both kinds hold for all radii together.
+
+    Of a sample whose size was fixed beforehand they hold for that size, once.  Of a growing one (`--growing`) they hold at every
+    look, also at sizes that were chosen after an earlier look: the images counted are those at the beginning of the random order
+    up to the first that is not there.
 
     Raises
     ------
@@ -79,30 +87,49 @@ def estimate(path: Path, *, confidence_level: float = 0.95) -> list[Estimate]:
     """
     delta = 1.0 - check_confidence(confidence_level)
     run = read_run(path)
-    settings = run.manifest.settings
-    sample, stopping = settings.get("sample"), run.counts.stopping
+    sample, stopping = run.manifest.settings.get("sample"), run.counts.stopping
     if sample is None or stopping is None or stopping.plan is None or not stopping.labels:
         raise StoreError(
             f"{path} is not a run of `rsfast estimate`: its images were not drawn at random with their labels tested."
         )
     population = run.manifest.data["images"]
-    expected = chosen(population, sample["images"], sample["seed"])
-    if sorted(expected) != sorted(int(i) for i in run.counts.ids):
-        raise StoreError(
-            f"{path} holds {len(run.counts)} of the {sample['images']} images drawn at random: run the same command again until "
-            "all are there."
-        )
+    counted = _counted(path, run.counts.ids.tolist(), chosen(population, sample["images"], sample["seed"]), is_growing(sample))
     how = {"bound": stopping.bound, "multiclass": stopping.multiclass, "joint": stopping.joint}
     cert = certify_counts(run.counts, alpha=stopping.alpha, norm=stopping.norm, **how)  # type: ignore[arg-type]
     radii = list(stopping.plan.radii or [])  # type: ignore[union-attr]
-    found = []
+    interval, lower = confidence.population_interval, confidence.population_lower
+    if is_growing(sample):
+        interval, lower = confidence.population_sequence, confidence.population_lower_sequence
+    drawn, found = np.isin(run.counts.ids, counted), []
     for radius in radii:
-        certified = int((~cert.abstained & (cert.radius >= radius)).sum())
-        counted = (certified, len(cert), population)
-        low, high = confidence.population_interval(*counted, delta=delta / len(radii))
-        robust = confidence.population_lower(*counted, alpha_image=stopping.alpha, delta=delta / len(radii))
-        found.append(Estimate(radius, *counted, float(low), float(high), float(robust)))
+        certified = int((drawn & ~cert.abstained & (cert.radius >= radius)).sum())
+        seen = (certified, len(counted), population)
+        low, high = interval(*seen, delta=delta / len(radii))
+        robust = lower(*seen, alpha_image=stopping.alpha, delta=delta / len(radii))
+        found.append(Estimate(radius, *seen, float(low), float(high), float(robust)))
     return found
+
+
+def is_growing(sample: dict[str, Any]) -> bool:
+    """Whether more images may be drawn after the answer was seen."""
+    return sample.get("growing", False) is True
+
+
+def _counted(path: Path, there: list[int], order: list[int], growing: bool) -> list[int]:
+    """The images, of those that were drawn in that order, from which the estimate is made."""
+    if not growing and sorted(order) != sorted(there):
+        raise StoreError(
+            f"{path} holds {len(there)} of the {len(order)} images drawn at random: run the same command again until "
+            "all are there."
+        )
+    known = set(there)
+    counted = list(itertools.takewhile(known.__contains__, order))
+    if not counted:
+        raise StoreError(
+            f"{path} does not hold image {order[0]}, the first that was drawn at random: run the same command again until it is "
+            "there."
+        )
+    return counted
 
 
 def draws(path: Path) -> tuple[int, float]:

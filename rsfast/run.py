@@ -114,8 +114,8 @@ def execute(
         reporter.problem(smaller)
     batch, together = engine.batching(source.shape, total, len(positions))
     wanted = _manifest(plan, level, loaded, source, engine, batch, recipe)
-    if part.sample is not None:
-        wanted.settings["sample"] = part.sample
+    if part.sample is not None:  # one that may grow is, to the run, of all images
+        wanted.settings["sample"] = part.sample | ({"images": len(source), "growing": True} if part.growing else {})
     here = out.absolute()  # a model may change the working directory
     manifest, shard = store.begin(out, wanted, part.shard, part.shards, seed=sampling.check_seed(None))
     done: list[int] = []
@@ -246,7 +246,7 @@ def _recipe(plan: Plan, level: float, engine: Engine, source: Source, before: di
     if plan.kind == "predict":
         return Everything(0, plan.n, "prediction")
     if plan.labels and source.label(0) is None:
-        raise InvalidArgumentError(f"labels are to be tested and {source.name} has none: leave out the testing of labels.")
+        raise InvalidArgumentError(f"labels are to be tested and {source.name} has none: give data with labels.")
     transform, dims = engine.transform, sampling.part_dims(engine.transform, source.shape)
     how = (plan.bound, plan.joint, plan.multiclass, plan.sequential, plan.curtail, plan.labels)
     order = checks.order(plan.norm)

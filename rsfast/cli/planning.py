@@ -192,6 +192,11 @@ def refuse_beside_a_pilot(options: dict[str, Any]) -> None:
 @click.option("--radii", type=FloatList(), required=True, help="At which the certified accuracy is wanted, separated by commas.")
 @click.option("--images", type=click.IntRange(min=1), help="Images to draw at random.")
 @click.option("--precision", type=float, help="Instead: as many as bring the interval within this distance, such as 0.01.")
+@click.option(
+    "--growing",
+    is_flag=True,
+    help="Intervals that hold at every look, a little wider: the same command with more --images goes on, as often as you like.",
+)
 @click.option("--confidence", type=float, default=0.95, show_default=True, help="Of the intervals, for all radii together.")
 @click.option("--sample-seed", type=int, default=0, show_default=True, help="Of the choice of images.")
 @click.option("--n", type=int, default=100_000, show_default=True, help="Most draws (of each part) per image.")
@@ -203,7 +208,8 @@ def estimate(radii: list[float], confidence: float, **options: Any) -> None:
     """Certified accuracy of a whole data set from images drawn at random, each with as few draws as it needs.
 
     Says the share that this run would certify of all images, with an exact interval, and a lower bound of the share that is truly
-    robust.  The same command continues an interrupted run; the answer comes when all images drawn are done.
+    robust.  The same command continues an interrupted run; the answer comes when all images drawn are done.  Choose the number
+    of images before the first answer, or give --growing: trying larger samples until one pleases makes intervals miss more often.
 
     \b
     rsfast estimate --model small-cnn --checkpoint runs/demo/model.safetensors --data digits --sigma 0.25 \\
@@ -226,6 +232,7 @@ def estimate(radii: list[float], confidence: float, **options: Any) -> None:
     if options["start"] or options["count"] or options["every"] != 1:
         raise InvalidArgumentError("--start, --count and --every choose images, and these are drawn at random: leave them out.")
     sequential = plans.Grid(radii, final=options["final"])
+    reached: list[str] = []
 
     def make_plan(noise: Noise, classes: int) -> Plan:
         from ..run import Plan
@@ -238,8 +245,9 @@ def estimate(radii: list[float], confidence: float, **options: Any) -> None:
     def sample(total: int) -> dict[str, int]:
         images = options["images"]
         if images is None:
-            images = images_needed(total, options["precision"], confidence_level=confidence, radii=len(radii))
-            click.echo(f"{images} of {total} images come to within about {options['precision']:g} at confidence {confidence:g}.")
+            how = {"confidence_level": confidence, "radii": len(radii), "growing": options["growing"]}
+            images = images_needed(total, options["precision"], **how)
+            reached.append(f"{images} of {total} images come to within about {options['precision']:g}.")
         return {"images": images, "seed": seed}
 
     run_all(make_plan, None, {**options, "bound": "clopper-pearson"}, sample)
@@ -249,11 +257,20 @@ def estimate(radii: list[float], confidence: float, **options: Any) -> None:
     found = estimated(out, confidence_level=confidence)
     total, each = draws(out)
     drawn = f"{found[0].drawn} of {found[0].population} images, {each:,.0f} draws an image in the mean"
+    for sentence in reached:
+        click.echo(sentence)
     click.echo(f"{drawn}; for all radii together with confidence {confidence:g}:")
     click.echo(f"{'radius':>8}  {'certified':>9}  {'of all images':>19}  {'truly robust at least':>21}")
     for one in found:
         low, robust = floor_decimals(one.low, 4), floor_decimals(one.robust, 4)
         high = floor_decimals(-one.high, 4).removeprefix("-")  # rounded up
         click.echo(f"{one.radius:8g}  {one.share:9.4f}  {low} to {high:>8}  {robust:>21}")
-    figures = {"confidence": confidence, "draws": total, "radii": [vars(one) for one in found]}
+    if options["growing"]:
+        click.echo("This holds at every look: draw as many more images as you like (--images), and stop when you like.")
+    else:
+        click.echo(
+            f"This holds if {found[0].drawn} images were fixed beforehand, and one sample is looked at. Looking at several, "
+            "larger ones or others, and stopping when one pleases makes it miss more often; --growing allows for that."
+        )
+    figures = {"confidence": confidence, "draws": total, "growing": options["growing"], "radii": [vars(one) for one in found]}
     files.write(out / "estimate.json", json.dumps(figures, indent=1) + "\n")

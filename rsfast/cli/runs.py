@@ -151,7 +151,7 @@ def _run_all(
     index, shards = options["shard"]
     part = Part(options["start"], options["count"], options["every"], index, shards)
     if sample is not None:
-        part = Part(shard=index, shards=shards, sample=sample(len(source)))
+        part = Part(shard=index, shards=shards, sample=sample(len(source)), growing=options["growing"])
     out = Path(options["out"])
     noise = make_noise(options, transform, source, out / "levels")
     each = None if samples_per_image is None else samples_per_image * transform.parts

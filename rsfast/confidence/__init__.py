@@ -11,6 +11,7 @@ from .binomial import (
     prediction_pvalue,
 )
 from .finite import population_interval, population_lower
+from .growing import population_lower_sequence, population_sequence
 
 __all__ = [
     "BOUNDS",
@@ -22,5 +23,7 @@ __all__ = [
     "least_samples",
     "population_interval",
     "population_lower",
+    "population_lower_sequence",
+    "population_sequence",
     "prediction_pvalue",
 ]

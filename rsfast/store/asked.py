@@ -34,7 +34,7 @@ def chosen(total: int, images: int, seed: int) -> list[int]:
 class Part:
     """Which images: positions start, start + every, … at most count of them, of which this shard takes its share.
 
-    `sample` draws so many `images` at random instead, by its `seed`.
+    `sample` draws so many `images` at random instead, by its `seed`; of a `growing` one a later call may draw more.
     """
 
     start: int = 0
@@ -43,6 +43,7 @@ class Part:
     shard: int = 0
     shards: int = 1
     sample: dict[str, int] | None = None
+    growing: bool = False
 
     def all_positions(self, total: int) -> range | list[int]:
         """Of all shards."""

@@ -120,7 +120,7 @@ def test_an_estimate_covers_what_the_whole_data_set_gives(rsfast, tmp_path):
         assert one.high - one.low < 0.25
     stored = json.loads((tmp_path / "run" / "estimate.json").read_text())
     assert [row["certified"] for row in stored["radii"]] == [one.certified for one in some]
-    rows = [line.split() for line in result.out.splitlines()[-3:]]
+    rows = [line.split() for line in result.out.splitlines()[-4:-1]]
     for row, one in zip(rows, some, strict=True):  # printed bounds hold, too
         low, high, robust = float(row[2]), float(row[4]), float(row[5])
         assert one.low - 1e-4 < low <= one.low <= one.high <= high < one.high + 1e-4
@@ -147,6 +147,73 @@ def test_an_unfinished_estimate_says_nothing(rsfast, tmp_path):
     refused = rsfast(*ESTIMATE, "--images", 41, "--out", tmp_path / "run")
     assert refused.code == 1
     assert "sample=" in refused.err
+
+
+def test_a_growing_estimate_goes_on_in_the_same_run(rsfast, tmp_path):
+    run = ("--growing", "--out", tmp_path / "run")
+    first = rsfast(*ESTIMATE, "--images", 30, *run)
+    assert first.code == 0, first.err
+    assert "30 of 599 images" in first.out
+    assert "This holds at every look" in first.out
+    before = estimate(tmp_path / "run")
+    half = rsfast(*ESTIMATE, "--images", 80, "--shard", "1/2", *run)
+    assert half.code == 0, half.err
+    assert estimate(tmp_path / "run")[0].drawn == 30  # up to the first that is not there; image 31 of the order is shard 0's
+    assert [one.certified for one in estimate(tmp_path / "run")] == [one.certified for one in before]
+    more = rsfast(*ESTIMATE, "--images", 80, *run)
+    assert more.code == 0, more.err
+    after = estimate(tmp_path / "run")
+    assert [one.drawn for one in after] == [80, 80, 80]
+    assert json.loads((tmp_path / "run" / "estimate.json").read_text())["growing"] is True
+    fixed = rsfast(*ESTIMATE, "--images", 80, "--out", tmp_path / "fixed")
+    assert "This holds if 80 images were fixed beforehand, and one sample is looked at" in fixed.out
+    for one, other, small in zip(after, estimate(tmp_path / "fixed"), before, strict=True):
+        assert one.certified == other.certified  # the same images, and the same draws of each
+        assert one.low <= other.low <= other.high <= one.high
+        assert one.robust <= one.low
+        assert one.high - one.low < small.high - small.low
+
+
+def test_an_estimate_that_was_fixed_does_not_grow_and_a_growing_one_is_not_fixed_afterwards(rsfast, tmp_path):
+    assert rsfast(*ESTIMATE, "--images", 3, "--out", tmp_path / "fixed").code == 0
+    assert rsfast(*ESTIMATE, "--images", 3, "--growing", "--out", tmp_path / "growing").code == 0
+    for command in (
+        ("--images", 4, "--out", tmp_path / "fixed"),
+        ("--images", 4, "--growing", "--out", tmp_path / "fixed"),
+        ("--images", 3, "--out", tmp_path / "growing"),
+        ("--images", 3, "--growing", "--sample-seed", 1, "--out", tmp_path / "growing"),
+    ):
+        refused = rsfast(*ESTIMATE, *command)
+        assert refused.code == 1
+        assert "sample=" in refused.err
+        assert refused.out == ""
+
+
+def test_a_growing_estimate_of_a_precision_draws_what_its_intervals_need(rsfast, tmp_path):
+    result = rsfast(*ESTIMATE, "--precision", 0.2, "--growing", "--out", tmp_path / "run")
+    assert result.code == 0, result.err
+    images = images_needed(599, 0.2, confidence_level=0.95, radii=3, growing=True)
+    assert images > images_needed(599, 0.2, confidence_level=0.95, radii=3)
+    assert f"{images} of 599 images come to within about 0.2." in result.out
+    assert all(max(one.high - one.share, one.share - one.low) <= 0.2 for one in estimate(tmp_path / "run"))
+
+
+def test_an_estimate_needs_labels_and_says_so(rsfast, tmp_path):
+    np.savez(tmp_path / "d.npz", x=np.zeros((5, 1, 8, 8), np.uint8))
+    data = ("--model", "tests.reference.factories:linear", "--data", tmp_path / "d.npz", "--num-classes", 10, "--sigma", 0.25)
+    for sized in (("--images", 2), ("--precision", 0.2)):
+        refused = rsfast("estimate", *data, "--radii", "0.1", "--n", 300, *sized, "--out", tmp_path / "run")
+        assert refused.code == 1
+        assert "labels are to be tested and d.npz has none: give data with labels." in refused.err
+        assert "leave" not in refused.err
+        assert refused.out == ""
+
+
+def test_a_shard_of_an_estimate_says_what_comes_next(rsfast, tmp_path):
+    half = rsfast(*ESTIMATE, "--images", 6, "--shard", "0/2", "--out", tmp_path / "run")
+    assert half.code == 0, half.err
+    assert "Next: the same command without --shard" in half.out
+    assert "rsfast report" not in half.out
 
 
 def test_an_ordinary_run_is_no_estimate(rsfast, tmp_path):
