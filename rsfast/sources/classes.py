@@ -53,14 +53,14 @@ class ClassMap:
         if missing:
             raise DataError(
                 f"{self.where} does not name the folder{'s' if len(missing) > 1 else ''} {some(missing)}; it names "
-                f"{some(list(self.index))}. Give a class map that names every folder."
+                f"{some(list(self.index))}. Give a class map that names every folder (--class-map FILE, or {ALPHABET})."
             )
         return [number for number in found if number is not None]
 
 
 def some(names: Sequence[str], most: int = 5) -> str:
     """The first of some names, for a sentence."""
-    text = ", ".join(shown(name) for name in names[:most])
+    text = ", ".join(shown(name if len(name) <= 60 else f"{name[:57]}…") for name in names[:most])
     return text if len(names) <= most else f"{text} and {len(names) - most:,} more"
 
 

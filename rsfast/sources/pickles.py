@@ -10,6 +10,7 @@ import dataclasses
 import io
 import math
 import pickletools
+import warnings
 from typing import Any
 
 import numpy as np
@@ -53,15 +54,16 @@ def loads(data: bytes) -> Any:
     ValueError
         Data that is no pickle, is torn, names anything but arrays, or holds what is not listed above.
     """
-    stream = io.BytesIO(data)
     machine = _Machine(budget=len(data))
-    for opcode, argument, _ in pickletools.genops(stream):
-        if opcode.name == "STOP":
-            if len(machine.stack) != 1:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of names that are written oddly
+        for opcode, argument, _ in pickletools.genops(io.BytesIO(data)):
+            if opcode.name == "STOP":
                 break
-            return _finished(machine.stack[0])
-        machine.step(opcode.name, argument)
-    raise ValueError("it is torn")
+            machine.step(opcode.name, argument)
+    if len(machine.stack) != 1:
+        raise ValueError("it is torn")
+    return _finished(machine.stack[0])
 
 
 class _Machine:

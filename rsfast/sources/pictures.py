@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -41,6 +42,8 @@ def pixels(file: Path, mode: str, resize: int | None, crop: int | None) -> NDArr
         warnings.simplefilter("ignore")  # of metadata; pixels that are missing are errors
         warnings.simplefilter("error", Image.DecompressionBombWarning)
         try:
+            if os.fstat(opened.fileno()).st_size == 0:
+                raise DataError("it is empty")
             with Image.open(opened, formats=sorted(set(FORMATS.values()))) as image:
                 if image.mode.startswith(("I", "F")):
                     raise DataError(f"its pixels are of mode {image.mode}, only 8-bit images are taken")

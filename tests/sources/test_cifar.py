@@ -151,9 +151,10 @@ def test_a_refusal_names_what_was_asked_for(tmp_path):
         [b"\x80\x02I" + b"9" * 10_000 + b"\n."],
         [b"\x80\x02c_codecs\nencode\nX\x10'\0\0", b"a" * 10_000, b"\x8c\x06latin1\x86q\0R" + b"c_codecs\nencode\nh\0R" * 1000, b"."],
         [b"\x80\x02]q\0(h\0h\0h\0e."],
+        [b"\x80\x02cnum\\dpy\nnd\\qarray\n."],
         [b""], [b"."], [b"\x80"], [b"\x80\x02"], [b"N."], [b"\xff\xff."], [b"0."], [b"a."], [b"u."], [b"R."], [b"b."], [b"h\5."],
     ],
-    ids=range(20),
+    ids=range(21),
 )  # fmt: skip
 def test_damaged_pickles_are_refused(pieces, tmp_path):
     (tmp_path / "test_batch").write_bytes(b"".join(pieces))
