@@ -107,7 +107,7 @@ def soundness(rng: np.random.Generator) -> dict[str, Any]:
 def main() -> None:
     figures: dict[str, Any] = {"golden": golden(), "soundness": soundness(np.random.default_rng(4)), "figures": []}
     folder = results_file.ROOT / "bench" / "results" / results_file.machine() / "limits"
-    for figure in curves.all_curves(LOGS):
+    for figure in curves.all_curves(curves.classifiers(LOGS)[0]):
         curves.write(figure, folder)
         figures["figures"].append(figure.name)
         if figure.name.startswith("kumar-limits"):

@@ -21,7 +21,8 @@ from .. import certificates as c
 from .. import files
 from ..checks import choice
 from ..errors import DataError
-from ..files import make_folder
+from ..files import make_folder, printable
+from ..numerics.normal import ndtr
 from .find import find_logs
 from .logs import read_log
 from .plot import new_figure, plain_legend, rendered
@@ -59,19 +60,33 @@ def kumar_ratios() -> Curves:
 
 
 class Classifier(NamedTuple):
-    """What a figure needs to know of a certified classifier."""
+    """What a figure needs to know of a certified classifier; `source` is the log or run that it was read from."""
 
     name: str
     p: float
     sigma: float
     dim: int
+    source: str = ""
+
+    @property
+    def title(self) -> str:
+        return f"{self.name} ({self.source})" if self.source else self.name
+
+    @property
+    def file_name(self) -> str:
+        """Of letters, digits, dots, - and _ alone; the end of a long source, which says most."""
+        source = re.sub(r"[^A-Za-z0-9._-]+", "-", self.source.removesuffix(".tsv").removesuffix(".csv"))
+        name = re.sub(r"[^A-Za-z0-9._-]+", "-", self.name)
+        return f"{name}-of-{source[-100:].strip('-.')}" if source else name
 
 
 DIMENSIONS = {"imagenet": 150528, "cifar10": 3072, "mnist": 784}
 
 
-def classifier(table: ResultTable, file: Path) -> Classifier:
+def classifier(table: ResultTable, file: Path, source: str | None = None) -> Classifier:
     """Median p, sigma and size of a log; sigma and data set are read from its path (…imagenet…sigma_0.25…).
+
+    `source` is what the log is called, its file name by default.
 
     Raises
     ------
@@ -86,13 +101,17 @@ def classifier(table: ResultTable, file: Path) -> Classifier:
             f"{file} does not say what it certifies: give a log with radii whose path holds sigma_0.25 (its noise level) and "
             f"one of {', '.join(DIMENSIONS)}."
         )
-    radius = table.radius[table.correct & (table.radius > 0)]
-    if len(radius) == 0:
-        raise DataError(f"{file} certifies no image: give another log.")
-    from ..numerics.normal import ndtr
+    sigma, source = float(levels[-1]), source or file.name
+    return typical(f"{data[-1]} sigma {levels[-1]}", table.radius[table.correct], sigma, DIMENSIONS[data[-1]], source)
 
-    sigma = float(levels[-1])
-    return Classifier(f"{data[-1]} sigma {levels[-1]}", float(ndtr(np.median(radius) / sigma)), sigma, DIMENSIONS[data[-1]])
+
+def typical(name: str, radius: Series, sigma: float, dim: int, source: str) -> Classifier:
+    """The classifier of some l2 radii, 0 where nothing is certified: p of the median one."""
+    certified = radius[radius > 0]
+    if len(certified) == 0:
+        raise DataError(f"{printable(source)} certifies no image: give another log or run.")
+    p = min(float(ndtr(np.median(certified) / sigma)), 1.0 - 2.0**-53)
+    return Classifier(name, p, sigma, dim, printable(source))
 
 
 def kumar_limits(who: Classifier) -> Curves:
@@ -108,9 +127,9 @@ def kumar_limits(who: Classifier) -> Curves:
         "unimodal bound": c.unimodal_iid(who.p, **more),
         "tighter of the paper's bounds / certificate": np.minimum(iid, gaussian) / certificate,
     }
-    name = f"kumar-limits-{who.name.replace(' ', '-')}"
+    name = f"kumar-limits-{who.file_name}"
     return Curves(
-        name, f"{who.name}: median p = {who.p:.5f}, d = {who.dim}", "p of the norm", "radius", order, series, log_y=True
+        name, f"{who.title}: median p = {who.p:.5f}, d = {who.dim}", "p of the norm", "radius", order, series, log_y=True
     )
 
 
@@ -120,10 +139,10 @@ def kumar_sizes(who: Sequence[Classifier]) -> Curves:
     smallest = min(who, key=lambda one: one.dim)
     series = {}
     for one in who:
-        series[f"{one.name}, d = {one.dim}"] = c.gaussian_lp(one.p, sigma=one.sigma, dim=one.dim, order=order)
+        series[f"{one.title}, d = {one.dim}"] = c.gaussian_lp(one.p, sigma=one.sigma, dim=one.dim, order=order)
         if one.dim != smallest.dim:
             predicted = c.gaussian_lp(smallest.p, sigma=smallest.sigma, dim=one.dim, order=order)
-            series[f"d = {one.dim} predicted from {smallest.name}"] = predicted
+            series[f"d = {one.dim} predicted from {smallest.title}"] = predicted
     name = f"kumar-9-sizes-sigma-{smallest.sigma:g}"
     return Curves(name, "Certificates against size", "p of the norm", "radius", order, series, log_y=True)
 
@@ -170,27 +189,41 @@ def dual_limits() -> Curves:
     )
 
 
-def all_curves(logs: Path | None) -> list[Curves]:
-    """Every figure; those about real classifiers only with logs (a file, or a folder that is searched)."""
+def classifiers(logs: Path) -> tuple[list[Classifier], list[str]]:
+    """Those of a log, or of every log with radii in a folder; and a sentence about each that says too little."""
+    found, problems = [], []
+    for file in find_logs(logs):
+        try:
+            table = read_log(file)
+            if table.radius is not None:
+                found.append(classifier(table, file, file.name if file == logs else str(file.relative_to(logs))))
+        except DataError as error:
+            problems.append(str(error))
+    return found, problems
+
+
+def all_curves(who: Sequence[Classifier] = ()) -> list[Curves]:
+    """Every figure; those about real classifiers only where there are some."""
     found = [kumar_ratios(), hayes_divergences(), hayes_tradeoffs(3), hayes_tradeoffs(4), dual_limits()]
-    if logs is None:
-        return found
-    files = [file for file in find_logs(logs) if read_log(file).radius is not None]
-    if not files:
-        raise DataError(
-            f"{logs} holds no logs with radii: give a log or a folder of logs (idx label predict radius correct time)."
-        )
-    who: dict[str, Classifier] = {}
-    for file in files:
-        one = classifier(read_log(file), file)
-        earlier = sum(name.split(" no. ")[0] == one.name for name in who)
-        one = one._replace(name=f"{one.name} no. {earlier + 1}") if earlier else one  # several models at one noise level
-        who[one.name] = one
-    found += [kumar_limits(one) for one in who.values()]
-    for sigma in sorted({one.sigma for one in who.values()}):
-        same = [one for one in who.values() if one.sigma == sigma]
+    found += [kumar_limits(one) for one in who]
+    for sigma in sorted({one.sigma for one in who}):
+        same = [one for one in who if one.sigma == sigma]
         if len({one.dim for one in same}) > 1:
             found.append(kumar_sizes(same))
+    return _distinct(found)
+
+
+def _distinct(figures: list[Curves]) -> list[Curves]:
+    """The figures under names of their own, also where file systems do not tell large letters from small ones."""
+    taken: set[str] = set()
+    found = []
+    for figure in figures:
+        name, number = figure.name, 1
+        while name.lower() in taken:
+            number += 1
+            name = f"{figure.name}-{number}"
+        taken.add(name.lower())
+        found.append(figure._replace(name=name))
     return found
 
 

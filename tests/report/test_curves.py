@@ -70,7 +70,7 @@ def test_all_figures_are_written_by_the_command(tmp_path, capsys):
         len([name for name in written if name.endswith(".csv")]) == len([name for name in written if name.endswith(".svg")]) >= 13
     )
     assert "kumar-9-sizes-sigma-0.25.csv" in written
-    with (tmp_path / "figures" / "kumar-limits-imagenet-sigma-0.50.csv").open() as opened:
+    with (tmp_path / "figures" / "kumar-limits-imagenet-sigma-0.50-of-imagenet_resnet50_sigma_0.50.csv").open() as opened:
         rows = list(csv.reader(opened))
     assert rows[0][:2] == ["p of the norm", "Gaussian certificate"]
     assert float(rows[1][1]) > float(rows[-1][1]) > 0
@@ -84,25 +84,80 @@ def test_png_and_unknown_endings(tmp_path):
         curves.write(curves.hayes_tradeoffs(3), tmp_path, "gif")
 
 
+def limits(out, logs):
+    cli(["limits", "--out", str(out), "--logs", str(logs)], standalone_mode=False)
+    return sorted(file.name for file in out.iterdir() if file.name.startswith("kumar-limits") and file.suffix == ".csv")
+
+
+def log(file, radius=0.5):
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(f"idx\tlabel\tpredict\tradius\tcorrect\ttime\n0\t1\t1\t{radius}\t1\t0\n")
+
+
 def test_logs_that_do_not_say_what_they_are(tmp_path):
-    file = tmp_path / "mylog.tsv"
-    file.write_text("idx\tlabel\tpredict\tradius\tcorrect\ttime\n0\t1\t1\t0.5\t1\t0\n")
+    log(tmp_path / "mylog.tsv")
     with pytest.raises(DataError, match="does not say what it certifies"):
-        curves.all_curves(file)
-    empty = tmp_path / "empty"
-    empty.mkdir()
-    with pytest.raises(DataError, match="holds no logs with radii"):
-        curves.all_curves(empty)
+        limits(tmp_path / "figures", tmp_path / "mylog.tsv")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DataError, match="holds no logs with radii and no runs"):
+        limits(tmp_path / "figures", tmp_path / "empty")
     nothing = tmp_path / "cifar10_sigma_0.5.tsv"
     nothing.write_text("idx\tlabel\tpredict\tradius\tcorrect\ttime\n0\t1\t-1\t0.0\t0\t0\n")
     with pytest.raises(DataError, match="certifies no image"):
-        curves.all_curves(nothing)
+        limits(tmp_path / "figures", nothing)
+    assert not (tmp_path / "figures").exists()
 
 
-def test_two_models_at_one_noise_level_are_both_drawn(tmp_path):
+def test_a_log_that_says_too_little_hides_no_others(tmp_path, capsys):
+    log(tmp_path / "logs" / "mylog.tsv")
+    log(tmp_path / "logs" / "mnist_sigma_0.5.tsv")
+    assert limits(tmp_path / "figures", tmp_path / "logs") == ["kumar-limits-mnist-sigma-0.5-of-mnist_sigma_0.5.csv"]
+    assert "passed over: " in capsys.readouterr().err
+
+
+def test_figures_of_several_models_at_one_noise_level_say_of_which_log_they_are(tmp_path):
     for trained in ("noise_0.25", "noise_0.50"):
-        folder = tmp_path / "cifar10" / trained
-        folder.mkdir(parents=True)
-        (folder / "sigma_0.50").write_text("idx\tlabel\tpredict\tradius\tcorrect\ttime\n0\t1\t1\t0.5\t1\t0\n")
-    names = [figure.name for figure in curves.all_curves(tmp_path) if figure.name.startswith("kumar-limits")]
-    assert names == ["kumar-limits-cifar10-sigma-0.50", "kumar-limits-cifar10-sigma-0.50-no.-2"]
+        log(tmp_path / "cifar10" / trained / "sigma_0.50")
+    log(tmp_path / "cifar10" / "noise 0.25" / "sigma_0.50")
+    log(tmp_path / "cifar10" / "noise-0.25" / "sigma_0.50")
+    names = limits(tmp_path / "figures", tmp_path)
+    one = "kumar-limits-cifar10-sigma-0.50-of-cifar10"
+    assert names == sorted(
+        f"{one}-{end}.csv"
+        for end in ("noise_0.25-sigma_0.50", "noise_0.50-sigma_0.50", "noise-0.25-sigma_0.50", "noise-0.25-sigma_0.50-2")
+    )
+    titles = [one.title for one in curves.classifiers(tmp_path)[0]]
+    assert len(set(titles)) == 4
+
+
+def test_runs_are_read_as_the_help_says(tmp_path, capsys):
+    """p of the figure is that of the image with median radius: here of the three right ones, in SciPy from the votes themselves."""
+    from scipy import stats
+
+    from rsfast.stored import read_run
+
+    base = ["certify", "--model", "tests.reference.factories:linear", "--data", "digits", "--n", "500", "--n0", "20", "--quiet"]
+    for name, sigma in (("a", "0.25"), ("b", "0.5"), ("c", "0.25")):
+        cli(
+            [*base, "--count", "60", "--sigma", sigma, "--seed", "1", "--out", str(tmp_path / "runs" / name)],
+            standalone_mode=False,
+        )
+    cli(
+        [*base, "--count", "1", "--scale", "0.5", "--noise", "laplace", "--out", str(tmp_path / "runs" / "d")],
+        standalone_mode=False,
+    )
+    capsys.readouterr()
+    names = limits(tmp_path / "figures", tmp_path / "runs")
+    assert [name.rpartition("-of-")[2] for name in names] == ["a.csv", "c.csv", "b.csv"]
+    assert "d is no run of `rsfast certify` of whole images under Gaussian noise" in capsys.readouterr().err
+    stored = read_run(tmp_path / "runs" / "a")
+    votes = stored.counts.estimation
+    right = [i for i in range(len(votes)) if votes[i].argmax() == stored.labels[i] == stored.counts.selected[i]]
+    lower = stats.beta.ppf(0.001, votes[right, stored.labels[right]], 501 - votes[right, stored.labels[right]])
+    p = np.median(lower[lower > 0.5])
+    with (tmp_path / "figures" / names[0]).open() as opened:
+        rows = list(csv.reader(opened))
+    assert float(rows[1][1]) == pytest.approx(0.25 * stats.norm.ppf(p), rel=1e-6)
+    assert limits(tmp_path / "one", tmp_path / "runs" / "a") == [names[0]]
+    with pytest.raises(DataError, match="no run of `rsfast certify` of whole images"):
+        limits(tmp_path / "none", tmp_path / "runs" / "d")
