@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ..errors import ModelError, reason
+from ..errors import InvalidArgumentError, ModelError, reason
 from ..files import printable
+from ..hints import explained
 from . import pickles
 from .opening import UntrustedError, read, refusal
 
@@ -17,7 +18,8 @@ INSIDE = ("meta", "hyper_parameters", "args", "config")
 """Where names of classes lie, if not at the top."""
 
 
-def load_checkpoint(path: Path, *, trust: bool = False) -> Any:
+@explained
+def load_checkpoint(path: str | Path, *, trust: bool = False) -> Any:
     """A .safetensors file's tensors, or what torch.save wrote into a file.
 
     Nothing is executed unless `trust` is given: of a torch file only tensors, containers, numbers and a few harmless types
@@ -28,6 +30,9 @@ def load_checkpoint(path: Path, *, trust: bool = False) -> Any:
     ModelError
         A file that cannot be read, is damaged, is something else, or holds more than that.
     """
+    if not isinstance(path, (str, Path)):
+        raise InvalidArgumentError(f"path is {type(path).__name__}: give the name of a checkpoint.")
+    path = Path(path)
     data = read(path)
     name = printable(str(path))
     if path.suffix == ".safetensors" or _is_safetensors(data):

@@ -5,6 +5,9 @@ from __future__ import annotations
 import torch
 from torch import nn
 
+from .. import checks
+from ..errors import InvalidArgumentError
+
 
 def projection(inside: int, outside: int, stride: int) -> nn.Module | None:
     """A shortcut where a block changes its size; None where it does not."""
@@ -34,8 +37,10 @@ class CifarResNet(nn.Module):
 
     def __init__(self, depth: int, num_classes: int = 10, channels: int = 3) -> None:
         super().__init__()
-        if (depth - 2) % 6 != 0 or depth < 8:
-            raise ValueError(f"depth={depth} is not 6 k + 2: give 20, 32, 44, 56 or 110.")
+        depth = checks.whole("depth", depth, 8)
+        num_classes, channels = checks.whole("num_classes", num_classes, 1), checks.whole("channels", channels, 1)
+        if (depth - 2) % 6 != 0:
+            raise InvalidArgumentError(f"depth={depth} is not 6 k + 2: give 20, 32, 44, 56 or 110.")
         blocks = (depth - 2) // 6
         self.conv1 = nn.Conv2d(channels, 16, 3, padding=1, bias=False)
         self.bn1 = nn.BatchNorm2d(16)

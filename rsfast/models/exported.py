@@ -15,6 +15,7 @@ import torch
 from .. import extras
 from ..errors import BackendUnavailableError, InvalidArgumentError, ModelError, reason
 from ..files import printable
+from ..hints import explained
 from ..inference.runtimes import session_options
 from .onnx_files import beside, elsewhere
 from .opening import UntrustedError, archive, quietly, read, refusal
@@ -28,6 +29,7 @@ TYPES = {
 }
 
 
+@explained
 def from_onnx(
     model: str | Path | bytes, *, providers: Sequence[Any] | None = None, input: str | None = None, output: str | None = None
 ) -> Callable[[torch.Tensor], torch.Tensor]:
@@ -81,7 +83,7 @@ class _Onnx:
         if providers is None:
             wanted = [name for name in wanted if name in runtime.get_available_providers()]
         try:
-            self._session: Any = runtime.InferenceSession(source, settings, providers=wanted)
+            self._session: Any = runtime.InferenceSession(source, settings, providers=wanted, enable_fallback=0)
         except Exception as error:
             raise ModelError(f"ONNX Runtime cannot load the model ({type(error).__name__}): {reason(error)}.") from error
         self._input = _chosen(self._session.get_inputs(), taken, "input")
@@ -156,6 +158,7 @@ def _chosen(found: Sequence[Any], name: str | None, what: str) -> Any:
     return found[names.index(name)]
 
 
+@explained
 def from_exported(
     program: torch.export.ExportedProgram | str | Path, *, trust: bool = False
 ) -> Callable[[torch.Tensor], torch.Tensor]:
@@ -183,7 +186,8 @@ def from_exported(
     if not isinstance(program, torch.export.ExportedProgram):
         raise InvalidArgumentError(f"program is {type(program).__name__}: give what torch.export.export returns, or a .pt2 file.")
     try:
-        return Exported(program.module())
+        with quietly():
+            return Exported(program.module())
     except Exception as error:
         raise ModelError(f"the exported program cannot be run ({type(error).__name__}): {reason(error)}.") from error
 

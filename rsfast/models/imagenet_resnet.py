@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
+from .. import checks
 from .cifar_resnet import projection
 
 
@@ -35,6 +36,7 @@ class ResNet50(nn.Module):
 
     def __init__(self, num_classes: int = 1000, channels: int = 3) -> None:
         super().__init__()
+        num_classes, channels = checks.whole("num_classes", num_classes, 1), checks.whole("channels", channels, 1)
         self.conv1 = nn.Conv2d(channels, 64, 7, stride=2, padding=3, bias=False)
         self.bn1 = nn.BatchNorm2d(64)
         self.relu = nn.ReLU(inplace=True)

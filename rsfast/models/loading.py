@@ -19,7 +19,7 @@ import torch
 from .. import checks, extras
 from ..errors import InvalidArgumentError, ModelError, SoundnessWarning, reason
 from ..files import printable
-from ..hints import outside
+from ..hints import explained, meant, outside
 from .checkpoints import class_names, load_checkpoint
 from .cifar_resnet import CifarResNet
 from .exported import from_exported, from_onnx, onnx_sha256
@@ -92,15 +92,32 @@ def together(loaded: Sequence[LoadedModel]) -> LoadedModel:
     return LoadedModel(models, " + ".join(one.name for one in loaded), digest, **said)
 
 
+@explained
 def build(architecture: str, *, num_classes: int, channels: int) -> torch.nn.Module:
-    """A network of a known architecture, with fresh weights."""
+    """A network of a known architecture, with fresh weights.
+
+    Raises
+    ------
+    InvalidArgumentError
+        Another name, or numbers that are none.
+    ModelError
+        The library is missing or does not know the name, or the network does not fit into memory.
+    """
+    num_classes, channels = checks.whole("num_classes", num_classes, 1, 10**7), checks.whole("channels", channels, 1, 10**4)
+    if not isinstance(architecture, str):
+        raise InvalidArgumentError(
+            f"architecture {checks.shown(architecture)} is no name: give one of {', '.join(ARCHITECTURES)}."
+        )
     library, _, name = architecture.rpartition(":")
     if not library and name in ARCHITECTURES:
-        return ARCHITECTURES[name](num_classes=num_classes, channels=channels)
+        try:
+            return ARCHITECTURES[name](num_classes=num_classes, channels=channels)
+        except RuntimeError as error:
+            raise ModelError(f"{name} for {num_classes} classes cannot be made ({reason(error, 200)}): give fewer.") from None
     if library not in ("torchvision", "timm"):
         known = ", ".join(ARCHITECTURES)
         raise InvalidArgumentError(
-            f"architecture {architecture!r} is not known: give one of {known}, torchvision:NAME or timm:NAME."
+            f"architecture {_named(architecture)} is not known: give one of {known}, torchvision:NAME or timm:NAME."
         )
     try:
         if library == "torchvision":
@@ -113,6 +130,7 @@ def build(architecture: str, *, num_classes: int, channels: int) -> torch.nn.Mod
         raise ModelError(f"{library} cannot build {name!r} ({reason(error)}): give a name that it knows.") from error
 
 
+@explained
 def load(
     spec: str,
     *,
@@ -153,7 +171,7 @@ def load(
         raise InvalidArgumentError(
             f"spec={checks.shown(spec)} with checkpoint={checks.shown(checkpoint)} are not both names: give a string or a Path."
         )
-    spec = str(spec)
+    spec, trust = str(spec), checks.flag("trust", trust)
     if spec.endswith((".pt2", ".onnx")):
         return _exported(Path(spec), checkpoint, trust)
     library, _, attribute = spec.rpartition(":")
@@ -162,25 +180,27 @@ def load(
             raise InvalidArgumentError(f"model {spec!r} is an architecture: give its weights with --checkpoint FILE.")
         if num_classes is None or channels is None:
             raise InvalidArgumentError(f"model {spec!r} is built for a data set: give num_classes and channels.")
-        model: Any = build(spec, num_classes=num_classes, channels=channels)
+        make: Callable[[], Any] | None = functools.partial(build, spec, num_classes=num_classes, channels=channels)
+        with torch.device("meta" if spec in ARCHITECTURES else "cpu"):  # before it takes memory, the weights must fit
+            model: Any = build(spec, num_classes=num_classes, channels=channels)
     elif library:
-        model = _made(library, attribute, num_classes)
+        model, make = _made(library, attribute, num_classes), None
     else:
         if spec.endswith(WEIGHTS):
             raise InvalidArgumentError(
                 f"{spec!r} is a file of weights: give the architecture as the model, and the file with --checkpoint."
             )
         raise InvalidArgumentError(
-            f"model {spec!r} is not known: give module:factory, a .pt2 or .onnx file, or one of {', '.join(ARCHITECTURES)} "
+            f"model {_named(spec)} is not known: give module:factory, a .pt2 or .onnx file, or one of {', '.join(ARCHITECTURES)} "
             "with --checkpoint."
         )
     if checkpoint is None:
         return LoadedModel(model, spec, fingerprint(model, origin="" if isinstance(model, torch.nn.Module) else spec))
     if not isinstance(model, torch.nn.Module):
         raise ModelError(f"{spec!r} made a {type(model).__name__}, which takes no checkpoint: leave --checkpoint out.")
-    loaded = _filled(model, Path(checkpoint), spec, trust)
-    if loaded.before is not None:
-        _BEFORE[model] = loaded.before
+    loaded = _filled(model, make, Path(checkpoint), spec, trust)
+    if loaded.before is not None and isinstance(loaded.model, torch.nn.Module):
+        _BEFORE[loaded.model] = loaded.before
         if loaded.unused:
             warnings.warn(loaded.before, SoundnessWarning, stacklevel=2)
     return loaded
@@ -198,9 +218,9 @@ _BEFORE: weakref.WeakKeyDictionary[torch.nn.Module, str] = weakref.WeakKeyDictio
 
 def named(spec: str, what: str) -> Any:
     """What `module:attribute` names; the current directory counts as on the path.  `what` is it, for messages."""
-    module, _, attribute = spec.rpartition(":")
+    module, _, attribute = spec.rpartition(":") if isinstance(spec, str) else ("", "", "")
     if not module or not attribute:
-        raise InvalidArgumentError(f"{what} {spec!r} is not module:name.")
+        raise InvalidArgumentError(f"{what} {checks.shown(spec)} is not module:name.")
     if "" not in sys.path and str(Path.cwd()) not in sys.path:
         sys.path.insert(0, str(Path.cwd()))  # as `python -m` would
     try:
@@ -210,6 +230,12 @@ def named(spec: str, what: str) -> Any:
     except (Exception, SystemExit) as error:  # importing runs the user's code
         raise ModelError(f"{what} {spec} cannot be imported: {type(error).__name__}: {reason(error)}.") from error
     return found
+
+
+def _named(given: str) -> str:
+    """A name for a message, and the built-in one that was meant, if one was."""
+    close = meant(given, ARCHITECTURES)
+    return checks.shown(given) if close is None else f"{checks.shown(given)} (did you mean {close}?)"
 
 
 def _made(module: str, attribute: str, num_classes: int | None) -> object:
@@ -239,11 +265,14 @@ def _exported(path: Path, checkpoint: str | Path | None, trust: bool) -> LoadedM
     return LoadedModel(from_exported(path, trust=trust), path.name, hashlib.sha256(read(path)).hexdigest())
 
 
-def _filled(model: torch.nn.Module, path: Path, spec: str, trust: bool) -> LoadedModel:
-    """A network with the weights of a file."""
+def _filled(
+    outline: torch.nn.Module, make: Callable[[], torch.nn.Module] | None, path: Path, spec: str, trust: bool
+) -> LoadedModel:
+    """A network with the weights of a file; `outline` has its names and shapes, and is it where nothing makes it."""
     checkpoint = load_checkpoint(path, trust=trust)
     file = printable(path.name)
-    found = fit(checkpoint, model, file, spec, _fitting_architecture)
+    found = fit(checkpoint, outline, file, spec, _fitting_architecture)
+    model = outline if make is None else make()
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

@@ -14,7 +14,6 @@ from ..errors import ModelError
 from ..files import open_regular, printable
 
 TRUST = "If you made the file yourself or trust whoever did, give --trust-files (in Python trust=True)."
-TORCH_LOGGERS = ("torch.export", "torch.export.pt2_archive._package", "torch._export.serde.serialize")
 
 
 class UntrustedError(Exception):
@@ -77,14 +76,11 @@ def entry(found: zipfile.ZipFile, name: str) -> bytes:
 @contextlib.contextmanager
 def quietly() -> Iterator[None]:
     """Without what torch logs and warns of while it reads a file: whatever goes wrong is raised as well."""
-    loggers = [logging.getLogger(name) for name in TORCH_LOGGERS]
-    before = [one.disabled for one in loggers]
+    before = logging.root.manager.disable
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        for one in loggers:
-            one.disabled = True
+        logging.disable(logging.CRITICAL)
         try:
             yield
         finally:
-            for one, disabled in zip(loggers, before, strict=True):
-                one.disabled = disabled
+            logging.disable(before)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import nn
 
+from .. import checks
+
 
 class SmallCNN(nn.Module):
     """Three 3x3 convolutions (16, 32 and 64 channels, the last two with stride 2) and a linear layer; no normalisation.
@@ -14,6 +16,7 @@ class SmallCNN(nn.Module):
 
     def __init__(self, num_classes: int = 10, channels: int = 1) -> None:
         super().__init__()
+        num_classes, channels = checks.whole("num_classes", num_classes, 1), checks.whole("channels", channels, 1)
         self.features = nn.Sequential(
             nn.Conv2d(channels, 16, 3, padding=1),
             nn.ReLU(inplace=True),

@@ -213,3 +213,19 @@ def test_every_way_of_cutting_an_onnx_file_short_is_one_sentence(onnx_file, tmp_
         (tmp_path / "cut.onnx").write_bytes(whole[:length])
         with pytest.raises(ModelError):
             models.load(str(tmp_path / "cut.onnx"))
+
+
+@with_onnx
+def test_a_damaged_onnx_file_prints_nothing(onnx_file, capfd):
+    file = onnx_file(linear())
+    whole = file.read_bytes()
+    place = whole.index(b"MatMul") if b"MatMul" in whole else whole.index(b"Gemm")
+    capfd.readouterr()
+    for damaged in (
+        whole[:place] + b"\xff\xfe" + whole[place + 2 :],
+        whole.replace(b"Gemm", b"Gemn").replace(b"MatMul", b"MatMal"),
+    ):
+        file.write_bytes(damaged)
+        with pytest.raises(ModelError, match="ONNX Runtime cannot load the model"):
+            models.load(str(file))
+    assert capfd.readouterr() == ("", "")

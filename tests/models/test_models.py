@@ -237,3 +237,37 @@ def test_an_exported_program_of_one_batch_size_certifies(tmp_path):
     x = torch.rand(2, 1, 8, 8)
     cert = rs.certify(load(str(tmp_path / "m.pt2")).model, x, **call)
     assert (cert.counts.estimation == rs.certify(model, x, **call).counts.estimation).all()
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"spec": None}, "spec=None"),
+        ({"spec": "small_cnn"}, "did you mean small-cnn"),
+        ({"spec": "x" * 5000}, "is not known"),
+        ({"checkpoint": 3}, "checkpoint=3"),
+        ({"num_classes": 0}, "num_classes=0 is not allowed"),
+        ({"num_classes": "3"}, "num_classes='3' is not allowed"),
+        ({"num_classes": 10**7}, r"is \(4, 256\) instead of \(10000000, 256\)"),
+        ({"channels": 0}, "channels=0 is not allowed"),
+        ({"channels": None}, "give num_classes and channels"),
+        ({"trust": "no"}, "trust"),
+        ({"weights": "m.pt"}, "did you mean 'checkpoint'|no argument 'weights'"),
+    ],
+)  # fmt: skip
+def test_bad_arguments_of_load_are_one_sentence(tmp_path, change, said):
+    torch.save(build("small-cnn", num_classes=4, channels=3).state_dict(), tmp_path / "m.pt")
+    given = {"spec": "small-cnn", "checkpoint": tmp_path / "m.pt", "num_classes": 4, "channels": 3, **change}
+    with pytest.raises((InvalidArgumentError, ModelError), match=said) as caught:
+        load(**given)
+    assert len(str(caught.value)) < 400
+
+
+@pytest.mark.parametrize(
+    ("make", "arguments"),
+    [(models.SmallCNN, (-1,)), (models.SmallCNN, (3, "a")), (models.CifarResNet, (21,)), (models.CifarResNet, ("a",)),
+     (models.CifarResNet, (20, 0)), (models.CifarResNet, (20, 3, -1))],
+)  # fmt: skip
+def test_bad_arguments_of_architectures_are_one_sentence(make, arguments):
+    with pytest.raises(InvalidArgumentError, match=r"is not allowed|is not 6 k \+ 2"):
+        make(*arguments)

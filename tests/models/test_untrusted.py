@@ -267,3 +267,15 @@ def test_traps_under_other_names_are_not_executed(tmp_path):
         with pytest.raises((ModelError, BackendUnavailableError)):
             load(str(tmp_path / name))
     assert not marker.exists()
+
+
+def test_a_program_that_torch_refuses_prints_nothing(honest, tmp_path, capfd):
+    def change(program):
+        program["range_constraints"] = {}
+        for node in program["graph_module"]["graph"]["nodes"]:
+            node["target"] = "torch.ops.aten.relu.default"
+
+    for entries in (graph(honest, change), with_expression(honest, "Ge(s0, 3)"), {**honest, "models/model.json": b"{}"}):
+        with pytest.raises(ModelError, match="is not a torch.export file"):
+            from_exported(written(entries, tmp_path / "m.pt2"))
+    assert capfd.readouterr() == ("", "")
