@@ -2,23 +2,42 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from decimal import Decimal
 from numbers import Real
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .errors import InvalidArgumentError
+from .hints import explained
 
 Floats = NDArray[np.float64]
+P = ParamSpec("P")
+R = TypeVar("R")
 
 MOST_NUMBERS = 2**16
 """Entries of a sequence that is gone through one by one; an endless one ends there."""
+
+
+def public(function: Callable[P, R]) -> Callable[P, R]:
+    """A numeric function as users call it.
+
+    Floating-point flags are nobody's business, whatever np.errstate the caller has set: 1/0 is on its way to an infinite radius,
+    or on a branch not taken.  Wrong argument names are answered with what was meant.
+    """
+
+    @functools.wraps(function)
+    def call(*args: P.args, **kwargs: P.kwargs) -> R:
+        with np.errstate(all="ignore"):
+            return function(*args, **kwargs)
+
+    return explained(call)
 
 
 def at(index: tuple[Any, ...]) -> str:

@@ -53,5 +53,8 @@ def dimension(name: str, value: ArrayLike) -> Floats:
 
 
 def certified(radius: Floats, leads: NDArray[np.bool_]) -> Floats:
-    """The radius where the class leads and the radius is positive, else 0; NaN certifies nothing."""
-    return np.where(leads & (radius > 0.0), radius, 0.0)
+    """The radius where the class leads and the radius is positive, else 0; NaN certifies nothing.
+
+    Nor does a subnormal radius: it may have been rounded up by more than every margin.
+    """
+    return np.where(leads & (radius >= np.finfo(float).tiny), radius, 0.0)

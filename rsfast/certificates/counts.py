@@ -22,6 +22,7 @@ from .gaussian import cohen_l2
 EXACT = "clopper-pearson"
 
 
+@checks.public
 def cohen_certify(count: ArrayLike, n: ArrayLike, alpha: ArrayLike, *, sigma: ArrayLike) -> Floats:
     """Cohen's radius from the votes of a class chosen by *separate* samples (Cohen, Rosenfeld & Kolter 2019, CERTIFY).
 
@@ -47,6 +48,7 @@ def cohen_certify(count: ArrayLike, n: ArrayLike, alpha: ArrayLike, *, sigma: Ar
     return cohen_l2(p, sigma=sigma, q_upper=q)
 
 
+@checks.public
 def cohen_certify_multiclass(
     count: ArrayLike, count_other: ArrayLike, n: ArrayLike, alpha: ArrayLike, *, sigma: ArrayLike
 ) -> Floats:
@@ -76,8 +78,9 @@ def cohen_certify_multiclass(
         n=checks.counts("n", n, 1),
         alpha=checks.alpha(alpha),
     )
-    if (count + count_other > n).any():
-        index = np.unravel_index(int(np.argmax(count + count_other > n)), count.shape)
+    bad = count > n - count_other  # exact; their sum need not be
+    if bad.any():
+        index = np.unravel_index(int(np.argmax(bad)), count.shape)
         raise InvalidArgumentError(
             f"count{checks.at(index)}={count[index]:.0f} and count_other={count_other[index]:.0f} exceed n={n[index]:.0f} "
             "together: give counts of the same n samples."
@@ -95,6 +98,7 @@ def _within(name: str, count: Floats, n: Floats) -> None:
         )
 
 
+@checks.public
 def dual_certify_bonferroni(
     count_left: ArrayLike,
     count_right: ArrayLike,
@@ -156,11 +160,13 @@ def _product_region(count_l, count_r, n, c):
     return bounds[:count].min()
 
 
+@checks.public
 def dual_product_level(alpha: ArrayLike) -> Floats:
     """e^-c of the region in `dual_certify_product`, (1 + c) e^-c = alpha, rounded down: each half's own level in it."""
     return np.exp(-gammainccinv(2.0, checks.alpha(alpha)) * (1.0 + 1e-13)) * (1.0 - 1e-15)
 
 
+@checks.public
 def dual_certify_product(
     count_left: ArrayLike, count_right: ArrayLike, n: ArrayLike, alpha: ArrayLike, *, sigma: ArrayLike
 ) -> Floats:
@@ -180,7 +186,6 @@ def dual_certify_product(
     for name, count in (("count_left", count_left), ("count_right", count_right)):
         _within(name, count, n)
     c = gammainccinv(2.0, alpha) * (1.0 + 1e-13)
-    with np.errstate(all="ignore"):
-        total = _product_region(count_left, count_right, n, c)
-        radius = sigma * math.sqrt(0.5) * (total * MARGIN - 64.0 * EPS * (1.0 + np.abs(total)))
+    total = _product_region(count_left, count_right, n, c)
+    radius = sigma * math.sqrt(0.5) * (total * MARGIN - 64.0 * EPS * (1.0 + np.abs(total)))
     return arguments.certified(radius, total > 0.0)

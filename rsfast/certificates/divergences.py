@@ -169,11 +169,11 @@ def _lecuyer(p1, p2):
 
 def _radius(kernel, p_lower, sigma, p_upper, q_upper, uses_q: bool = True, **more: Floats) -> Floats:  # type: ignore[no-untyped-def]
     p, q, other, sigma, *rest = arguments.classes(p_lower, p_upper, q_upper, sigma=arguments.scale("sigma", sigma), **more)
-    with np.errstate(all="ignore"):
-        value = kernel(p, q, other, *rest) if uses_q else kernel(p, other, *rest)
-        return arguments.certified(value * sigma * MARGIN, p > other)
+    value = kernel(p, q, other, *rest) if uses_q else kernel(p, other, *rest)
+    return arguments.certified(value * sigma * MARGIN, p > other)
 
 
+@checks.public
 def renyi_l2_fixed(
     p_lower: ArrayLike,
     *,
@@ -211,6 +211,7 @@ def renyi_l2_fixed(
     return _radius(_renyi_fixed, p_lower, sigma, p_upper, q_upper, order=order)
 
 
+@checks.public
 def renyi_l2(
     p_lower: ArrayLike, *, sigma: ArrayLike, p_upper: ArrayLike | None = None, q_upper: ArrayLike | None = None
 ) -> Floats:
@@ -218,6 +219,7 @@ def renyi_l2(
     return _radius(_renyi_best, p_lower, sigma, p_upper, q_upper, least_order=np.asarray(1.0))
 
 
+@checks.public
 def renyi_l2_all(
     p_lower: ArrayLike, *, sigma: ArrayLike, p_upper: ArrayLike | None = None, q_upper: ArrayLike | None = None
 ) -> Floats:
@@ -225,11 +227,13 @@ def renyi_l2_all(
     return _radius(_renyi_best, p_lower, sigma, p_upper, q_upper, least_order=np.asarray(0.2))
 
 
+@checks.public
 def kl_l2(p_lower: ArrayLike, *, sigma: ArrayLike, p_upper: ArrayLike | None = None, q_upper: ArrayLike | None = None) -> Floats:
     """KL: sigma sqrt(-2 log(1 - (sqrt p1 - sqrt p2)²)) (Hayes 2020, Table 1, with the Gaussian KL that is d²/(2 sigma²))."""
     return _radius(_renyi_fixed, p_lower, sigma, p_upper, q_upper, order=np.asarray(1.0))
 
 
+@checks.public
 def chi2_l2(
     p_lower: ArrayLike, *, sigma: ArrayLike, p_upper: ArrayLike | None = None, q_upper: ArrayLike | None = None
 ) -> Floats:
@@ -237,6 +241,7 @@ def chi2_l2(
     return _radius(_chi2, p_lower, sigma, p_upper, q_upper)
 
 
+@checks.public
 def hellinger_l2(
     p_lower: ArrayLike, *, sigma: ArrayLike, p_upper: ArrayLike | None = None, q_upper: ArrayLike | None = None
 ) -> Floats:
@@ -244,6 +249,7 @@ def hellinger_l2(
     return _radius(_hellinger, p_lower, sigma, p_upper, q_upper, uses_q=False)
 
 
+@checks.public
 def bhattacharyya_l2(
     p_lower: ArrayLike, *, sigma: ArrayLike, p_upper: ArrayLike | None = None, q_upper: ArrayLike | None = None
 ) -> Floats:
@@ -251,6 +257,7 @@ def bhattacharyya_l2(
     return hellinger_l2(p_lower, sigma=sigma, p_upper=p_upper, q_upper=q_upper)
 
 
+@checks.public
 def tv_l2(p_lower: ArrayLike, *, sigma: ArrayLike, p_upper: ArrayLike | None = None, q_upper: ArrayLike | None = None) -> Floats:
     """Total variation: 2 sigma Phi^-1(1/2 + (p1 - p2)/4), at most 1.349 sigma.
 
@@ -259,6 +266,7 @@ def tv_l2(p_lower: ArrayLike, *, sigma: ArrayLike, p_upper: ArrayLike | None = N
     return _radius(_tv, p_lower, sigma, p_upper, q_upper, uses_q=False)
 
 
+@checks.public
 def lecuyer_l2(
     p_lower: ArrayLike, *, sigma: ArrayLike, p_upper: ArrayLike | None = None, q_upper: ArrayLike | None = None
 ) -> Floats:

@@ -35,12 +35,12 @@ def halves(
 
 def _linear(z_l: Floats, z_r: Floats, slope: Floats) -> Floats:
     """(z_l + z_r) / slope, rounded down; 0 where the sum is not positive."""
-    with np.errstate(invalid="ignore"):
-        total = z_l + z_r
-        radius = total / slope * MARGIN - 4.0 * EPS * (np.abs(z_l) + np.abs(z_r)) / slope
+    total = z_l + z_r
+    radius = total / slope * MARGIN - 4.0 * EPS * (np.abs(z_l) + np.abs(z_r)) / slope
     return arguments.certified(np.where(np.isposinf(total), np.inf, radius), total > 0.0)
 
 
+@checks.public
 def dual_l2(
     p_left: ArrayLike,
     p_right: ArrayLike,
@@ -88,6 +88,7 @@ def dual_l2(
     return _linear(z_of(p_l, q_l), z_of(p_r, q_r), np.hypot(1.0 / left, 1.0 / right))
 
 
+@checks.public
 def dual_lp(
     p_left: ArrayLike,
     p_right: ArrayLike,
@@ -122,8 +123,7 @@ def dual_lp(
     a, c = m**spread / left, n**spread / right
     large, small = np.maximum(a, c), np.minimum(a, c)
     dual = np.where(order > 1.0, 1.0 - 1.0 / np.maximum(order, 1.0), 0.0)  # 1 / (order of the dual norm)
-    with np.errstate(divide="ignore", over="ignore", under="ignore"):
-        slope = np.where(dual > 0.0, large * (1.0 + (small / large) ** (1.0 / dual)) ** dual, large)
+    slope = np.where(dual > 0.0, large * (1.0 + (small / large) ** (1.0 / dual)) ** dual, large)
     return _linear(z_of(p_l, q_l), z_of(p_r, q_r), slope * (1.0 + 2e-14))
 
 
@@ -132,6 +132,7 @@ def _quantile(p, q, shape):
     return upper_quantile(q, shape) if p >= 0.5 else -upper_quantile(p, shape)
 
 
+@checks.public
 def dual_log_concave_l1(
     p_left: ArrayLike,
     p_right: ArrayLike,
@@ -152,9 +153,8 @@ def dual_log_concave_l1(
     p_l, q_l, p_r, q_r, left, right, shape = halves(
         p_left, p_right, q_left, q_right, scale_left=left, scale_right=right, shape=shape
     )
-    with np.errstate(all="ignore"):
-        one, two = _quantile(p_l, q_l, shape), _quantile(p_r, q_r, shape)
-        total = one + two
-        radius = total * MARGIN - 2.0 * QUANTILE_MARGIN * (np.abs(one) + np.abs(two))
+    one, two = _quantile(p_l, q_l, shape), _quantile(p_r, q_r, shape)
+    total = one + two
+    radius = total * MARGIN - 2.0 * QUANTILE_MARGIN * (np.abs(one) + np.abs(two))
     radius = np.where(np.isposinf(total), np.inf, radius)
     return arguments.certified(np.minimum(left, right) * radius, total > 0.0)

@@ -165,6 +165,7 @@ def _several_classes(p_l, q_l, p_r, q_r, other_l, other_r, sigma_l, sigma_r):
     return _several(top_l, z_l, sigma_l, top_r, z_r, sigma_r)
 
 
+@checks.public
 def dual_multiclass_l2(
     p_left: ArrayLike,
     p_right: ArrayLike,
@@ -215,6 +216,5 @@ def dual_multiclass_l2(
         p_left, p_right, q_left, q_right, sigma_left=left, sigma_right=right, p_upper_left=one, p_upper_right=two
     )
     largest = np.maximum(left, right)
-    with np.errstate(all="ignore"):
-        radius = _several_classes(p_l, q_l, p_r, q_r, np.minimum(one, q_l), np.minimum(two, q_r), left / largest, right / largest)
+    radius = _several_classes(p_l, q_l, p_r, q_r, np.minimum(one, q_l), np.minimum(two, q_r), left / largest, right / largest)
     return arguments.certified(radius * largest * (1.0 - 1e-13), radius > 0.0)

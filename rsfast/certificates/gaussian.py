@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
+from .. import checks
 from ..checks import Floats
 from ..numerics.normal import ndtri
 from . import arguments
@@ -13,6 +14,7 @@ from .norms import l2_to_lp
 EPS = 2.220446049250313e-16
 
 
+@checks.public
 def cohen_l2(
     p_lower: ArrayLike, *, sigma: ArrayLike, p_upper: ArrayLike | None = None, q_upper: ArrayLike | None = None
 ) -> Floats:
@@ -53,14 +55,15 @@ def cohen_l2(
     """
     p_lower, q_upper, other, sigma = arguments.classes(p_lower, p_upper, q_upper, sigma=arguments.scale("sigma", sigma))
     top_z, other_z = np.where(p_lower < 0.5, ndtri(p_lower), -ndtri(np.minimum(q_upper, 1.0))), ndtri(other)
-    with np.errstate(invalid="ignore"):  # inf - inf where p_lower = 0 or q_upper = 0
-        radius = 0.5 * sigma * (top_z - other_z)
-        radius = radius * (1.0 - 1e-14) - 2.0 * EPS * sigma * (np.abs(top_z) + np.abs(other_z))
+    # inf - inf where p_lower = 0 or q_upper = 0
+    radius = 0.5 * sigma * (top_z - other_z)
+    radius = radius * (1.0 - 1e-14) - 2.0 * EPS * sigma * (np.abs(top_z) + np.abs(other_z))
     certain = (q_upper == 0.0) | ((other == 0.0) & (q_upper < 1.0))
     radius = np.where(certain, np.inf, radius)
     return arguments.certified(radius, p_lower > other)
 
 
+@checks.public
 def gaussian_lp(
     p_lower: ArrayLike,
     *,

@@ -164,6 +164,7 @@ def _shape(value: ArrayLike, least: int = 1) -> Floats:
     return checks.floats("shape", shape, least, LARGEST_SHAPE, f"whole shapes from {least} to {LARGEST_SHAPE:.0f}")
 
 
+@checks.public
 def generalized_gaussian_kl(delta: ArrayLike, *, scale: ArrayLike, shape: ArrayLike) -> Floats:
     """Exact KL divergence between one-dimensional generalised Gaussian noise and its shift by `delta`.
 
@@ -189,18 +190,18 @@ def generalized_gaussian_kl(delta: ArrayLike, *, scale: ArrayLike, shape: ArrayL
     """
     delta = checks.floats("delta", delta, -1e100, 1e100, "finite shifts")
     delta, scale, shape = checks.together(delta=delta, scale=arguments.scale("scale", scale), shape=_shape(shape))
-    with np.errstate(all="ignore"):
-        return np.asarray(_kl_many(np.abs(delta) / scale, shape))
+    return np.asarray(_kl_many(np.abs(delta) / scale, shape))
 
 
+@checks.public
 def generalized_gaussian_kl_bound(delta: ArrayLike, *, scale: ArrayLike, shape: ArrayLike) -> Floats:
     """The published polynomial (Hayes 2020, eq. 14): the KL divergence for even shapes, an upper bound of it for odd ones."""
     delta = checks.floats("delta", delta, -1e100, 1e100, "finite shifts")
     delta, scale, shape = checks.together(delta=delta, scale=arguments.scale("scale", scale), shape=_shape(shape))
-    with np.errstate(all="ignore"):
-        return np.asarray(_polynomial_many(np.abs(delta) / scale, shape))
+    return np.asarray(_polynomial_many(np.abs(delta) / scale, shape))
 
 
+@checks.public
 def generalized_gaussian_hayes(
     p_lower: ArrayLike,
     *,
@@ -217,10 +218,10 @@ def generalized_gaussian_hayes(
     p, q, other, scale, shape, dim = arguments.classes(
         p_lower, p_upper, q_upper, scale=arguments.scale("scale", scale), shape=_shape(shape), dim=arguments.dimension("dim", dim)
     )
-    with np.errstate(all="ignore"):
-        return arguments.certified(_hayes(p, q, other, shape, dim) * scale * MARGIN, p > other)
+    return arguments.certified(_hayes(p, q, other, shape, dim) * scale * MARGIN, p > other)
 
 
+@checks.public
 def generalized_gaussian_kl_lp(
     p_lower: ArrayLike,
     *,
@@ -246,10 +247,10 @@ def generalized_gaussian_kl_lp(
         order=arguments.order(order),
         dim=arguments.dimension("dim", dim),
     )
-    with np.errstate(all="ignore"):
-        return arguments.certified(_exact_kl_radius(p, q, other, shape, order, dim) * scale * MARGIN, p > other)
+    return arguments.certified(_exact_kl_radius(p, q, other, shape, order, dim) * scale * MARGIN, p > other)
 
 
+@checks.public
 def generalized_gaussian_tradeoff(
     p_lower: ArrayLike,
     *,
@@ -289,6 +290,5 @@ def generalized_gaussian_tradeoff(
     p, q, other, scale, shape, eps = arguments.classes(
         p_lower, p_upper, q_upper, scale=arguments.scale("scale", scale), shape=shape, eps_high=eps
     )
-    with np.errstate(all="ignore"):
-        inside = (eps / scale) * (1.0 + 4e-16)
-        return arguments.certified(_tradeoff(p, q, other, shape, inside) * scale * MARGIN, p > other)
+    inside = (eps / scale) * (1.0 + 4e-16)
+    return arguments.certified(_tradeoff(p, q, other, shape, inside) * scale * MARGIN, p > other)

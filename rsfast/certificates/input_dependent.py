@@ -176,6 +176,7 @@ def _radius_two(dim, kappa, q, p_upper, most):
     return low
 
 
+@checks.public
 def input_dependent_l2(
     p_lower: ArrayLike,
     *,
@@ -235,20 +236,19 @@ def input_dependent_l2(
     cohen = cohen_l2(p_lower, sigma=sigma, p_upper=p_upper, q_upper=q_upper)
     p, q, sigma, dim, rate, cohen = checks.together(p_lower=p, q_upper=q, sigma=sigma, dim=dim, rate=rate, cohen=cohen)
     kappa = rate * sigma
-    with np.errstate(all="ignore"):
-        if p_upper is None:
-            open_ = (p > 0.5) & (q < 0.5) & (q > 0.0)
-            usable_q = np.where(open_, q, 0.25)
-            half = np.where(p > 0.75, 0.5 - usable_q, np.where(open_, p - 0.5, 0.25))
-            radius = _radius(dim, kappa, usable_q, half)
-        else:
-            other = checks.floats("p_upper", p_upper, 0.0, 1.0, "probabilities from 0 to 1")
-            other, cohen = checks.together(p_upper=other, cohen=cohen)
-            other = np.minimum(other, q)
-            open_ = (p > other) & (q > 0.0) & (other > 0.0) & (cohen > 0.0) & np.isfinite(cohen)
-            most = np.where(open_, cohen / sigma * (1.0 + 1e-12), 1.0)
-            radius = _radius_two(dim, kappa, np.where(open_, q, 0.25), np.where(open_, other, 0.25), most)
-        radius = np.where(open_, radius * sigma * (1.0 - 2e-14) - 1e-15 * sigma, 0.0)
+    if p_upper is None:
+        open_ = (p > 0.5) & (q < 0.5) & (q > 0.0)
+        usable_q = np.where(open_, q, 0.25)
+        half = np.where(p > 0.75, 0.5 - usable_q, np.where(open_, p - 0.5, 0.25))
+        radius = _radius(dim, kappa, usable_q, half)
+    else:
+        other = checks.floats("p_upper", p_upper, 0.0, 1.0, "probabilities from 0 to 1")
+        other, cohen = checks.together(p_upper=other, cohen=cohen)
+        other = np.minimum(other, q)
+        open_ = (p > other) & (q > 0.0) & (other > 0.0) & (cohen > 0.0) & np.isfinite(cohen)
+        most = np.where(open_, cohen / sigma * (1.0 + 1e-12), 1.0)
+        radius = _radius_two(dim, kappa, np.where(open_, q, 0.25), np.where(open_, other, 0.25), most)
+    radius = np.where(open_, radius * sigma * (1.0 - 2e-14) - 1e-15 * sigma, 0.0)
     radius = np.where((kappa == 0.0) | ~open_, np.where(kappa == 0.0, cohen, 0.0), radius)
     return np.where(radius > 0.0, np.minimum(radius, cohen), 0.0)
 
@@ -277,8 +277,7 @@ def _xi(
         )
     near = np.abs(s1 - s0) < 0.5 * s0
     log_ratio = np.where(near, np.log1p(np.where(near, (s1 - s0) / s0, 0.0)), np.log(s1 / s0))
-    with np.errstate(all="ignore"):
-        return np.asarray(_xi_value(dim, log_ratio, a / s0, q, side))
+    return np.asarray(_xi_value(dim, log_ratio, a / s0, q, side))
 
 
 @vectorize(cache=True)
@@ -302,6 +301,7 @@ def _xi_value(dim, log_ratio, radius, q, side):
     return _moved_tail(dim, -side * log_ratio / radius, radius, side, side > 0, math.log(q), q)
 
 
+@checks.public
 def xi_greater(
     a: ArrayLike,
     *,
@@ -319,6 +319,7 @@ def xi_greater(
     return _xi(a, p_lower, sigma0, sigma1, dim, q_upper, 1)
 
 
+@checks.public
 def xi_less(
     a: ArrayLike,
     *,
@@ -338,6 +339,7 @@ def _chernoff(log_e, arguments):
     return arguments[0] - minus_log1p(-math.expm1(log_e), math.exp(log_e))
 
 
+@checks.public
 def sigma_ratio_limit(
     p_lower: ArrayLike, *, dim: ArrayLike, increasing: bool = False, q_upper: ArrayLike | None = None
 ) -> Floats:
@@ -361,8 +363,7 @@ def sigma_ratio_limit(
     checks.floats("p_lower", p_lower, 0.5, 1.0, "probabilities from 1/2 to 1")
     dim = checks.counts("dim", dim, 2 if increasing else 1)
     p, q, dim = checks.together(p_lower=p, q_upper=q, dim=dim)
-    with np.errstate(divide="ignore"):
-        c = -2.0 * np.log(q) / dim
+    c = -2.0 * np.log(q) / dim
     # h(1 - t) = -log t - (1 - t) lies between (log t)² / 2 shrunk and stretched; these ends always bracket the root.
     far = np.where(np.isfinite(c), np.sqrt(2.0 * c) * 2.0 + 2.0 * c + 1.0, 1.0)
     root = roots.solve(_chernoff, 0.0 + 1e-300, far if increasing else -far, c)
@@ -371,16 +372,17 @@ def sigma_ratio_limit(
     return np.where(np.isfinite(c), np.sqrt(t), end)
 
 
+@checks.public
 def sigma_ratio_limit_simple(p_lower: ArrayLike, *, dim: ArrayLike, q_upper: ArrayLike | None = None) -> Floats:
     """The weaker closed form for sigma1 < sigma0: sqrt(1 - 2 sqrt(-log(1 - p) / N)), 0 where that has no sense (Corollary 5)."""
     p, q = arguments.failure(p_lower, q_upper)
     dim = checks.counts("dim", dim, 1)
     p, q, dim = checks.together(p_lower=p, q_upper=q, dim=dim)
-    with np.errstate(divide="ignore"):
-        inside = 1.0 - 2.0 * np.sqrt(-np.log(q) / dim)
+    inside = 1.0 - 2.0 * np.sqrt(-np.log(q) / dim)
     return np.sqrt(np.maximum(inside, 0.0))
 
 
+@checks.public
 def sigma_ratio_at_half(
     p_lower: ArrayLike, *, dim: ArrayLike, increasing: bool = False, q_upper: ArrayLike | None = None
 ) -> Floats:
@@ -396,6 +398,7 @@ def sigma_ratio_at_half(
     return np.sqrt(edge / ncx2.ppf(0.5, dim, 0.0))
 
 
+@checks.public
 def input_dependent_rule(
     p_lower: ArrayLike, *, sigma: ArrayLike, dim: ArrayLike, rate: ArrayLike, q_upper: ArrayLike | None = None
 ) -> Floats:

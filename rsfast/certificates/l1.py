@@ -65,6 +65,7 @@ def _log_concave(p1, q1, p2, s):
     return 0.5 * (one + two) * MARGIN - margin * (abs(one) + two) if one + two < math.inf else math.inf
 
 
+@checks.public
 def generalized_gaussian_l1(
     p_lower: ArrayLike,
     *,
@@ -106,10 +107,10 @@ def generalized_gaussian_l1(
     scale = arguments.scale("scale", scale)
     shape = checks.floats("shape", shape, 1.0, 1000.0, "shapes from 1 to 1000 (beyond, the noise is uniform: uniform_l1)")
     p, q, other, scale, shape = arguments.classes(p_lower, p_upper, q_upper, scale=scale, shape=shape)
-    with np.errstate(all="ignore"):
-        return arguments.certified(_log_concave(p, q, other, shape) * scale * MARGIN, p > other)
+    return arguments.certified(_log_concave(p, q, other, shape) * scale * MARGIN, p > other)
 
 
+@checks.public
 def laplace_l1(
     p_lower: ArrayLike, *, scale: ArrayLike, p_upper: ArrayLike | None = None, q_upper: ArrayLike | None = None
 ) -> Floats:
@@ -135,6 +136,7 @@ def _half_log_ratio(p1, p2):
     return math.inf if p2 == 0.0 else half_log_ratio(p1, p2)
 
 
+@checks.public
 def teng_l1(
     p_lower: ArrayLike, *, scale: ArrayLike, p_upper: ArrayLike | None = None, q_upper: ArrayLike | None = None
 ) -> Floats:
@@ -143,19 +145,19 @@ def teng_l1(
     Sound, tight only for p_upper = 1 - p_lower or p_lower <= 1/2; `laplace_l1` is never smaller.
     """
     p, q, other, scale = arguments.classes(p_lower, p_upper, q_upper, scale=arguments.scale("scale", scale))
-    with np.errstate(all="ignore"):
-        return arguments.certified(_teng(p, q, other) * scale * MARGIN - 4.0 * EPS * scale, p > other)
+    return arguments.certified(_teng(p, q, other) * scale * MARGIN - 4.0 * EPS * scale, p > other)
 
 
+@checks.public
 def lecuyer_l1(
     p_lower: ArrayLike, *, scale: ArrayLike, p_upper: ArrayLike | None = None, q_upper: ArrayLike | None = None
 ) -> Floats:
     """PixelDP's l1 radius for Laplace noise: scale/2 log(p1/p2) (Lécuyer et al. 2019).  Sound, not tight."""
     p, _, other, scale = arguments.classes(p_lower, p_upper, q_upper, scale=arguments.scale("scale", scale))
-    with np.errstate(all="ignore"):
-        return arguments.certified(_half_log_ratio(p, other) * scale * MARGIN, p > other)
+    return arguments.certified(_half_log_ratio(p, other) * scale * MARGIN, p > other)
 
 
+@checks.public
 def uniform_l1(
     p_lower: ArrayLike, *, half_width: ArrayLike, p_upper: ArrayLike | None = None, q_upper: ArrayLike | None = None
 ) -> Floats:
@@ -167,6 +169,7 @@ def uniform_l1(
     return arguments.certified(width * (p - other) * MARGIN, p > other)
 
 
+@checks.public
 def uniform_ball(
     p_lower: ArrayLike,
     *,
@@ -202,6 +205,7 @@ def uniform_ball(
     return arguments.certified(-2.0 * scale * np.expm1(np.log1p(-0.5 * (p - other)) / dim) * MARGIN, p > other)
 
 
+@checks.public
 def uniform_lp(
     p_lower: ArrayLike,
     *,

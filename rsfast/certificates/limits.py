@@ -19,15 +19,13 @@ WU_LOSS = 5e-7
 
 def _limit(value: Floats, dim: Floats, power: Floats) -> Floats:
     """value dim^power, rounded up; inf where that is not a number."""
-    with np.errstate(all="ignore"):
-        limit = value * dim**power * UP
+    limit = value * dim**power * UP
     return np.where(np.isnan(limit), np.inf, limit)
 
 
 def _power(order: Floats, of: float) -> Floats:
     """1/order - of, exactly inf for vanishing orders."""
-    with np.errstate(over="ignore"):
-        return 1.0 / order - of
+    return 1.0 / order - of
 
 
 def _given(
@@ -37,6 +35,7 @@ def _given(
     return arguments.classes(p_lower, p_upper, q_upper, sigma=sigma, dim=dim, order=order)
 
 
+@checks.public
 def kumar_iid(
     p_lower: ArrayLike,
     *,
@@ -70,11 +69,11 @@ def kumar_iid(
         Probabilities outside [0, 1], sigma not positive, dim below 1, order not positive; names argument and index.
     """
     p, q, other, sigma, dim, order = _given(p_lower, p_upper, q_upper, sigma, dim, order)
-    with np.errstate(all="ignore"):
-        limit = sigma / (2.0 * np.sqrt(2.0)) * (1.0 / np.sqrt(q) + 1.0 / np.sqrt(other))
+    limit = sigma / (2.0 * np.sqrt(2.0)) * (1.0 / np.sqrt(q) + 1.0 / np.sqrt(other))
     return np.where(p >= 0.5, _limit(limit, dim, _power(order, 0.5)), np.inf)
 
 
+@checks.public
 def unimodal_iid(
     p_lower: ArrayLike,
     *,
@@ -91,13 +90,12 @@ def unimodal_iid(
     _, q, other, sigma, dim, order = _given(p_lower, p_upper, q_upper, sigma, dim, order)
 
     def g(t: Floats) -> Floats:
-        with np.errstate(divide="ignore"):
-            return np.where(2.0 * t <= 1.0 / 3.0, 2.0 / 3.0 / np.sqrt(2.0 * t), np.maximum(0.0, np.sqrt(3.0) * (1.0 - 2.0 * t)))
+        return np.where(2.0 * t <= 1.0 / 3.0, 2.0 / 3.0 / np.sqrt(2.0 * t), np.maximum(0.0, np.sqrt(3.0) * (1.0 - 2.0 * t)))
 
-    with np.errstate(over="ignore"):
-        return _limit(0.5 * sigma * (g(q) + g(other)), dim, _power(order, 0.5))
+    return _limit(0.5 * sigma * (g(q) + g(other)), dim, _power(order, 0.5))
 
 
+@checks.public
 def kumar_generalized_gaussian(
     p_lower: ArrayLike,
     *,
@@ -113,13 +111,13 @@ def kumar_generalized_gaussian(
     inf outside, where the formula can lie below the truth.
     """
     p, q, other, sigma, dim, order = _given(p_lower, p_upper, q_upper, sigma, dim, order)
-    with np.errstate(all="ignore"):
-        log_q, log_other = -np.log(q), -np.log(other)
-        limit = 2.0 * sigma * (np.sqrt(log_q) + np.sqrt(log_other))
+    log_q, log_other = -np.log(q), -np.log(other)
+    limit = 2.0 * sigma * (np.sqrt(log_q) + np.sqrt(log_other))
     limit = _limit(limit, dim, _power(order, 0.5))
     return np.where((log_q < 0.25 * dim) & (log_other < 0.25 * dim) & (other <= p), limit, np.inf)
 
 
+@checks.public
 def kumar_uniform_cube(*, half_width: ArrayLike, dim: ArrayLike, order: ArrayLike) -> Floats:
     """Largest lp radius for noise uniform on a cube: 2 half_width / dim^(1 - 1/order) (Kumar et al. 2020, Theorem 4)."""
     width, dim, order = checks.together(
@@ -128,12 +126,14 @@ def kumar_uniform_cube(*, half_width: ArrayLike, dim: ArrayLike, order: ArrayLik
     return _limit(2.0 * width, dim, _power(order, 1.0))
 
 
+@checks.public
 def kumar_uniform_l1_ball(*, scale: ArrayLike, dim: ArrayLike) -> Floats:
     """Largest lp radius, any p, for noise uniform on an l1 ball of radius `scale`: 2 scale / dim (Kumar et al., Theorem 5)."""
     scale, dim = checks.together(scale=arguments.scale("scale", scale), dim=arguments.dimension("dim", dim))
     return 2.0 * scale / dim * UP
 
 
+@checks.public
 def wu_l2(p_lower: ArrayLike, *, sigma: ArrayLike, dim: ArrayLike, q_upper: ArrayLike | None = None) -> Floats:
     """Largest l2 radius of Gaussian smoothing with p_upper = 1 - p_lower (Wu et al. 2021; Xia et al. 2024, Proposition 1).
 
@@ -153,6 +153,7 @@ def wu_l2(p_lower: ArrayLike, *, sigma: ArrayLike, dim: ArrayLike, q_upper: Arra
     return np.where(left > 0.0, 5.0 * sigma / np.sqrt(dim) * np.sqrt(quantile) * UP, np.inf)
 
 
+@checks.public
 def dual_wu_l2(p_left: ArrayLike, p_right: ArrayLike, *, sigma: ArrayLike, dim_left: ArrayLike, dim_right: ArrayLike) -> Floats:
     """Largest l2 radius of dual smoothing by `wu_l2` of both halves (Xia et al. 2024, eq. 15): their sum over sqrt 2."""
     left, right = wu_l2(p_left, sigma=sigma, dim=dim_left), wu_l2(p_right, sigma=sigma, dim=dim_right)
@@ -165,6 +166,7 @@ def _std(shape):
     return math.exp(0.5 * (math.lgamma(3.0 / shape) - math.lgamma(1.0 / shape)))
 
 
+@checks.public
 def std_of_scale(scale: ArrayLike, *, shape: ArrayLike) -> Floats:
     """Standard deviation of generalised Gaussian noise of that scale and real shape: scale sqrt(Γ(3/shape)/Γ(1/shape))."""
     scale, shape = checks.together(

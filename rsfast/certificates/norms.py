@@ -10,6 +10,7 @@ from ..checks import Floats
 from . import arguments
 
 
+@checks.public
 def l2_to_lp(radius: ArrayLike, *, dim: ArrayLike, order: ArrayLike) -> Floats:
     """Radius of the largest lp ball inside an l2 ball: radius * dim^-max(0, 1/2 - 1/order).
 
@@ -34,6 +35,7 @@ def l2_to_lp(radius: ArrayLike, *, dim: ArrayLike, order: ArrayLike) -> Floats:
     return _inside(radius, dim, order, 0.5)
 
 
+@checks.public
 def l1_to_lp(radius: ArrayLike, *, dim: ArrayLike, order: ArrayLike) -> Floats:
     """Radius of the largest lp ball inside an l1 ball: radius * dim^-max(0, 1 - 1/order); arguments as `l2_to_lp`."""
     return _inside(radius, dim, order, 1.0)

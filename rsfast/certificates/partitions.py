@@ -201,6 +201,7 @@ def _partition_rows(z, sigma, lead, out):
         out[i] = math.sqrt(max(_partition(z[i], sigma[i]), 0.0)) if lead[i] > 0.0 else 0.0
 
 
+@checks.public
 def partition_l2(p_lower: ArrayLike, *, sigma: ArrayLike, q_upper: ArrayLike | None = None) -> Floats:
     """Certified l2 radius of smoothing in k disjoint parts whose votes are added; exact within 1e-9 and never above.
 
@@ -245,11 +246,10 @@ def partition_l2(p_lower: ArrayLike, *, sigma: ArrayLike, q_upper: ArrayLike | N
     lead = (0.5 - q).sum(axis=-1) - 1e-16 * k
     largest = sigma.max(axis=-1)
     out = np.empty(lead.size)
-    with np.errstate(all="ignore"):
-        _partition_rows(
-            np.ascontiguousarray(z).reshape(-1, k),
-            np.ascontiguousarray(sigma / largest[..., None]).reshape(-1, k),
-            np.ascontiguousarray(lead).reshape(-1),
-            out,
-        )
+    _partition_rows(
+        np.ascontiguousarray(z).reshape(-1, k),
+        np.ascontiguousarray(sigma / largest[..., None]).reshape(-1, k),
+        np.ascontiguousarray(lead).reshape(-1),
+        out,
+    )
     return arguments.certified((out * (1.0 - 2e-13)).reshape(lead.shape) * largest, lead > 0.0)

@@ -25,7 +25,7 @@ Certificate = Callable[..., Any]
 
 
 def _order(p: Any) -> Any:
-    return np.asarray(p, dtype=np.float64) if not isinstance(p, str) else float(p)
+    return np.inf if isinstance(p, str) and p == "inf" else p  # as JSON tables write it
 
 
 def _two(function: Certificate, **renamed: str) -> Certificate:
@@ -49,12 +49,15 @@ def _two(function: Certificate, **renamed: str) -> Certificate:
 def _with_signature(call: Certificate, names: tuple[str, ...]) -> Certificate:
     """`call`, refusing wrong parameter names with one sentence."""
 
-    def checked(**given: Any) -> Any:
+    def checked(*unnamed: Any, **given: Any) -> Any:
+        if unnamed:
+            raise InvalidArgumentError(f"the certificate takes its parameters by name: {', '.join(names)}.")
         missing, unknown = [n for n in names if n not in given], [n for n in given if n not in names]
         if missing or unknown:
             what = f"lacks {', '.join(missing)}" if missing else f"does not know {', '.join(unknown)}"
             raise InvalidArgumentError(f"the certificate {what}: its parameters are {', '.join(names)}.")
-        return call(**given)
+        with np.errstate(all="ignore"):
+            return call(**given)
 
     parameters = [inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY) for name in names]
     checked.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
@@ -144,6 +147,7 @@ CERTIFICATES: dict[str, Certificate] = {
 }  # fmt: skip
 
 
+@checks.public
 def get(name: str) -> Certificate:
     """The certificate, limit or bound of that name, taking the formula's parameters as keywords.
 

@@ -14,6 +14,8 @@ from ..checks import Floats
 from ..errors import InvalidArgumentError, NumericalError
 from ..numerics import beta
 
+LOG_2 = 0.6931471805599453
+
 
 class Bound(NamedTuple):
     """A probability's lower bound and, for the same event, the upper bound of its failure (not formed as 1 - p_lower)."""
@@ -38,6 +40,7 @@ def _settled(value: Floats, what: str) -> Floats:
     return value
 
 
+@checks.public
 def clopper_pearson_upper(count: ArrayLike, n: ArrayLike, alpha: ArrayLike) -> Floats:
     """Exact one-sided upper confidence bound of a probability seen `count` times in `n`.
 
@@ -72,6 +75,7 @@ def clopper_pearson_upper(count: ArrayLike, n: ArrayLike, alpha: ArrayLike) -> F
     return _settled(beta.binomial_upper(count, n, alpha), "the upper bound")
 
 
+@checks.public
 def clopper_pearson_lower(count: ArrayLike, n: ArrayLike, alpha: ArrayLike) -> Floats:
     """Exact one-sided lower confidence bound of a probability seen `count` times in `n`; rounded down.
 
@@ -86,6 +90,7 @@ def clopper_pearson_lower(count: ArrayLike, n: ArrayLike, alpha: ArrayLike) -> F
     return _settled(beta.binomial_lower(count, n, alpha), "the lower bound")
 
 
+@checks.public
 def failure_upper(count: ArrayLike, n: ArrayLike, alpha: ArrayLike) -> Floats:
     """Upper bound of 1 - p for a probability p seen `count` times in `n`; rounded up.
 
@@ -102,25 +107,37 @@ def _clopper_pearson(count: ArrayLike, n: ArrayLike, alpha: ArrayLike) -> Bound:
 BOUNDS: dict[str, Callable[[ArrayLike, ArrayLike, ArrayLike], Bound]] = {"clopper-pearson": _clopper_pearson}
 
 
+@checks.public
 def bound(name: str, count: ArrayLike, n: ArrayLike, alpha: ArrayLike) -> Bound:
     """The bound of that name (see BOUNDS) on a probability seen `count` times in `n`."""
     return BOUNDS[checks.choice("bound", name, BOUNDS)](count, n, alpha)
 
 
+@checks.public
 def prediction_pvalue(count_a: ArrayLike, count_b: ArrayLike) -> Floats:
     """Two-sided p-value that the class with `count_a` votes is not more likely than the one with `count_b`.
 
     min(1, 2 P(Bin(count_a + count_b, 1/2) >= max)): the test of PREDICT (Cohen, Rosenfeld & Kolter 2019, §3.2.1; Hung &
     Fithian 2019), sound although the two classes are chosen by the same counts.  1 if the counts are equal or both 0.
-    Rounded up, by 8e-15 - 1.2e-15 log(p-value) relative.
+    Rounded up, by 8e-15 - 1.2e-15 log(p-value) relative, and never to 0: below the range of doubles to the smallest positive one.
+    The counts together are at most 2^53.
     """
     count_a, count_b = checks.together(count_a=checks.counts("count_a", count_a), count_b=checks.counts("count_b", count_b))
+    bad = count_a > 2.0**53 - count_b
+    if bad.any():
+        index = np.unravel_index(int(np.argmax(bad)), bad.shape)
+        raise InvalidArgumentError(
+            f"count_a{checks.at(index)}={count_a[index]:.0f} and count_b={count_b[index]:.0f} exceed 2^53 together: give counts "
+            "of fewer draws."
+        )
     n, smaller = count_a + count_b, np.minimum(count_a, count_b)
     log_tail = np.where(n > 0, beta.binom_logcdf(smaller, np.maximum(n, 1), 0.5), 0.0)
     log_tail = _settled(log_tail, "the binomial tail")
-    return np.minimum(2.0 * np.exp(log_tail + 7e-15 - 1.2e-15 * log_tail) * (1.0 + 4e-16), 1.0)
+    value = np.exp(log_tail + LOG_2 + 7e-15 - 1.2e-15 * log_tail) * (1.0 + 6e-16)
+    return np.minimum(np.where(value < 1e-307, np.nextafter(value, 1.0), value), 1.0)  # there a rounding exceeds the margin
 
 
+@checks.public
 def least_samples(alpha: float) -> int:
     """The least n that can certify anything at level alpha: the smallest with alpha^(1/n) > 1/2."""
     alpha = checks.one_alpha(alpha)

@@ -16,6 +16,7 @@ from ..numerics.beta import binom_logsf
 # Relative: ratios of neighbours over the width below, and binomial tails, err by less than 1e-10.  Absolute: what lies outside
 # that width has probability at most 2 e^(-2 * 50) (Hoeffding 1963, §6).
 INFLATE, OUTSIDE, WIDTH = 1.0 + 1e-10, 1e-42, 50.0
+MOST_DRAWN = 10**8  # up to here the products of ratios keep that error
 
 
 def _hypergeometric(robust: int, drawn: int, population: int) -> tuple[Floats, Floats]:
@@ -26,9 +27,8 @@ def _hypergeometric(robust: int, drawn: int, population: int) -> tuple[Floats, F
     mode = min(max((drawn + 1) * (robust + 1) // (population + 2), low), high)
     up, down = np.arange(mode, high, dtype=np.float64), np.arange(mode, low, -1, dtype=np.float64)
     rest = population - robust - drawn
-    with np.errstate(under="ignore"):
-        above = np.cumprod((robust - up) * (drawn - up) / ((up + 1.0) * (rest + up + 1.0)))
-        below = np.cumprod(down * (rest + down) / ((robust - down + 1.0) * (drawn - down + 1.0)))
+    above = np.cumprod((robust - up) * (drawn - up) / ((up + 1.0) * (rest + up + 1.0)))
+    below = np.cumprod(down * (rest + down) / ((robust - down + 1.0) * (drawn - down + 1.0)))
     weights = np.concatenate([below[::-1], [1.0], above])
     return np.arange(low, high + 1, dtype=np.float64), weights / weights.sum()
 
@@ -86,11 +86,13 @@ def _checked(certified: ArrayLike, drawn: ArrayLike, population: ArrayLike, **le
         population=checks.counts("population", population, 1),
         **{name: _level(name, value) for name, value in levels.items()},
     )
+    checks.floats("drawn", found[1], 1, MOST_DRAWN, f"at most {MOST_DRAWN:,} images drawn")
     _not_above(certified=found[0], drawn=found[1])
     _not_above(drawn=found[1], population=found[2])
     return found
 
 
+@checks.public
 def population_lower(
     certified: ArrayLike, drawn: ArrayLike, population: ArrayLike, *, alpha_image: ArrayLike, delta: ArrayLike
 ) -> Floats:
@@ -133,6 +135,7 @@ def population_lower(
     return _each(_lower, _checked(certified, drawn, population, alpha_image=alpha_image, delta=delta))
 
 
+@checks.public
 def population_interval(
     certified: ArrayLike, drawn: ArrayLike, population: ArrayLike, *, delta: ArrayLike
 ) -> tuple[Floats, Floats]:

@@ -17,13 +17,19 @@ n = 2^53.  Measured against 50-digit arithmetic (tests/numerics/test_beta.py): l
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 from numba import njit, vectorize
+from numpy.typing import ArrayLike
 
 from .compensated import deviance, minus_product
+from .elementwise import apply
+from .normal import ndtr_scalar
 
 EPS = 2.220446049250313e-16
+LARGEST_EXACT = 9007199254740992.0  # 2^53: up to here every whole number is a double
+ONE_OVER_ROOT_TWO_PI = 0.3989422804014327
 
 # log k! - ((k + 1/2) log k - k + log(2 pi) / 2), k = 0 … 15
 STIRLING = (
@@ -59,23 +65,79 @@ def _log_pmf(f, n, q, p):
     return remainder - deviance(f, n * q, over) - deviance(n - f, n * p, -over)
 
 
+@njit(inline="always", error_model="numpy")
+def _partial(m, a, b, below, n, p):
+    """(numerator, denominator) of the m-th step of the continued fraction."""
+    place = a + 2.0 * m
+    top = (a + m - 1.0) * (n + m) * m * (b - m) * (p / (place - 1.0)) ** 2
+    return top, m + m * (b - m) * p / (place - 1.0) + (a + m) * (below + m * (2.0 - p)) / (place + 1.0)
+
+
 @njit(cache=True, error_model="numpy")
-def _tail_over_pmf(f, n, q, p):
-    """P(X <= f) / P(X = f) for 0 <= f < n, f + 1 <= (n + 1) q; NaN if the fraction does not settle."""
-    a, b = n - f, f + 1.0
-    below = q - _over_mean(f, n, q, p)  # (n + 1) q - f
-    value = a * below / (a + 1.0)
-    c, d = value, 0.0
+def _tail_over_pmf(a, b, below, n, q, p):
+    """P(X <= f) / P(X = f) for a = n - f, b = f + 1 and below = (n + 1) q - f >= 1; NaN if the fraction does not settle.
+
+    Forwards (Lentz) to find how many steps it takes; if many, whose roundings add up, again backwards, where they shrink.
+    """
+    first = a * below / (a + 1.0)
+    value, c, d = first, first, 0.0
     for m in range(1, 1_000_000):
-        place = a + 2.0 * m
-        top = (a + m - 1.0) * (n + m) * m * (b - m) * (p / (place - 1.0)) ** 2
-        bottom = m + m * (b - m) * p / (place - 1.0) + (a + m) * (below + m * (2.0 - p)) / (place + 1.0)
+        top, bottom = _partial(m, a, b, below, n, p)
         d = 1.0 / (bottom + top * d)
         c = bottom + top / c
         value *= c * d
         if abs(c * d - 1.0) <= EPS:
+            if m > 300:
+                rest = 0.0
+                for j in range(m, 0, -1):
+                    top, bottom = _partial(j, a, b, below, n, p)
+                    rest = top / (bottom + rest)
+                value = first + rest
             return a * q / value
     return math.nan
+
+
+@njit(cache=True, error_model="numpy")
+def _centre(a, b, shift, q, p):
+    """(w, c): P(X <= f) = Phi(w) + c, P(X > f) = Phi(-w) - c, for a = n - f, b = f + 1 and shift = f + 1 - (n + 1) q.
+
+    Temme's uniform expansion (SIAM J. Math. Anal. 18, 1987; DLMF 8.18.9); what it leaves out is (a b / (a + b))^(-3/2), below
+    rounding where it is used.  c cancels for small shifts; there its series in t / sqrt(a + b).
+    """
+    total = a + b
+    spread = math.sqrt(a / total * b)
+    t = shift / spread
+    d = deviance(a, total * p, -shift) + deviance(b, total * q, shift)
+    w = math.copysign(math.sqrt(2.0 * d), shift)
+    if abs(t) < 0.3:
+        product = a / total * (b / total)
+        skew = (b - a) / total / math.sqrt(product)
+        c = (skew / 3.0 - (1.0 / product - 1.0) / 12.0 * (t / math.sqrt(total))) / math.sqrt(total)
+    else:
+        c = 1.0 / w - 1.0 / t
+    return w, ONE_OVER_ROOT_TWO_PI * math.exp(-d) * c
+
+
+@njit(cache=True, error_model="numpy")
+def _tails(f, n, q, p):
+    """(log P(X <= f), log P(X > f), log P(X = f)) for X ~ Bin(n, q) and 0 <= f < n, p = 1 - q; at least one tail is small.
+
+    Written in f and f - n q throughout: beyond 2^53 neither f + 1 nor n - f need be doubles, and one success still counts.
+    """
+    over = _over_mean(f, n, q, p)
+    a, b = n - f, f + 1.0
+    log_pmf = _log_pmf(f, n, q, p)
+    shift = over + p
+    spread = a / (n + 1.0) * b
+    if spread > 1e9 and shift * shift < 9.0 * spread:
+        w, c = _centre(a, b, shift, q, p)
+        return math.log(ndtr_scalar(w) + c), math.log(ndtr_scalar(-w) - c), log_pmf
+    if shift <= 0.0:  # f + 1 <= (n + 1) q
+        lower = min(log_pmf + math.log(_tail_over_pmf(a, b, q - over, n, q, p)), 0.0)
+        return lower, math.log1p(-math.exp(lower)), log_pmf
+    log_next = _log_pmf(a - 1.0, n, p, q) if n <= LARGEST_EXACT else log_pmf + math.log(a / b * (q / p))
+    upper = min(log_next + math.log(_tail_over_pmf(b, a, shift + 1.0, n, p, q)), 0.0)
+    return math.log1p(-math.exp(upper)), upper, log_pmf
 
 
 @njit(cache=True, error_model="numpy")
@@ -85,14 +147,8 @@ def log_tail(f, n, q, p):
         return -math.inf, math.nan
     if f >= n:
         return 0.0, math.exp(_log_pmf(n, n, q, p))
-    log_pmf = _log_pmf(f, n, q, p)
-    if _over_mean(f, n, q, p) + p <= 0.0:  # f + 1 <= (n + 1) q
-        ratio = _tail_over_pmf(f, n, q, p)
-        return min(log_pmf + math.log(ratio), 0.0), 1.0 / ratio
-    upper = math.exp(_log_pmf(n - f - 1.0, n, p, q)) * _tail_over_pmf(n - f - 1.0, n, p, q)  # P(X > f)
-    if upper < 1.0:
-        return math.log1p(-upper), math.exp(log_pmf) / (1.0 - upper)
-    return -math.inf, math.nan
+    lower, _, log_pmf = _tails(f, n, q, p)
+    return lower, math.exp(log_pmf - lower)
 
 
 @njit(cache=True, error_model="numpy")
@@ -103,7 +159,7 @@ def log_tail_error(log_tail):
 
 @njit(cache=True, error_model="numpy")
 def _in_domain(k, n, alpha):
-    return 1.0 <= n <= 9.007199254740992e15 and 0.0 <= k <= n and k == math.floor(k) and n == math.floor(n) and 0.0 < alpha < 1.0
+    return 1.0 <= n <= LARGEST_EXACT and 0.0 <= k <= n and k == math.floor(k) and n == math.floor(n) and 0.0 < alpha < 1.0
 
 
 @njit(cache=True, error_model="numpy")
@@ -179,38 +235,62 @@ def failure_bounds(f, n, alpha):
 
 
 @vectorize(cache=True)
-def binomial_upper(k, n, alpha):
-    """Exact upper confidence bound, at level 1 - alpha, of a probability seen k times in n; rounded up."""
-    return failure_bounds(np.float64(k), np.float64(n), np.float64(alpha))[0]
+def _upper(k, n, alpha):
+    return failure_bounds(k, n, alpha)[0]
 
 
 @vectorize(cache=True)
-def binomial_lower(k, n, alpha):
-    """Exact lower confidence bound, at level 1 - alpha, of a probability seen k times in n; rounded down."""
-    return failure_bounds(np.float64(n) - np.float64(k), np.float64(n), np.float64(alpha))[1]
+def _lower(k, n, alpha):
+    return failure_bounds(n - k, n, alpha)[1]
+
+
+@njit(cache=True, error_model="numpy")
+def _defined(n, p):
+    return 0.0 <= p <= 1.0 and 0.0 <= n <= 1e30 and n == np.floor(n)
 
 
 @vectorize(cache=True)
-def binom_logcdf(k, n, p):
-    """log P(Bin(n, p) <= k), as scipy.stats.binom.logcdf; NaN for p outside [0, 1]."""
-    if not 0.0 <= p <= 1.0 or not n >= 0.0 or math.isnan(k):
+def _logcdf(k, n, p):
+    if not _defined(n, p) or math.isnan(k):
         return math.nan
-    f = math.floor(np.float64(k))
+    f = np.floor(k)
     if f < 0.0 or (p == 1.0 and f < n):
         return -math.inf
     if f >= n or p == 0.0:
         return 0.0
-    return log_tail(f, np.float64(n), np.float64(p), 1.0 - p)[0]
+    return _tails(f, n, p, 1.0 - p)[0]
 
 
 @vectorize(cache=True)
-def binom_logsf(k, n, p):
-    """log P(Bin(n, p) > k), as scipy.stats.binom.logsf; NaN for p outside [0, 1]."""
-    if not 0.0 <= p <= 1.0 or not n >= 0.0 or math.isnan(k):
+def _logsf(k, n, p):
+    if not _defined(n, p) or math.isnan(k):
         return math.nan
-    f = math.floor(np.float64(k))
+    f = np.floor(k)
     if f < 0.0 or (p == 1.0 and f < n):
         return 0.0
     if f >= n or p == 0.0:
         return -math.inf
-    return log_tail(np.float64(n) - f - 1.0, np.float64(n), 1.0 - p, np.float64(p))[0]
+    return _tails(f, n, p, 1.0 - p)[1]
+
+
+def binomial_upper(k: ArrayLike, n: ArrayLike, alpha: ArrayLike) -> Any:
+    """Exact upper confidence bound, at level 1 - alpha, of a probability seen k times in n; rounded up.
+
+    NaN unless 0 <= k <= n <= 2^53 are whole, n >= 1 and 0 < alpha < 1.
+    """
+    return apply(_upper, k=k, n=n, alpha=alpha)
+
+
+def binomial_lower(k: ArrayLike, n: ArrayLike, alpha: ArrayLike) -> Any:
+    """Exact lower confidence bound, at level 1 - alpha, of a probability seen k times in n; rounded down; as `binomial_upper`."""
+    return apply(_lower, k=k, n=n, alpha=alpha)
+
+
+def binom_logcdf(k: ArrayLike, n: ArrayLike, p: ArrayLike) -> Any:
+    """log P(Bin(n, p) <= k), as scipy.stats.binom.logcdf, for n up to 1e30; NaN beyond, for p outside [0, 1] and n not whole."""
+    return apply(_logcdf, k=k, n=n, p=p)
+
+
+def binom_logsf(k: ArrayLike, n: ArrayLike, p: ArrayLike) -> Any:
+    """log P(Bin(n, p) > k), as scipy.stats.binom.logsf; as `binom_logcdf`."""
+    return apply(_logsf, k=k, n=n, p=p)

@@ -71,6 +71,20 @@ def log_density(a, y):
 
 
 @njit(cache=True, error_model="numpy")
+def log_leading_term(a, x, half_nc):
+    """log of e^-half_nc (x/2)^a / Γ(a + 1), the lower tail where x (1 + nc) is far below rounding; x may be subnormal."""
+    below = log_gamma_one_plus(a) if a < 0.5 else math.lgamma(a + 1.0)
+    return a * (math.log(x) - 0.6931471805599453) - below - half_nc
+
+
+@njit(cache=True, error_model="numpy")
+def leading_term(a, x, half_nc):
+    """The same itself, from factors none of which rounds a large exponent; a < 100."""
+    inverse = math.exp(-log_gamma_one_plus(a)) if a < 0.5 else 1.0 / math.gamma(a + 1.0)
+    return math.pow(x, a) * math.pow(0.5, a) * inverse * math.exp(-half_nc)
+
+
+@njit(cache=True, error_model="numpy")
 def times_density(factor, a, y, half_nc):
     """factor D e^-half_nc from factors none of which rounds a large exponent; for results above e^-700.
 

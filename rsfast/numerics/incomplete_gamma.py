@@ -17,6 +17,7 @@ from numba import njit, vectorize
 from numpy.typing import ArrayLike
 
 from . import ncx2
+from .elementwise import apply
 
 
 @njit(cache=True, error_model="numpy")
@@ -95,19 +96,19 @@ def gammainc(a: ArrayLike, y: ArrayLike, *, threads: int = 1) -> Any:
     -------
     float64; NaN for a <= 0, y < 0 or NaN.  Relative error at most 2e-14 + 1.2e-15 abs(log P), however small it is.
     """
-    return ncx2.apply(_gammainc, (a, y), threads)
+    return apply(_gammainc, threads, a=a, y=y)
 
 
 def gammaincc(a: ArrayLike, y: ArrayLike, *, threads: int = 1) -> Any:
     """Regularised upper incomplete gamma function Q(a, y), as scipy.special.gammaincc; as `gammainc`."""
-    return ncx2.apply(_gammaincc, (a, y), threads)
+    return apply(_gammaincc, threads, a=a, y=y)
 
 
 def gammaincinv(a: ArrayLike, p: ArrayLike, *, threads: int = 1) -> Any:
     """The y with P(a, y) = p, as scipy.special.gammaincinv; NaN for p outside [0, 1], the correct limit below 1e-300."""
-    return ncx2.apply(_gammaincinv, (a, p), threads)
+    return apply(_gammaincinv, threads, a=a, p=p)
 
 
 def gammainccinv(a: ArrayLike, q: ArrayLike, *, threads: int = 1) -> Any:
     """The y with Q(a, y) = q, as scipy.special.gammainccinv; as `gammaincinv`."""
-    return ncx2.apply(_gammainccinv, (a, q), threads)
+    return apply(_gammainccinv, threads, a=a, q=q)

@@ -7,33 +7,41 @@ ones (df < 46 and nc x < 529) the positive series of numerics.gamma.
 The difference of mean and argument, delta = df + nc - x, is an argument of the core, and quantiles return it beside x: with
 nc = 1e14 the spacing of doubles near x is worth 2e-8 of a tail, and input-dependent certificates need the difference itself.
 
-Public functions broadcast float64 arrays, return NaN outside the domain, and never raise or warn.  Accuracy, measured against
-arbitrary precision on more than 20,000 points (docs/accuracy.md): cdf and sf 2e-14 + 1.2e-15 abs(log tail) relative for *every*
-tail, logcdf and logsf 2e-14 relative, quantiles 5e-14 max(1, abs(log p)) in the log tail at the returned (x, delta).
+Public functions broadcast arrays of numbers, return NaN outside the domain, and never warn; only what is no number is refused.
+Accuracy, measured against arbitrary precision on more than 20,000 points (docs/accuracy.md): cdf and sf
+2e-14 + 1.2e-15 abs(log tail) relative for *every* tail, logcdf and logsf 2e-14 relative, quantiles 5e-14 max(1, abs(log p)) in
+the log tail at the returned (x, delta).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 import numpy as np
 from numba import njit, vectorize
 from numpy.typing import ArrayLike, NDArray
 
+from .. import checks
+from ..errors import InvalidArgumentError
 from . import saddle
 from .compensated import mean_minus_x, mean_minus_x_pair
-from .gamma import mixture_lower, mixture_upper, times_density
+from .elementwise import apply
+from .gamma import leading_term, log_gamma_one_plus, log_leading_term, mixture_lower, mixture_upper, times_density
 from .normal import ndtri_exp_scalar
 
 LOG_HALF = -0.6931471805599453
+TINY = 1e-280  # below, a tail is its leading term, and halves and quotients of x would leave the range of doubles
 
 
 @njit(cache=True, error_model="numpy")
 def _series(df, nc, x, delta):
     """(is the lower tail, log scale, tail / scale, density / scale) for small parameters; the tail is at most 0.7."""
+    if x < TINY:
+        log_cdf = log_leading_term(0.5 * df, x, 0.5 * nc)
+        if log_cdf < -0.3567:
+            return True, log_cdf, 1.0, 0.5 * df / x
+        return False, 0.0, -math.expm1(log_cdf), math.exp(log_cdf) * (0.5 * df / x)
     if delta > 0.0:
         log_scale, total, density = mixture_lower(0.5 * df, 0.5 * x, 0.5 * nc)
         if log_scale + math.log(total) < -0.3567:
@@ -48,7 +56,9 @@ def _tail(df, nc, x, x_low, delta, delta_low):
     s = saddle.width(df, nc, x)
     if s < 2.0 * saddle.SMALLEST_A:
         lower, log_scale, total, density = _series(df, nc, x, delta)
-        if log_scale + math.log(total) > -700.0:
+        if x < TINY:
+            t = leading_term(0.5 * df, x, 0.5 * nc) if lower else total
+        elif log_scale + math.log(total) > -700.0:
             t = times_density(total, 0.5 * df, 0.5 * x, 0.5 * nc)
         else:
             t = math.exp(log_scale + math.log(total))
@@ -317,9 +327,14 @@ def _log_density(x, df, nc):
         if x == 0.0 and df <= 2.0:  # x^(df/2 - 1) e^(-nc/2) / (2^(df/2) Γ(df/2))
             return math.inf if df < 2.0 else -0.5 * nc + LOG_HALF
         return -math.inf
-    if x < 1e-290:  # the density is that of the leading term; f / T may leave the range of doubles
-        return _log(df, nc, x, True) + math.log(0.5 * df) - math.log(x)
-    _, log_t, hazard, _ = log_tail_at(df, nc, x)
+    if x * (1.0 + nc / df) < 1e-17:
+        a = 0.5 * df  # the leading term's: (x/2)^(a - 1) e^(-nc/2) / (2 Γ(a))
+        log_gamma = log_gamma_one_plus(a) - math.log(a) if a < 0.5 else math.lgamma(a)
+        return (a - 1.0) * (math.log(x) + LOG_HALF) + LOG_HALF - log_gamma - 0.5 * nc
+    _, t, _, f, _ = tail_at(df, nc, x)
+    if t > 1e-290 and 0.0 < f < math.inf:
+        return math.log(f)
+    _, log_t, hazard, _ = log_tail_at(df, nc, x)  # a tail below the range of doubles
     return log_t + math.log(hazard)
 
 
@@ -330,9 +345,10 @@ def _logpdf(x, df, nc):
 
 @vectorize(cache=True)
 def _pdf(x, df, nc):
-    if _inside(x, df, nc) and 1e-290 < x < math.inf:
-        _, _, _, f, _ = tail_at(df, nc, x)
-        return f
+    if _inside(x, df, nc) and 0.0 < x < math.inf and x * (1.0 + nc / df) >= 1e-17:
+        _, t, _, f, _ = tail_at(df, nc, x)
+        if t > 1e-290 and 0.0 < f < math.inf:
+            return f
     return math.exp(_log_density(x, df, nc))
 
 
@@ -385,27 +401,6 @@ class Quantile(NamedTuple):
     delta: NDArray[np.float64]
 
 
-def apply(function: Callable[..., Any], arguments: tuple[ArrayLike, ...], threads: int, dtype: type = np.float64) -> Any:
-    """function of the broadcast arguments, its elements shared over threads; no warnings."""
-    arrays = [np.asarray(argument, dtype=np.float64) for argument in arguments]
-    if threads <= 1:
-        with np.errstate(all="ignore"):  # a flag raised on a branch not taken is nobody's business
-            return function(*arrays)
-    spread = np.broadcast_arrays(*arrays)
-    shape, size = spread[0].shape, spread[0].size
-    flat = [np.ascontiguousarray(array).reshape(-1) for array in spread]
-    out: NDArray[Any] = np.empty(size, dtype)
-    edges = [size * i // threads for i in range(threads + 1)]
-
-    def job(a: int, b: int) -> None:
-        with np.errstate(all="ignore"):
-            function(*[array[a:b] for array in flat], out[a:b])
-
-    with ThreadPoolExecutor(threads) as pool:
-        list(pool.map(job, edges, edges[1:]))
-    return out.reshape(shape)
-
-
 def cdf(x: ArrayLike, df: ArrayLike, nc: ArrayLike, *, threads: int = 1) -> Any:
     """Probability below x, as scipy.stats.ncx2.cdf.
 
@@ -420,32 +415,32 @@ def cdf(x: ArrayLike, df: ArrayLike, nc: ArrayLike, *, threads: int = 1) -> Any:
     -------
     float64; NaN for df <= 0, nc < 0 or NaN.  Relative error at most 2e-14 + 1.2e-15 abs(log cdf), however small it is.
     """
-    return apply(_cdf, (x, df, nc), threads)
+    return apply(_cdf, threads, x=x, df=df, nc=nc)
 
 
 def sf(x: ArrayLike, df: ArrayLike, nc: ArrayLike, *, threads: int = 1) -> Any:
     """Probability above x, as scipy.stats.ncx2.sf; arguments and accuracy as `cdf`."""
-    return apply(_sf, (x, df, nc), threads)
+    return apply(_sf, threads, x=x, df=df, nc=nc)
 
 
 def logcdf(x: ArrayLike, df: ArrayLike, nc: ArrayLike, *, threads: int = 1) -> Any:
     """log of `cdf`, to -1e300; relative error at most 2e-14."""
-    return apply(_logcdf, (x, df, nc), threads)
+    return apply(_logcdf, threads, x=x, df=df, nc=nc)
 
 
 def logsf(x: ArrayLike, df: ArrayLike, nc: ArrayLike, *, threads: int = 1) -> Any:
     """log of `sf`, to -1e300; relative error at most 2e-14."""
-    return apply(_logsf, (x, df, nc), threads)
+    return apply(_logsf, threads, x=x, df=df, nc=nc)
 
 
 def pdf(x: ArrayLike, df: ArrayLike, nc: ArrayLike, *, threads: int = 1) -> Any:
     """Density at x, as scipy.stats.ncx2.pdf; relative error as `cdf` with log pdf."""
-    return apply(_pdf, (x, df, nc), threads)
+    return apply(_pdf, threads, x=x, df=df, nc=nc)
 
 
 def logpdf(x: ArrayLike, df: ArrayLike, nc: ArrayLike, *, threads: int = 1) -> Any:
     """log of `pdf`."""
-    return apply(_logpdf, (x, df, nc), threads)
+    return apply(_logpdf, threads, x=x, df=df, nc=nc)
 
 
 def ppf(q: ArrayLike, df: ArrayLike, nc: ArrayLike, *, threads: int = 1) -> Any:
@@ -454,12 +449,12 @@ def ppf(q: ArrayLike, df: ArrayLike, nc: ArrayLike, *, threads: int = 1) -> Any:
     Rounded to a double; where nc is large use `quantile`, which also returns delta = df + nc - x.  Below 1e-300 the correct
     limit, which may be 0.
     """
-    return apply(_ppf, (q, df, nc), threads)
+    return apply(_ppf, threads, q=q, df=df, nc=nc)
 
 
 def isf(q: ArrayLike, df: ArrayLike, nc: ArrayLike, *, threads: int = 1) -> Any:
     """The x with sf(x) = q, as scipy.stats.ncx2.isf; as `ppf`."""
-    return apply(_isf, (q, df, nc), threads)
+    return apply(_isf, threads, q=q, df=df, nc=nc)
 
 
 def quantile(log_p: ArrayLike, df: ArrayLike, nc: ArrayLike, *, upper: bool = False, threads: int = 1) -> Quantile:
@@ -468,5 +463,7 @@ def quantile(log_p: ArrayLike, df: ArrayLike, nc: ArrayLike, *, upper: bool = Fa
     log_p < 0, far below the range of doubles if need be.  Error of the log tail at the returned (x, delta): at most
     5e-14 max(1, abs(log_p)), where x is at least 1e-300.
     """
-    pair = apply(_quantile, (log_p, df, nc, float(upper)), threads, np.complex128)
+    if not isinstance(upper, (bool, np.bool_)):
+        raise InvalidArgumentError(f"upper={checks.shown(upper)} is not allowed: give True or False.")
+    pair = apply(_quantile, threads, np.complex128, log_p=log_p, df=df, nc=nc, upper=float(upper))
     return Quantile(x=np.real(pair), delta=np.imag(pair))

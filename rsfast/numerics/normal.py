@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 from numba import njit, vectorize
+from numpy.typing import ArrayLike
 
 from .compensated import minus_product
+from .elementwise import apply
 
 # Wichura, Algorithm AS 241 (PPND16), Applied Statistics 37 (1988) 477-484.  Three rational approximations: of
 # z / (p - 1/2) in 0.180625 - (p - 1/2)² for the centre, of z in r - 1.6 and r - 5 with r = sqrt(-log p) for the tail.
@@ -131,33 +134,53 @@ def ndtri_exp_scalar(y):
 
 
 @vectorize(cache=True)
-def ndtri(p):
-    """Quantile of the standard normal, as scipy.special.ndtri; NaN outside [0, 1].  Relative error below 1e-15.
-
-    For p near 1 pass the failure probability instead: -ndtri(1 - p), with 1 - p not formed from a rounded p.
-    """
+def _ndtri(p):
     return ndtri_scalar(p)
 
 
 @vectorize(cache=True)
-def ndtr(x):
-    """Probability below x, as scipy.special.ndtr.  Relative error below 2e-15 in both tails, down to 1e-300."""
+def _ndtr(x):
     return ndtr_scalar(x)
 
 
 @vectorize(cache=True)
-def log_ndtr(x):
-    """log of the probability below x, as scipy.special.log_ndtr, to -1e300.  Relative error below 2e-15."""
+def _log_ndtr(x):
     return log_ndtr_scalar(x)
 
 
 @vectorize(cache=True)
-def ndtri_exp(y):
-    """The x with log_ndtr(x) = y, as scipy.special.ndtri_exp; NaN for y > 0.  Relative error below 1e-15."""
+def _ndtri_exp(y):
     return ndtri_exp_scalar(y)
 
 
 @vectorize(cache=True)
-def erfcx(x):
-    """e^(x²) erfc(x), as scipy.special.erfcx, for x >= 0 (NaN below).  Relative error below 2e-15."""
+def _erfcx(x):
     return erfcx_scalar(x) if x == x and x >= 0.0 else math.nan
+
+
+def ndtri(p: ArrayLike) -> Any:
+    """Quantile of the standard normal, as scipy.special.ndtri; NaN outside [0, 1].  Relative error below 1e-15.
+
+    For p near 1 pass the failure probability instead: -ndtri(1 - p), with 1 - p not formed from a rounded p.
+    """
+    return apply(_ndtri, p=p)
+
+
+def ndtr(x: ArrayLike) -> Any:
+    """Probability below x, as scipy.special.ndtr.  Relative error below 2e-15 in both tails, down to 1e-300."""
+    return apply(_ndtr, x=x)
+
+
+def log_ndtr(x: ArrayLike) -> Any:
+    """log of the probability below x, as scipy.special.log_ndtr, to -1e300.  Relative error below 2e-15."""
+    return apply(_log_ndtr, x=x)
+
+
+def ndtri_exp(y: ArrayLike) -> Any:
+    """The x with log_ndtr(x) = y, as scipy.special.ndtri_exp; NaN for y > 0.  Relative error below 1e-15."""
+    return apply(_ndtri_exp, y=y)
+
+
+def erfcx(x: ArrayLike) -> Any:
+    """e^(x²) erfc(x), as scipy.special.erfcx, for x >= 0 (NaN below).  Relative error below 2e-15."""
+    return apply(_erfcx, x=x)

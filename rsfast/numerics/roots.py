@@ -6,18 +6,24 @@ A certificate must return the end of a bracket on its safe side, not the middle 
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 import numpy as np
 from numba import njit
+from numba.core.dispatcher import Dispatcher
+from numba.core.errors import NumbaError
 from numpy.typing import ArrayLike, NDArray
 
+from .. import checks
+from ..errors import InvalidArgumentError
 from . import caching  # noqa: F401
 
 CONVERGED, NOT_BRACKETED, NOT_FINITE, TOO_MANY_STEPS = 0, 1, 2, 3
 MOST_STEPS = 300
+COLOURS = r"\x1b\[[0-9;]*m"
 
 
 class Root(NamedTuple):
@@ -123,6 +129,11 @@ def solve(
     threads : int
         Share the elements over this many threads.
 
+    Raises
+    ------
+    InvalidArgumentError
+        A function that Numba has not compiled or cannot, arguments that are no numbers or do not broadcast.
+
     Returns
     -------
     Root
@@ -135,19 +146,29 @@ def solve(
     >>> [bool(c * c < a) for c, a in zip(root.certified, (2.0, 9.0))]
     [True, True]
     """
-    arrays = np.broadcast_arrays(*[np.asarray(array, dtype=np.float64) for array in (low, high, *arguments)])
+    if not isinstance(function, Dispatcher):
+        raise InvalidArgumentError(f"function={checks.shown(function)} is not compiled by Numba: give numba.njit(function).")
+    threads = checks.whole("threads", threads, 1, 1024)
+    width = float(checks.floats("rtol", rtol, 0.0, 1.0, "a relative width from 0 to 1").max(initial=0.0))
+    named = {"low": low, "high": high, **{f"arguments[{i}]": array for i, array in enumerate(arguments)}}
+    arrays = checks.together(**{name: checks.doubles(name, array, "numbers") for name, array in named.items()})
     shape = arrays[0].shape
     flat = [np.ascontiguousarray(array).reshape(-1) for array in arrays]
     table = np.ascontiguousarray(np.stack(flat[2:], axis=1)) if len(flat) > 2 else np.empty((flat[0].size, 0))
     certified, other, code = np.empty(flat[0].size), np.empty(flat[0].size), np.empty(flat[0].size, dtype=np.int8)
 
     def job(a: int, b: int) -> None:
-        _many(function, table[a:b], flat[0][a:b], flat[1][a:b], rtol, certified[a:b], other[a:b], code[a:b])
+        _many(function, table[a:b], flat[0][a:b], flat[1][a:b], width, certified[a:b], other[a:b], code[a:b])
 
-    if threads <= 1:
-        job(0, len(code))
-    else:
-        edges = [len(code) * i // threads for i in range(threads + 1)]
-        with ThreadPoolExecutor(threads) as pool:
-            list(pool.map(job, edges, edges[1:]))
+    try:
+        if threads == 1:
+            job(0, len(code))
+        else:
+            edges = [len(code) * i // threads for i in range(threads + 1)]
+            with ThreadPoolExecutor(threads) as pool:
+                list(pool.map(job, edges, edges[1:]))
+    except NumbaError as error:
+        raise InvalidArgumentError(
+            f"function does not compile as a function of (x, arguments): {re.sub(COLOURS, '', str(error)).strip()}"
+        ) from None
     return Root(certified.reshape(shape), other.reshape(shape), code.reshape(shape))

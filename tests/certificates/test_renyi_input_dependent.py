@@ -55,6 +55,45 @@ def test_price_of_unequal_levels_in_sixty_digits(order):
             assert abs(got - exact) <= mp.mpf("3e-14") * max(1, 1 / order) * exact
 
 
+def divergence(order, distance, sigma1, sigma0, dim):
+    """In 80 digits, by the text of Lemmas 10 to 12."""
+    with mp.workdps(80):
+        o, d, s1, s0 = (mp.mpf(value) for value in (order, distance, sigma1, sigma0))
+        variance = s1**2 + o * (s0**2 - s1**2)
+        return o * d**2 / (2 * variance) + dim * (mp.log(s0 / s1) + mp.log(variance / s0**2) / (2 * (1 - o)))
+
+
+@pytest.mark.parametrize(
+    ("sigma1", "sigma0"), [(10.0, 1.0), (1.3, 1.0), (1.0 + 1e-5, 1.0), (3e7, 0.1), (1e-190, 3e-191), (2e90, 1e90)]
+)
+@pytest.mark.parametrize("gap", [1e-14, 3e-13, 1e-9, 1e-4, 0.3])
+def test_divergence_next_to_its_largest_order(sigma1, sigma0, gap):
+    """largest - order is formed without cancellation: it is what the divergence consists of there."""
+    with mp.workdps(40):
+        order = float(mp.mpf(sigma1) ** 2 / (mp.mpf(sigma1) ** 2 - mp.mpf(sigma0) ** 2) * (1 - mp.mpf(gap)))
+    for dim, distance in ((1, 0.0), (100, 0.0), (100, 0.7 * sigma0)):
+        exact = divergence(order, distance, sigma1, sigma0, dim)
+        got = float(c.renyi_gaussian_divergence(order, distance=distance, sigma1=sigma1, sigma0=sigma0, dim=dim))
+        assert abs(got - exact) <= mp.mpf("3e-14") * max(1, 1 / order) * exact
+
+
+@pytest.mark.parametrize(("order", "sigma1", "sigma0"), [(1.0, 1.0, 1e-12), (1.0, 1e80, 1.0), (0.5, 1e80, 1.0), (3.0, 1.0, 1e90),
+                                                         (1.0 - 1e-9, 1e6, 1.0), (2430.8663840743366, 2.9048311769033806, 2.904837266477937)])  # fmt: skip
+def test_divergence_of_very_unequal_levels(order, sigma1, sigma0):
+    exact = divergence(order, sigma0, sigma1, sigma0, 7) if order != 1 else None
+    if exact is None:  # KL
+        with mp.workdps(80):
+            square = (mp.mpf(sigma1) / mp.mpf(sigma0)) ** 2
+            exact = mp.mpf("0.5") + 7 * (square - 1 - mp.log(square)) / 2
+    got = float(c.renyi_gaussian_divergence(order, distance=sigma0, sigma1=sigma1, sigma0=sigma0, dim=7))
+    assert abs(got - exact) <= mp.mpf("3e-14") * max(1, 1 / order) * exact
+
+
+def test_levels_too_far_apart_are_refused():
+    with pytest.raises(InvalidArgumentError, match=r"sigma1\[1\]=1e\+200 and sigma0=1.0 are too far apart"):
+        c.renyi_gaussian_divergence(0.5, distance=1.0, sigma1=[1.0, 1e200], sigma0=1.0, dim=3)
+
+
 @pytest.mark.parametrize("share", [0.5, 0.99, 0.9999, 1 - 1e-6, 1 - 1e-10])
 def test_orders_next_to_the_largest_do_not_overclaim(share):
     """The variance s cancels there, and its logarithm with it."""

@@ -8,6 +8,7 @@ from scipy import stats
 
 from rsfast import confidence
 from rsfast.errors import InvalidArgumentError
+from tests.reference.binomial import binom_cdf
 
 
 def test_exact_coverage_is_at_least_one_minus_alpha():
@@ -40,6 +41,37 @@ def test_prediction_pvalue_is_the_two_sided_binomial_test(rng):
 
 def test_prediction_pvalue_of_a_tie_and_of_nothing_is_one():
     assert confidence.prediction_pvalue([50, 0, 1], [50, 0, 0]).tolist() == [1.0, 1.0, 1.0]
+
+
+def test_prediction_pvalue_is_never_below_the_true_one_however_small():
+    """Against sums in 50 digits: in the subnormal range, and where the true value is no double but 0."""
+    for smaller, larger in (
+        (0, 1073),
+        (0, 1074),
+        (0, 1075),
+        (3, 1100),
+        (40, 1300),
+        (0, 1076),
+        (0, 5000),
+        (10, 10**6),
+        (1, 2**53 - 1),
+    ):
+        got = float(confidence.prediction_pvalue(smaller, larger))
+        exact = 2 * binom_cdf(smaller, smaller + larger, 0.5) if larger < 10**5 else 0
+        assert got >= exact
+        assert got <= max(float(exact) * (1 + 2e-12), 0) + 1e-323
+    assert float(confidence.prediction_pvalue(0, 2**53)) == 5e-324
+
+
+def test_prediction_pvalue_of_nearly_equal_huge_counts_is_not_below_the_true_one():
+    """P(Bin(n, 1/2) <= (n - 1)/2) = 1/2 for odd n: the p-value is 1."""
+    for half in (10**3, 10**6, 2 * 10**8, 10**12, 2**52 - 1):
+        assert confidence.prediction_pvalue(half, half + 1) == 1.0
+
+
+def test_counts_whose_sum_float64_does_not_hold_are_refused():
+    with pytest.raises(InvalidArgumentError, match=r"count_a\[1\]=9007199254740992 and count_b=1 exceed 2\^53 together"):
+        confidence.prediction_pvalue([1, 2**53], 1)
 
 
 def test_least_samples_is_the_first_n_that_can_certify():

@@ -106,6 +106,7 @@ def test_simulated_coverage_at_the_setting_of_the_notes(rng):
         (([1, 1], [5, 11], 10), {}, r"drawn\[1\]=11 exceeds population=10"),
         ((1.5, 5, 10), {}, "not a whole number"),
         ((1, 0, 10), {}, "drawn=0"),
+        ((1, 2**40, 2**50), {}, "drawn=1099511627776.0 is not allowed: give at most 100,000,000 images drawn"),
         ((1, 5, 10), {"delta": 0.0}, "delta=0.0 is not allowed"),
         ((1, 5, 10), {"alpha_image": 1.0}, "alpha_image=1.0 is not allowed"),
         (([1, 2], [5, 5, 5], 10), {}, "shapes do not fit"),

@@ -117,3 +117,68 @@ def test_outside_the_domain_is_nan():
     assert beta.binom_logcdf(-1, 10, 0.5) == -math.inf
     assert beta.binom_logcdf(10, 10, 0.5) == 0.0
     assert beta.binom_logsf(-1, 10, 0.5) == 0.0
+
+
+def by_quadrature(k, n, p):
+    """(log P(X <= k), log P(X > k)) as integrals of the beta density outwards from 1 - p: no sum, no fraction, no expansion."""
+    with mp.workdps(80):
+        a, b, x = mp.mpf(int(n)) - mp.mpf(int(k)), mp.mpf(int(k)) + 1, 1 - mp.mpf(p)
+        log_norm = mp.loggamma(a + b) - mp.loggamma(a) - mp.loggamma(b)
+        spread = mp.sqrt(a * b / (a + b) ** 3)
+        z = abs(x - a / (a + b)) / spread
+        unit = spread / (1 + z)
+        steps = [0, *(unit * mp.mpf(2) ** j for j in range(-3, 30) if unit * mp.mpf(2) ** j < spread * (2 * z + 80))]
+
+        def density(u):
+            return mp.exp((a - 1) * mp.log(u) + (b - 1) * mp.log1p(-u) + log_norm)
+
+        below, above = (
+            mp.quad(density, sorted(x + sign * step for step in steps if 0 < x + sign * step < 1)) for sign in (-1, 1)
+        )
+        assert abs(below + above - 1) < mp.mpf(10) ** -25
+        return mp.log(below), mp.log(above)
+
+
+@pytest.mark.parametrize(
+    ("n", "p", "z"),
+    [
+        (3.7e8 + 1, 0.5, (0.0, -1.0)),
+        (2.0**40 + 2, 0.3, (0.2, -3.1)),
+        (2.0**53, 0.999, (2.9, 8.0)),
+        (2.0000000545128448e16, 0.5, (0.0, 0.2)),
+        (2.0**70 + 2.0**20, 0.3, (-3.1, 2.9)),
+        (1e30, 0.999, (8.0, -1.0)),
+    ],
+)
+def test_tails_of_any_number_of_draws(n, p, z):
+    """Beyond 2^53 neither k + 1 nor n - k need be a double, and the nearest double is not always the same count."""
+    for deviations in z:
+        k = float(np.floor(n * p + deviations * math.sqrt(n * p * (1 - p))))
+        for function, exact in zip((beta.binom_logcdf, beta.binom_logsf), by_quadrature(k, n, p), strict=True):
+            assert abs(float(function(k, n, p)) - exact) <= 7e-15 + 1.2e-15 * abs(exact), (k, n, p)
+
+
+def test_the_middle_of_a_huge_number_of_draws():
+    n = 2.0000000545128448e16 - 1
+    assert float(beta.binom_logcdf(1.0000000272564224e16 - 1, n, 0.5)) == pytest.approx(-0.6931471749180494, rel=1e-14)
+    for k in (2.0**63, 2.0**64, 1e25):  # beyond the range of whole numbers of machines
+        assert float(beta.binom_logcdf(k, 2 * k, 0.5)) == pytest.approx(math.log(0.5), abs=1e-9)
+
+
+def test_numbers_of_draws_that_are_none_are_nan():
+    for k, n in ((1.0, 1.5), (1.0, -1.0), (1.0, math.nan), (math.nan, 2.0), (1.0, math.inf), (3.0, 1e31), (1e200, 1e300)):
+        assert math.isnan(beta.binom_logcdf(k, n, 0.5)), (k, n)
+        assert math.isnan(beta.binom_logsf(k, n, 0.5)), (k, n)
+    for k, n in ((2.0**53, 2.0**54), (1.0, 2.0**53 + 2)):
+        assert math.isnan(beta.binomial_upper(k, n, 0.1)), (k, n)
+
+
+def test_bounds_at_even_odds_of_the_largest_number_of_draws():
+    """Newton's steps run where the continued fraction alone would not settle."""
+    n = 2.0**53
+    for alpha in (0.3, 0.5, 0.7):
+        lower, upper = float(beta.binomial_lower(n / 2, n, alpha)), float(beta.binomial_upper(n / 2, n, alpha))
+        half_width = abs(stats.norm.isf(alpha)) * 0.5 / math.sqrt(n)
+        sign = 1 if alpha < 0.5 else -1
+        assert 0.5 - lower == pytest.approx(sign * half_width, rel=1e-5, abs=1e-14)
+        assert upper - 0.5 == pytest.approx(sign * half_width, rel=1e-5, abs=1e-14)

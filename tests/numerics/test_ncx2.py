@@ -287,3 +287,41 @@ def test_median_is_below_the_mean_by_what_robert_proves(rng):
 
 def test_public_alias():
     assert rs.ncx2 is ncx2
+
+
+def leading_term(df, nc, x):
+    """(log cdf, log sf, log pdf) where x is so small that the first term is all, in 400 digits: 1 - cdf is not 1 there."""
+    with mp.workdps(400):
+        a, half, y = mp.mpf(df) / 2, mp.mpf(nc) / 2, mp.mpf(x) / 2
+        log_cdf = a * mp.log(y) - half - mp.loggamma(a + 1)
+        return log_cdf, mp.log(-mp.expm1(log_cdf)), log_cdf + mp.log(a / mp.mpf(x))
+
+
+def test_the_smallest_argument_of_all():
+    """e^(-nc/2) (x/2)^(df/2) / Γ(df/2 + 1)"""
+    assert float(ncx2.cdf(5e-324, 1e-3, 0.0)) == pytest.approx(0.689162485827154, rel=1e-14)
+    assert float(ncx2.sf(5e-324, 1e-3, 0.0)) == pytest.approx(1 - 0.689162485827154, rel=1e-14)
+    assert float(ncx2.ppf(0.5, 1e-3, 0.0)) == 0.0
+    assert float(ncx2.ppf(0.6891624858271541, 1e-3, 0.0)) <= 1e-323
+
+
+@pytest.mark.parametrize("log10_x", [(-323.6, -307), (-307, -280), (-280, -250)])
+def test_tails_and_densities_of_tiny_arguments(log10_x, rng):
+    """Subnormal ones, ones whose half or inverse leaves the range of doubles, and ones whose tail does."""
+    for i in range(80):
+        df = 10 ** rng.uniform(-3, 9) if i % 3 else 10 ** rng.uniform(-3, 2)
+        nc = (0.0, 10 ** rng.uniform(-300, 3), 10 ** rng.uniform(-3, 16))[i % 3]
+        x = max(float(10 ** rng.uniform(*log10_x)), 5e-324)
+        log_cdf, log_sf, log_pdf = leading_term(df, nc, x)
+        assert_tails(df, nc, x, log_cdf, log_sf)
+        assert abs(float(ncx2.logpdf(x, df, nc)) - log_pdf) <= 2e-14 * max(1, abs(log_pdf)), (df, nc, x)
+        if abs(log_pdf) < 690:
+            with mp.workdps(40):
+                assert abs(float(ncx2.pdf(x, df, nc)) / mp.exp(log_pdf) - 1) <= 2 * tolerance(log_pdf), (df, nc, x)
+
+
+def test_tails_do_not_step_where_the_leading_term_takes_over():
+    for df, nc in ((1e-3, 0.0), (0.3, 2.0), (2.0, 40.0), (5.0, 0.0)):
+        below, above = np.nextafter(ncx2.TINY, 0), ncx2.TINY
+        assert float(ncx2.logcdf(below, df, nc)) == pytest.approx(float(ncx2.logcdf(above, df, nc)), rel=2e-15)
+        assert float(ncx2.logpdf(below, df, nc)) == pytest.approx(float(ncx2.logpdf(above, df, nc)), rel=1e-14, abs=1e-13)
