@@ -286,7 +286,7 @@ class Engine:
             raise ModelError(
                 f"the model raised {type(error).__name__} on image id {named}, "
                 f"input {list(batch.shape)} {self.dtype}: "
-                f"{_first_line(error)}"
+                f"{reason(error)}."
             ) from error
         if not isinstance(logits, torch.Tensor) or logits.ndim != 2 or len(logits) != len(batch):
             shown = list(logits.shape) if isinstance(logits, torch.Tensor) else type(logits).__name__
@@ -353,16 +353,12 @@ def _placed(model: Model, own: torch.Tensor | None, device: torch.device, dtype:
         return moved.to(device=device, dtype=dtype)
     except Exception as error:
         raise ModelError(
-            f"the model could not be copied to {device} as {dtype} ({_first_line(error)}): move it yourself and give its "
+            f"the model could not be copied to {device} as {dtype} ({reason(error)}): move it yourself and give its "
             "own device and dtype."
         ) from error
 
 
 def _too_large(shape: Sequence[int], dtype: str, error: BaseException) -> ModelError:
     return ModelError(
-        f"input {list(shape)} {dtype} and the forward pass do not fit in memory ({_first_line(error)}): give a smaller batch."
+        f"input {list(shape)} {dtype} and the forward pass do not fit in memory ({reason(error)}): give a smaller batch."
     )
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -116,9 +116,7 @@ def build(architecture: str, *, num_classes: int, channels: int) -> torch.nn.Mod
             raise ModelError(f"{name} for {num_classes} classes cannot be made ({reason(error, 200)}): give fewer.") from None
     if library not in ("torchvision", "timm"):
         known = ", ".join(ARCHITECTURES)
-        raise InvalidArgumentError(
-            f"architecture {_named(architecture)} is not known: give one of {known}, torchvision:NAME or timm:NAME."
-        )
+        raise InvalidArgumentError(f"architecture {_unknown(architecture)}: give one of {known}, torchvision:NAME or timm:NAME.")
     try:
         if library == "torchvision":
             models = importlib.import_module("torchvision.models")
@@ -191,7 +189,7 @@ def load(
                 f"{spec!r} is a file of weights: give the architecture as the model, and the file with --checkpoint."
             )
         raise InvalidArgumentError(
-            f"model {_named(spec)} is not known: give module:factory, a .pt2 or .onnx file, or one of {', '.join(ARCHITECTURES)} "
+            f"model {_unknown(spec)}: give module:factory, a .pt2 or .onnx file, or one of {', '.join(ARCHITECTURES)} "
             "with --checkpoint."
         )
     if checkpoint is None:
@@ -232,10 +230,10 @@ def named(spec: str, what: str) -> Any:
     return found
 
 
-def _named(given: str) -> str:
-    """A name for a message, and the built-in one that was meant, if one was."""
+def _unknown(given: str) -> str:
+    """That a name is not known, and the built-in one that was meant, if one was."""
     close = meant(given, ARCHITECTURES)
-    return checks.shown(given) if close is None else f"{checks.shown(given)} (did you mean {close}?)"
+    return f"{checks.shown(given)} is not known" + ("" if close is None else f" (did you mean {close}?)")
 
 
 def _made(module: str, attribute: str, num_classes: int | None) -> object:
