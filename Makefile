@@ -50,7 +50,7 @@ bench: setup ## every benchmark, rows into bench/results
 	$(BIN)/python -m bench
 
 MAIN_JOB := show-noise-path show-votes show-confidence show-overhead show-draws show-kills show-published-logs \
-            show-kernel-resources show-fresh-clone
+            show-kernel-resources show-fresh-clone show-edges
 STATISTICS := show-tails dieharder
 NUMERICS := show-ncx2-accuracy show-input-dependent show-ncx2-speed show-input-dependent-speed
 CERTIFICATES := show-certificates show-certificates-speed
@@ -124,6 +124,9 @@ dieharder: setup ## the generator's words through dieharder, nightly (apt-get in
 
 show-kills: setup
 	$(BIN)/python -m bench.show_kills
+
+show-edges: setup ## kinds of input that were once answered wrongly, kills, the cost of status
+	$(BIN)/python -m bench.show_edges
 
 show-published-logs: setup
 	$(BIN)/python -m bench.show_published
