@@ -135,7 +135,7 @@ def test_input_dependent_smoothing_of_an_image_folder(rsfast, tmp_path, rng):
                 Image.fromarray(rng.integers(0, 256, (8, 8, 3), dtype=np.uint8)).save(folder / f"{i}.png")
     command = (
         "certify", "--model", "tests.reference.factories:pixels", "--data", tmp_path / "test", *DEPENDENT, *SMALL,
-        "--out", tmp_path / "run", "--num-classes", 10,
+        "--out", tmp_path / "run", "--num-classes", 10, "--class-map", "alphabet",
     )  # fmt: skip
     result = rsfast(*command)
     assert result.code == 1
