@@ -10,7 +10,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export RSFAST_BUILD_EXT ?= 1
 export MPLCONFIGDIR ?= $(CURDIR)/$(VENV)/matplotlib
 
-.PHONY: help setup demo test check unit test-slow test-triton bench clean
+.PHONY: help setup demo test check unit test-slow fuzz test-triton bench clean
 help:
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 22
 
@@ -39,6 +39,11 @@ unit: setup ## the tests
 
 test-slow: setup ## the tests that take minutes
 	$(BIN)/python -m pytest -m slow --timeout 3600 --durations 10
+
+SECONDS ?= 3600
+fuzz: setup ## fuzz the readers of other people's files for SECONDS=3600 (atheris), outside CI
+	$(BIN)/pip install --quiet atheris==3.0.0
+	$(BIN)/python -m bench.fuzz --seconds $(SECONDS)
 
 test-triton: setup ## the kernel tests with the oldest and the newest triton that is supported
 	for version in 3.6.0 3.9.0; do \

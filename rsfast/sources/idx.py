@@ -69,6 +69,8 @@ def _array(opened: IO[bytes] | gzip.GzipFile, file: Path, most: int) -> np.ndarr
         raise DataError(f"{shown(file)} is an idx file of {axes} axes: images have 3, labels 1.")
     shape = struct.unpack(f">{axes}I", sides)
     total = math.prod(shape)
+    if total == 0:
+        raise DataError(f"{shown(file)} announces {shape} bytes: it holds no images or labels.")
     if total > min(most, MOST_BYTES):
         raise DataError(f"{shown(file)} announces {shape} bytes, more than it can hold: it is damaged.")
     data = opened.read(total)

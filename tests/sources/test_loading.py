@@ -407,6 +407,7 @@ def idx(array):
         (bytes.fromhex("00000800") + bytes(1), "of 0 axes"),
         (bytes.fromhex("00000801") + bytes.fromhex("00000002") + bytes(2), "holds images of shape"),
         (bytes.fromhex("00000803000000000000002000000020"), "holds no images"),
+        (bytes.fromhex("0000080300000000ffffffffffffffff"), "holds no images"),  # more than an address, times nothing
         (bytes.fromhex("00000c0300000004"), "not an idx file of bytes"),
         (bytes.fromhex("03080000"), "not an idx file of bytes"),
     ],
