@@ -204,10 +204,7 @@ def flag(name: str, value: object) -> bool:
 
 def order(value: object) -> float:
     """The order of a norm: a positive number or inf."""
-    array = floats("norm", value, np.finfo(float).tiny, np.inf, "a norm's order: a positive number or inf")  # type: ignore[arg-type]
-    if array.ndim:
-        raise InvalidArgumentError(f"norm={shown(value)} is an array: give one norm for the call.")
-    return float(array)
+    return number("norm", value, np.finfo(float).tiny, np.inf, "a norm's order: a positive number or inf")
 
 
 def whole(name: str, value: object, least: int, most: int | None = None) -> int:

@@ -178,3 +178,9 @@ def _why(target: Path, error: OSError | ValueError) -> str:
 def printable(text: str) -> str:
     """A name as a line of text: line ends, control characters and bytes that are no UTF-8 are escaped."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def shown(name: object) -> str:
+    """A name that can be printed in a sentence: `printable`, the middle of a long one left out."""
+    text = printable(str(name))
+    return text if len(text) <= 400 else f"{text[:190]} … {text[-190:]}"

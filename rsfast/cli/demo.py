@@ -50,15 +50,15 @@ def demo(out: str | None, images: int, n: int, smoothing: str) -> None:
     from .progress import Progress
     from .results import _print, _write_report
 
+    transform = DiagonalSplit() if smoothing == "dual" else Identity()
+    draws = n // transform.parts
+    check_level(ALPHA, draws, transform.parts)
     keep_freed_memory()
     folder = Path(out or ("runs/demo" if smoothing == "plain" else f"runs/demo-{smoothing}"))
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise StoreError(f"{folder} cannot be written: {error.strerror or error}.") from None
-    transform = DiagonalSplit() if smoothing == "dual" else Identity()
-    draws = n // transform.parts
-    check_level(ALPHA, draws, transform.parts)
     loaded = _trained(folder, transform)
     source = sources.load("digits", split="test")
     of_parts = f" for each of {transform.parts} parts" if transform.parts > 1 else ""

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InvalidArgumentError, ModelError, reason
-from ..files import printable
+from ..files import shown
 from ..hints import explained
 from . import pickles
 from .opening import UntrustedError, read, refusal
@@ -34,7 +34,7 @@ def load_checkpoint(path: str | Path, *, trust: bool = False) -> Any:
         raise InvalidArgumentError(f"path is {type(path).__name__}: give the name of a checkpoint.")
     path = Path(path)
     data = read(path)
-    name = printable(str(path))
+    name = shown(path)
     if path.suffix == ".safetensors" or _is_safetensors(data):
         try:
             from safetensors.torch import load

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ..errors import ModelError
-from ..files import open_regular, printable
+from ..files import open_regular, shown
 
 TRUST = "If you made the file yourself or trust whoever did, give --trust-files (in Python trust=True)."
 
@@ -24,7 +24,7 @@ def read(model: str | Path | bytes) -> bytes:
     """A file's bytes, or a ModelError that says why not."""
     if isinstance(model, bytes):
         return model
-    name = printable(str(model))
+    name = shown(model)
     try:
         with open_regular(model) as file:
             data = file.read()
@@ -39,7 +39,7 @@ def read(model: str | Path | bytes) -> bytes:
 
 def refusal(file: object, what: str) -> ModelError:
     """Of a file that is not opened because `what` in it would run code."""
-    return ModelError(f"{printable(str(file))} cannot be loaded: it holds {what}, which can run code when it is opened. {TRUST}")
+    return ModelError(f"{shown(file)} cannot be loaded: it holds {what}, which can run code when it is opened. {TRUST}")
 
 
 def archive(data: bytes) -> zipfile.ZipFile:

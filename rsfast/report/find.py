@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 
 from ..errors import DataError
-from ..files import as_path, kind_of, printable
+from ..files import as_path, kind_of, printable, shown
 from .correct import listed
 from .logs import is_log
 
@@ -43,7 +43,7 @@ def find(path: str | Path) -> Found:
         The path does not exist or cannot be looked at, is neither a file nor a folder, or holds more than 100,000 entries.
     """
     path = as_path(path, "path")
-    where = printable(str(path))
+    where = shown(path)
     try:
         kind = kind_of(path)
     except FileNotFoundError:

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..errors import DataError
-from ..files import as_path, open_regular, printable
+from ..files import as_path, open_regular, printable, shown
 from ..result import ABSTAIN
 from . import cells
 from .correct import Said, compared, listed, right
@@ -106,7 +106,7 @@ def read_log(file: str | Path, name: str | None = None) -> ResultTable:
         negative, infinite or not a number, or a column `correct` that contradicts label and predict.
     """
     file = as_path(file)
-    where = printable(str(file))
+    where = shown(file)
     text = _text(file, where)
     form, lines = _lines(where, text)
     rows, remarks = _rows(where, form, lines, whole_end=text.endswith(("\n", "\r")))

@@ -13,10 +13,7 @@ MOST_BYTES = 2**32
 """Of a file that is read whole."""
 
 
-def shown(name: object) -> str:
-    """A name that can be printed in a sentence: what no terminal shows is escaped, the middle of a long one left out."""
-    text = files.printable(str(name))
-    return text if len(text) <= 400 else f"{text[:190]} … {text[-190:]}"
+shown = files.shown
 
 
 def reason(error: Exception) -> str:

@@ -1,0 +1,1 @@
+"""Makers of malformed inputs, a module for each room."""
