@@ -50,7 +50,9 @@ def distances(given: np.ndarray, normalised: Normalisation | None = None) -> Flo
             minus, over = (values[:, None, None] for values in normalised)
             at = ((used - minus) / over).astype(np.float64) * over + minus.astype(np.float64)  # where the noise is centred
             off = np.abs(exact - at) + 1e-15 * (np.abs(at) + np.abs(minus))  # and what float64 may have lost here
-        found[b] = off.sum(), math.sqrt(float(np.square(off).sum())), off.max()
+        largest = float(off.max(initial=0.0))
+        squares = np.square(off / largest).sum() if largest else 0.0  # of tiny distances themselves they would be 0
+        found[b] = off.sum(), largest * math.sqrt(float(squares)), largest
     return found * _UP
 
 

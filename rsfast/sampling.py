@@ -211,7 +211,7 @@ def draw(
             f"earlier was run as {earlier.versions.get('inference', 'the model is')}, this call as "
             f"{how.get('inference', 'the model is')}: fold and runtime belong to the classifier; give the same."
         )
-    if earlier is not None and not (model and model == earlier.model):
+    if earlier is not None:
         _check_votes_again(engine, images, noise, seed, ids, recipe, earlier, sigma, batch, together)
     drawings: dict[int, Drawing] = {}
     finished: set[int] = set()
@@ -311,19 +311,23 @@ def _check_votes_again(
     batch: int,
     together: bool,
 ) -> None:
-    """Draw selection and first look of the images that go on once more, and refuse a model that votes otherwise now."""
+    """Draw selection and first look of earlier images once more, finished ones too, and refuse a model that votes otherwise now.
+
+    Also for equal fingerprints, which do not see everything that a model's answers depend on (`rsfast.walk`).
+    """
     rows = {int(i): row for row, i in enumerate(earlier.ids)}
 
     def jobs() -> Iterator[Job]:
         for b, image in enumerate(images):
             row = rows.get(int(ids[b]))
-            if row is None or recipe.start(sigma[b], int(earlier.tested[row]), _paused(earlier, row)).over:
+            if row is None:
                 continue
-            if not (earlier.paths and earlier.paths[row]):
+            path = earlier.paths[row] if earlier.paths else ()
+            if earlier.drawn[row] and not path:
                 raise InvalidArgumentError(
                     "earlier does not say what its first look saw, which shows whether the model is the same: draw anew."
                 )
-            segments = [(STREAMS["selection"], 0, recipe.n0), (STREAMS[recipe.stream], 0, earlier.paths[row][0][0])]
+            segments = [(STREAMS["selection"], 0, recipe.n0), (STREAMS[recipe.stream], 0, path[0][0] if path else 0)]
             found: list[np.ndarray] = []
 
             def judge(_: int, votes: np.ndarray, found: list[np.ndarray] = found) -> bool:
@@ -336,7 +340,8 @@ def _check_votes_again(
     with contextlib.closing(running):
         for job in running:
             row, (selection, estimation) = job.about
-            same_first = (estimation[:, earlier.tested[row]] == earlier.paths[row][0][1:]).all()
+            path = earlier.paths[row] if earlier.paths else ()
+            same_first = not path or (estimation[:, earlier.tested[row]] == path[0][1:]).all()
             if not same_first or not np.array_equal(selection, earlier.selection[row].reshape(selection.shape)):
                 raise InvalidArgumentError(
                     f"the model votes otherwise on the first copies of image id {job.id} than the one that earlier was drawn of: "

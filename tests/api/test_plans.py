@@ -146,6 +146,29 @@ def test_a_label_of_a_continued_image_must_not_change():
         rs.sample_counts(coin, images_of(Z), labels=labels, earlier=first, **{**call, "seed": None})
 
 
+class AsItIsTold(torch.nn.Module):
+    """Its answer lies in a class, in a global or in memory of C: a fingerprint does not see it."""
+
+    def __init__(self, told):
+        super().__init__()
+        self.told = memoryview(bytearray([told]))
+
+    def forward(self, x):
+        return torch.nn.functional.one_hot(torch.full((len(x),), self.told[0]), 2).float()
+
+
+@pytest.mark.parametrize("n", [1000, 4000])
+@pytest.mark.parametrize("radii", [None, (0.1,)])
+@pytest.mark.parametrize("of", [AsItIsTold, lambda told: lambda x: AsItIsTold(told)(x)], ids=["module", "function"])
+def test_votes_of_another_model_are_refused_for_finished_images_and_equal_fingerprints(of, radii, n):
+    call = {**CALL, "n0": 10, "plan": rs.plans.Betting() if radii is None else rs.plans.Betting(radii=radii)}
+    first = rs.sample_counts(of(1), images_of(Z[:1]), **{**call, "n": 1000})
+    again = {**call, "n": n, "seed": None, "earlier": first}
+    with pytest.raises(InvalidArgumentError, match="votes otherwise on the first copies of image id 0"):
+        rs.certify(of(0), images_of(Z[:1]), **again)
+    assert rs.certify(of(1), images_of(Z[:1]), **again).label.tolist() == [1]
+
+
 def test_other_images_are_not_continued():
     first = rs.sample_counts(coin, images_of(Z), plan=rs.plans.Betting(), **{**CALL, "n": 500})
     call = {**CALL, "seed": None, "plan": rs.plans.Betting(), "earlier": first}

@@ -261,3 +261,9 @@ def test_a_module_is_known_by_its_fingerprint(rng):
 
 def test_exact_probability_of_the_reference_is_that_of_the_normal_distribution():
     assert float(ndtr(2.0)) == pytest.approx(0.9772498680518208, rel=1e-14)
+
+
+def test_distances_too_small_to_be_squared_are_kept():
+    image = np.full((1, 1, 2, 2), 3e-200)  # float32 makes 0 of it
+    l1, l2, linf = rounding.distances(image)[0]
+    assert l1 == pytest.approx(12e-200, rel=1e-8) and l2 == pytest.approx(6e-200, rel=1e-8) and linf == pytest.approx(3e-200)
