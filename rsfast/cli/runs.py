@@ -139,7 +139,7 @@ def _run_all(
         num_classes=classes,
         batch=options["batch"],
         dtype=options["dtype"],
-        device=options["device"] or ("cuda" if movable else None),
+        device=("cuda" if movable else None) if options["device"] is None else options["device"],
         channels_last=options["channels_last"],
         fold=options["fold"],
         runtime=options["runtime"],
