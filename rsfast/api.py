@@ -50,6 +50,10 @@ def check_level(
 def check_counts(counts: object) -> None:
     if not isinstance(counts, VoteCounts):
         raise InvalidArgumentError(f"counts is {type(counts).__name__}: give the VoteCounts of sample_counts.")
+    if counts.selection.shape[-1] < 2:
+        raise InvalidArgumentError(
+            "counts are votes for one class, which every image would be certified for: give votes for at least two."
+        )
 
 
 @explained
@@ -228,10 +232,7 @@ def predict_counts(counts: VoteCounts, *, alpha: float = 1e-3) -> Prediction:
             "draws; give votes of all n draws (certify_counts gives these ones' labels)."
         )
     votes = counts.estimation
-    if votes.shape[1] > 1:
-        runner_up, leader = np.moveaxis(np.partition(votes, -2, axis=1)[:, -2:], 1, 0)
-    else:
-        runner_up, leader = np.zeros_like(votes[:, 0]), votes[:, 0]
+    runner_up, leader = np.moveaxis(np.partition(votes, -2, axis=1)[:, -2:], 1, 0)
     runner_up = np.maximum(runner_up, counts.without_class)  # NaN logits are a class of their own
     p_value = np.where(runner_up > leader, 1.0, confidence.prediction_pvalue(leader, runner_up))
     abstained = p_value > level

@@ -238,30 +238,46 @@ class _Conveyor:
         self.turn += 1
         rows = np.full(self.batch, -1, dtype=np.int64)  # the row of votes that each copy goes to
         at = 0
+        for index, piece in enumerate(pieces):
+            rows[at : at + piece.end - piece.first] = index
+            at += piece.end - piece.first
+        ids = [piece.job.id for piece in pieces]
         with torch.inference_mode():
-            with self._drawing(slot):
-                for index, piece in enumerate(pieces):
-                    count = piece.end - piece.first
-                    rows[at : at + count] = index
-                    stream = piece.job.segments[piece.segment][0]
-                    self.backend.perturb(
-                        piece.x, self.noise, self.engine.transform, part=piece.part,
-                        sigma=np.array([piece.job.sigma[piece.part]]), mean=self.engine.mean, std=self.engine.std,
-                        seed=self.seed, stream=stream + PART_STREAMS * piece.part, ids=np.array([piece.job.id]),
-                        first=piece.first, count=count, out=slot.buffer[at : at + count],
-                    )  # fmt: skip
-                    at += count
-                if at < self.batch:
-                    slot.buffer[at:].zero_()
-                slot.drawn()
-            slot.wait()
-            logits = self.engine.logits(lane.model, slot.buffer, [piece.job.id for piece in pieces])
+            self._draw(slot, pieces)
+            shown = slot.buffer.detach()  # another object for every batch: a model may remember those that it has seen
+            logits = self.engine.logits(lane.model, shown, ids)
             votes = torch.zeros((len(pieces), self.engine.num_classes), dtype=torch.int64, device=self.engine.device)
             self.backend.count(logits, votes, self._on_device(rows))
             slot.classified()
+            if not self.engine.examined(lane.model, slot.buffer):
+                kept = logits.clone()
+                del logits, shown
+                again = slot.buffer.detach()  # Python gives it the address of the object that has just gone
+                self.engine.examine(lane.model, again, ids, kept, lambda: self._draw(slot, pieces))
+                slot.classified()
             self.flying.append((pieces, *self._fetch(votes)))
         if self.progress is not None:
             self.progress(at)
+
+    def _draw(self, slot: _Slot, pieces: Sequence[_Piece]) -> torch.Tensor:
+        """The noisy copies of some pieces in the slot's buffer, zeros behind them."""
+        at = 0
+        with self._drawing(slot):
+            for piece in pieces:
+                count = piece.end - piece.first
+                stream = piece.job.segments[piece.segment][0]
+                self.backend.perturb(
+                    piece.x, self.noise, self.engine.transform, part=piece.part,
+                    sigma=np.array([piece.job.sigma[piece.part]]), mean=self.engine.mean, std=self.engine.std,
+                    seed=self.seed, stream=stream + PART_STREAMS * piece.part, ids=np.array([piece.job.id]),
+                    first=piece.first, count=count, out=slot.buffer[at : at + count],
+                )  # fmt: skip
+                at += count
+            if at < self.batch:
+                slot.buffer[at:].zero_()
+            slot.drawn()
+        slot.wait()
+        return slot.buffer
 
     def _drawing(self, slot: _Slot) -> contextlib.AbstractContextManager[Any]:
         if self.side is None:

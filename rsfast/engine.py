@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -12,7 +13,7 @@ import torch
 
 from . import backends, batches, checks, inference, walk
 from .backends import base
-from .errors import InvalidArgumentError, ModelError, RsfastError, reason
+from .errors import InvalidArgumentError, ModelError, RsfastError, SoundnessWarning, reason
 from .inference import DTYPES, RUNTIMES, default_batch, evaluating
 from .noise import Noise
 from .transforms import Identity, Transform
@@ -27,11 +28,12 @@ class Engine:
     Parameters
     ----------
     model : callable, or a sequence of callables
-        Maps [N, C, H, W] to logits [N, K]; a copy's logits must not depend on the others in its batch.  Torch modules, also
+        Maps [N, C, H, W] to logits [N, K], or to what holds them (`.logits`, "logits", the first entry of a tuple); a copy's
+        logits must not depend on the others in its batch (docs/soundness.md, "What a model may do").  Torch modules, also
         those inside a function or object, are in eval mode while it runs and get their mode back.  A module that has to be
         cast or moved is copied first; yours is not changed.  With a transform of k parts, k models or one for all.
     num_classes : int
-        K.
+        K, at least 2.
     batch : int or "auto", optional
         Noisy copies per forward pass; default by image size (`default_batch`), "auto" measures.  Every pass has exactly this
         many; the last one of an image is filled up with zeros that do not count.  Part of the base classifier: another batch
@@ -78,7 +80,7 @@ class Engine:
         self.runtime, self.fold = checks.choice("runtime", runtime, RUNTIMES), checks.flag("fold", fold)
         if not isinstance(backend, str) or backend != "auto":
             backends.get(backend)
-        self.num_classes = checks.whole("num_classes", num_classes, 1, 10**7)
+        self.num_classes = _classes(num_classes)
         self._wanted = {"batch": batch, "dtype": dtype, "channels_last": channels_last}
         measured = isinstance(batch, str) and batch == "auto"
         self.batch = None if batch is None or measured else checks.whole("batch", batch, 1, 2**24)
@@ -99,6 +101,8 @@ class Engine:
         self._given = models
         self._buffers: dict[int, torch.Tensor] = {}
         self._mixes: dict[tuple[int, ...], bool] = {}
+        self._examined: set[tuple[int, ...]] = set()
+        self.caveats: list[str] = []  # what was found of the models while they ran, a sentence each
         if self._measures or self.fold or self.runtime != "torch":
             self.models = models  # `prepare` makes what runs
             return
@@ -132,6 +136,7 @@ class Engine:
         self.folded = [prepared.record["folded"] for prepared in made]
         self._modules = [module for one in self.models for module in walk.modules(one)]
         self._prepared_for = tuple(shape)
+        self._examined.clear()
 
     def fit(self, shape: Sequence[int], total: int | None) -> str | None:
         """Halve a default batch until a forward pass of it fits in the device's memory; a sentence if that was needed.
@@ -274,8 +279,10 @@ class Engine:
 
     def logits(self, model: Model, batch: torch.Tensor, ids: Sequence[int]) -> torch.Tensor:
         """The model's logits [N, K] of a batch with copies of the images `ids`; ModelError if it returns anything else."""
+        copies = len(batch)  # the model may change the shape
         try:
-            logits = model(batch)
+            returned = model(batch)
+            logits = inference.taken(returned)
         except RsfastError:
             raise
         except Exception as error:
@@ -288,23 +295,36 @@ class Engine:
                 f"input {list(batch.shape)} {self.dtype}: "
                 f"{reason(error)}."
             ) from error
-        if not isinstance(logits, torch.Tensor) or logits.ndim != 2 or len(logits) != len(batch):
-            shown = list(logits.shape) if isinstance(logits, torch.Tensor) else type(logits).__name__
-            raise ModelError(
-                f"the model returned {shown} for a batch of {len(batch)}: it must return logits "
-                f"[{len(batch)}, {self.num_classes}]."
-            )
-        if not logits.is_floating_point() or logits.device != batch.device:
-            raise ModelError(
-                f"the model returned {logits.dtype} on {logits.device} for input on {batch.device}: it must return "
-                "floating-point logits there."
-            )
-        if logits.shape[1] != self.num_classes:
-            raise ModelError(
-                f"the model returns {logits.shape[1]} logits an image and num_classes={self.num_classes}: "
-                f"give num_classes={logits.shape[1]}."
-            )
-        return logits
+        return inference.checked(logits, returned, copies, batch.device, self.num_classes)
+
+    def examined(self, model: Model, batch: torch.Tensor) -> bool:
+        """Whether `examine` has passed this model for batches of this shape."""
+        return (id(model), *batch.shape) in self._examined
+
+    def examine(
+        self,
+        model: Model,
+        batch: torch.Tensor,
+        ids: Sequence[int],
+        logits: torch.Tensor,
+        refill: Callable[[], torch.Tensor],
+    ) -> None:
+        """Raise ModelError unless a model classifies every copy of a batch by itself; `inference.examine` explains the arguments.
+
+        A model that draws random numbers gets a SoundnessWarning, once, and a sentence in `caveats`.
+        """
+        key = (id(model), *batch.shape)
+        caveat = inference.examine(lambda x: self.logits(model, x, ids), refill, batch, logits, self.dtype)
+        self._examined.add(key)
+        if caveat is not None and caveat not in self.caveats:
+            self.caveats.append(caveat)
+            warnings.warn(caveat, SoundnessWarning, stacklevel=2)
+
+
+def _classes(num_classes: int) -> int:
+    if isinstance(num_classes, (int, np.integer)) and num_classes == 1:
+        raise InvalidArgumentError(f"num_classes=1, which every image would be certified for: {inference.ONE_LOGIT}")
+    return checks.whole("num_classes", num_classes, 2, 10**7)
 
 
 def _models(model: Model | Sequence[Model], parts: int) -> list[Model]:

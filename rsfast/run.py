@@ -116,6 +116,8 @@ def execute(
     wanted = _manifest(plan, level, loaded, source, engine, batch, recipe)
     if part.sample is not None:  # one that may grow is, to the run, of all images
         wanted.settings["sample"] = part.sample | ({"images": len(source), "growing": True} if part.growing else {})
+    if before is None:
+        _rehearse(plan, source, engine, positions, batch)
     here = out.absolute()  # a model may change the working directory
     manifest, shard = store.begin(out, wanted, part.shard, part.shards, seed=sampling.check_seed(None))
     done: list[int] = []
@@ -145,6 +147,19 @@ def execute(
             reporter.end()
         shard.ends()
     return Outcome(len(positions) - len(todo), len(done), call.problems, _read_back(here, out, done))
+
+
+def _rehearse(plan: Plan, source: Source, engine: Engine, positions: Sequence[int], batch: int) -> None:
+    """Show every model a batch of noisy copies of the first image: what is refused of a model is refused before a run begins."""
+    try:
+        images = [_image(source, position) for position in positions[:1]]
+    except DataError:  # told when its turn comes
+        return
+    for image in images:
+        level = 0.25 if isinstance(plan.noise, InputDependentGaussian) else noise.levels(plan.noise, image[None], 1)[0, 0]
+        job = Job(image, [float(level)] * engine.transform.parts, positions[0], [(0, 0, batch)], lambda *_: True)
+        for _ in batches.run(engine, [job], plan.noise, seed=0, shape=source.shape, batch=batch, together=False):
+            pass
 
 
 class _Call:

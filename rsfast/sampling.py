@@ -404,14 +404,14 @@ def sample_counts(
     Parameters
     ----------
     model : callable, or a sequence of callables
-        Base classifier: [N, C, H, W] → logits [N, K].  A torch module is run in eval mode and left as it was.  With a transform
-        of k parts: one model for all parts or a list of k.
+        Base classifier: [N, C, H, W] → logits [N, K], each copy by itself (docs/soundness.md, "What a model may do").  A torch
+        module is run in eval mode and left as it was.  With a transform of k parts: one model for all parts or a list of k.
     x : tensor or array, float [B, C, H, W]
         Clean images, in the units of `noise.sigma`.
     noise : Gaussian, InputDependentGaussian, or a sequence of Gaussians
         What is added to each copy; a sequence gives each part its own noise level.
     num_classes : int
-        K.
+        K, at least 2.
     transform : Transform
         What the model is shown: the whole image, or parts of it (`DiagonalSplit`, `Partition`).
     n0, n : int
@@ -448,12 +448,17 @@ def sample_counts(
     InvalidArgumentError
         Bad arguments or images; nothing has been drawn.
     ModelError
-        The model raised or returned something else than logits.
+        The model raised, returned something else than logits, or does not classify each copy by itself.
 
         Whatever stops a call in the middle, `error.finished` says how many images were done and `error.counts` holds their
         votes.
     BackendUnavailableError
         The backend that was named cannot run.
+
+    Warns
+    -----
+    SoundnessWarning
+        Where the model draws random numbers or keeps state.
 
     Notes
     -----

@@ -131,6 +131,11 @@ def _run_all(
     classes = options["num_classes"] or source.num_classes
     if classes is None:
         raise InvalidArgumentError(f"{source.name} has no labels to count classes by: give --num-classes.")
+    if classes == 1:
+        raise InvalidArgumentError(
+            f"there is one class, which every image would be certified for ({source.name}): give --num-classes, the number of "
+            "the model's logits, at least 2."
+        )
     loaded = load_models(options, classes, source.shape[0])
     several = loaded.model if isinstance(loaded.model, list) else [loaded.model]
     movable = torch.cuda.is_available() and all(isinstance(model, torch.nn.Module) for model in several)
@@ -158,7 +163,7 @@ def _run_all(
     progress = Progress(each, quiet=options["quiet"])
     outcome = execute(make_plan(noise, classes), loaded, source, engine, out, part, progress)
     click.echo(last_line(outcome, out, part))
-    for caveat in caveats(noise):
+    for caveat in (*caveats(noise), *engine.caveats):
         click.echo(caveat)
     refuse_unreadable(outcome.problems, options.get("allow_missing", False))
 

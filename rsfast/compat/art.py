@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from .. import certificates, checks, confidence, extras
+from ..inference import taken
 from ..noise import Gaussian
 from .draws import Draws, without_class
 
@@ -158,7 +159,7 @@ class _Scores:
         x = noisy.reshape(-1, *self.shape)
         if self.prepares:
             x, _ = self.classifier()._apply_preprocessing(x, y=None, fit=False)
-        scores = self.rsfast_module(x)
+        scores = taken(self.rsfast_module(x))
         return scores[:, None] if scores.ndim == 1 else scores
 
 

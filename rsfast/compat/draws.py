@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import math
 import threading
 import weakref
@@ -138,7 +139,10 @@ class Draws:
         with evaluating(engine.modules), torch.no_grad():
             for first in range(0, num, batch):
                 noisy = draw(image, image_id, first, min(batch, num - first)).to(engine.torch_dtype)
-                scores = engine.logits(engine.models[0], noisy, [image_id])
+                shown = noisy.clone() if first == 0 else noisy
+                scores = engine.logits(engine.models[0], shown.detach(), [image_id]).clone()
+                if first == 0:
+                    engine.examine(engine.models[0], shown.detach(), [image_id], scores, functools.partial(shown.copy_, noisy))
                 votes += np.asarray(count(scores.argmax(1)[~scores.isnan().any(1)]), dtype=np.int64)
         return votes
 

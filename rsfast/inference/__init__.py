@@ -5,25 +5,31 @@ explicitly make the same classifier again without measuring anything.
 """
 
 from .batching import best_batch, default_batch
+from .company import examine
 from .fold import Folded, fold_batch_norms, verify
 from .memory import halving, is_out_of_memory
+from .outputs import ONE_LOGIT, checked, taken
 from .preparation import Prepared, prepare
 from .probe import DTYPES, Rows, evaluating, rows_keep_their_bits
 from .runtimes import RUNTIMES
 
 __all__ = [
     "DTYPES",
+    "ONE_LOGIT",
     "RUNTIMES",
     "Folded",
     "Prepared",
     "Rows",
     "best_batch",
+    "checked",
     "default_batch",
     "evaluating",
+    "examine",
     "fold_batch_norms",
     "halving",
     "is_out_of_memory",
     "prepare",
     "rows_keep_their_bits",
+    "taken",
     "verify",
 ]

@@ -17,7 +17,7 @@ import torch
 from torch import fx, nn
 
 from ..errors import reason
-from .probe import difference, evaluating, precisely
+from .probe import difference, evaluating, logits_of, precisely
 
 TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 LAYERS = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear, *TRANSPOSED)
@@ -94,9 +94,9 @@ def verify(folded: Folded, original: nn.Module, x: torch.Tensor, tolerance: floa
     if folded.count == 0:
         return folded
     with evaluating([*original.modules()]), torch.inference_mode(), precisely():
-        expected = original(x)
+        expected = logits_of(original, x.clone()).clone()
         try:
-            apart = difference(folded.module(x), expected)
+            apart = difference(logits_of(folded.module, x.clone()), expected)
         except Exception as error:
             return Folded(original, 0, f"the folded copy raised {type(error).__name__}: {reason(error)}")
     if not apart <= tolerance:

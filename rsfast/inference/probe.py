@@ -6,17 +6,20 @@ import contextlib
 import math
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import torch
 
 from ..errors import InvalidArgumentError, ModelError, RsfastError, reason
+from . import outputs
 from .memory import is_out_of_memory
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 SAME = {"float32": 1e-3, "float16": 2e-2, "bfloat16": 1e-1}
 """By dtype: how far logits of one input may be apart, in units of their spread, before they count as different."""
 
-Model = Callable[[torch.Tensor], torch.Tensor]
+Model = Callable[[torch.Tensor], Any]
+"""[N, C, H, W] → logits [N, K], or what holds them (`outputs.taken`)."""
 
 
 class Rows:
@@ -55,7 +58,8 @@ def logits_of(model: Model, x: torch.Tensor) -> torch.Tensor:
         It raised, or returned something else.  Running out of memory is passed on as it is.
     """
     try:
-        logits = model(x)
+        returned = model(x.detach())  # another object each time: a model may remember those that it has seen
+        logits = outputs.taken(returned)
     except RsfastError:
         raise
     except Exception as error:
@@ -65,12 +69,7 @@ def logits_of(model: Model, x: torch.Tensor) -> torch.Tensor:
             f"the model raised {type(error).__name__} on input {list(x.shape)} {str(x.dtype).removeprefix('torch.')}: "
             f"{reason(error)}."
         ) from error
-    if not isinstance(logits, torch.Tensor) or logits.ndim != 2 or len(logits) != len(x):
-        shown = list(logits.shape) if isinstance(logits, torch.Tensor) else type(logits).__name__
-        raise ModelError(f"the model returned {shown} for a batch of {len(x)}: it must return logits [{len(x)}, classes].")
-    if not logits.is_floating_point():
-        raise ModelError(f"the model returned {logits.dtype}: it must return floating-point logits.")
-    return logits
+    return outputs.checked(logits, returned, len(x), x.device)
 
 
 def difference(logits: torch.Tensor, expected: torch.Tensor) -> float:
@@ -90,28 +89,9 @@ def difference(logits: torch.Tensor, expected: torch.Tensor) -> float:
     return apart / spread if spread > 0 else (0.0 if apart == 0 else math.inf)
 
 
-def check_rows_are_independent(model: Model, x: torch.Tensor, logits: torch.Tensor, tolerance: float) -> None:
-    """Raise ModelError if the logits of `x` come out differently again, at another position, or beside other rows."""
-    if difference(logits_of(model, x), logits) > tolerance:
-        raise ModelError(
-            "the model gives different logits for the same batch: it draws random numbers or keeps state, and a certificate "
-            "needs a fixed function; make its forward pass deterministic."
-        )
-    if len(x) < 2:
-        return
-    half = len(x) // 2
-    moved = x.roll(half, 0)
-    moved[:half] = 1 - 3 * moved[:half]
-    if difference(logits_of(model, moved)[half:], logits[: len(x) - half]) > tolerance:
-        raise ModelError(
-            "the model's logits of one input depend on the others in its batch (a batch norm without running statistics "
-            "does that): each row must be classified by itself."
-        )
-
-
 def rows_keep_their_bits(model: Model, x: torch.Tensor) -> bool:
     """Whether the logits of `x` are the same, bit for bit, when its rows stand elsewhere in the batch, beside other rows."""
-    logits = logits_of(model, x).clone()
+    logits = logits_of(model, x.clone()).clone()
     for by in {len(x) // 2, 1} - {0, len(x)}:
         moved = torch.empty_like(x).copy_(x.roll(by, 0))  # in the memory layout of x
         moved[:by] = 1 - 3 * moved[:by]

@@ -18,6 +18,7 @@ from torch import nn
 from .. import extras
 from ..errors import BackendUnavailableError, InvalidArgumentError, ModelError, reason
 from .memory import is_out_of_memory
+from .outputs import taken
 from .probe import DTYPES, Model
 
 RUNTIMES = ("torch", "compile", "cudagraph", "openvino", "onnxruntime")
@@ -94,10 +95,10 @@ def graphed(model: Model, x: torch.Tensor) -> Model:
         with torch.inference_mode():
             with torch.cuda.stream(side):
                 for _ in range(3):  # what libraries allocate and choose at first must not be captured
-                    model(held)
+                    model(held.detach())  # what it remembers by object is not captured
             torch.cuda.current_stream(x.device).wait_stream(side)
             with torch.cuda.graph(graph):
-                logits = model(held)
+                logits = taken(model(held.detach()))
     except Exception as error:
         if is_out_of_memory(error):
             raise
@@ -130,7 +131,7 @@ def exported(runtime: str, module: nn.Module, x: torch.Tensor, *, channels_last:
 
     Notes
     -----
-    The callables return float32 logits in memory of their own.
+    The callables return logits in memory of their own, float64 ones where the module does, else float32.
     """
     make = _openvino if runtime == "openvino" else _onnxruntime
     for_batch = make(_Outside(module, channels_last).eval(), x, channels_last)
@@ -147,7 +148,7 @@ def exported(runtime: str, module: nn.Module, x: torch.Tensor, *, channels_last:
 
 
 class _Outside(nn.Module):
-    """What a runtime sees: input in its layout in memory and its dtype, logits in float32."""
+    """What a runtime sees: input in its layout in memory and its dtype, logits in float32, or float64 if they are."""
 
     def __init__(self, inside: nn.Module, channels_last: bool) -> None:
         super().__init__()
@@ -156,7 +157,8 @@ class _Outside(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         x = x.permute(0, 3, 1, 2) if self.channels_last else x
-        return self.inside(x.float()).float()
+        logits: torch.Tensor = taken(self.inside(x.float()))
+        return logits if logits.dtype == torch.float64 else logits.float()
 
 
 class _Converted:

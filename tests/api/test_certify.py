@@ -181,7 +181,7 @@ def test_normalisation_and_layout_reach_the_model(channels_last, rng):
     expected = (x - torch.tensor([0.5, 0.4, 0.3])[:, None, None]) / torch.tensor([0.2, 0.3, 0.1])[:, None, None]
     torch.testing.assert_close(seen[0][:1], expected, atol=1e-3, rtol=0)
     assert seen[0].is_contiguous(memory_format=torch.channels_last) == channels_last
-    assert [len(batch) for batch in seen] == [2, 2]
+    assert [len(batch) for batch in seen] == [2, 2, 2]  # the second asks whether copies are classified by themselves
 
 
 def test_every_forward_pass_has_the_same_size_and_the_filling_does_not_vote(rng):
@@ -192,7 +192,7 @@ def test_every_forward_pass_has_the_same_size_and_the_filling_does_not_vote(rng)
         return x.flatten(1)[:, :2]
 
     counts = rs.sample_counts(look, images(rng, 2), noise=rs.Gaussian(0.5), num_classes=2, n0=10, n=100, batch=32)
-    tried = 3  # whether a row keeps its bits beside others
+    tried = 3 + 1  # whether a row keeps its bits beside others, and whether it is classified by itself
     assert sizes == [32] * (tried + 7)  # 220 copies
     assert counts.selection.sum(axis=1).tolist() == [10, 10]
     assert counts.estimation.sum(axis=1).tolist() == [100, 100]
@@ -207,7 +207,7 @@ def test_modules_inside_a_function_run_in_eval_mode_too(rng):
         return net(x)
 
     rs.sample_counts(model, images(rng, 1), noise=rs.Gaussian(0.5), num_classes=2, n0=1, n=10)
-    assert modes == [False]
+    assert modes == [False, False]  # the second asks whether copies are classified by themselves
     assert net.training
 
 
@@ -268,8 +268,8 @@ def test_logits_in_float64_are_voted_in_float64(logits, backend):
     assert rs.predict(model, x, n=100, **call).tolist() == [1]
 
 
-def test_one_class_only():
-    cert = rs.certify(lambda x: x.flatten(1)[:, :1], torch.rand(1, 1, 2, 2), noise=rs.Gaussian(0.5), num_classes=1, n=100)
-    assert cert.label[0] == 0
-    assert cert.radius[0] > 0
-    assert rs.predict(lambda x: x.flatten(1)[:, :1], torch.rand(1, 1, 2, 2), noise=rs.Gaussian(0.5), num_classes=1)[0] == 0
+def test_votes_for_one_class_are_refused():
+    counts = rs.VoteCounts(selection=[[10]], estimation=[[100]], n0=10, n=100, ids=[0], noise=rs.Gaussian(0.5), seed=0, dim=4)
+    for function in (rs.certify_counts, rs.predict_counts):
+        with pytest.raises(rs.InvalidArgumentError, match="votes for one class, .* give votes for at least two"):
+            function(counts)

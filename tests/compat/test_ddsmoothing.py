@@ -45,7 +45,7 @@ def test_noise_is_that_of_the_certificate(cert, spread):
     model = Watched(linear(), keep=True)
     smoothed = dds.Smooth(model, 10, torch.tensor([0.25]), cert, seed=3)
     assert smoothed._sample_noise(X, 300, 100).sum() == 300
-    shown = torch.cat(model.shown)
+    shown = torch.cat(model.drawn())
     assert float(shown.std()) == pytest.approx(spread, rel=0.02)
     assert (cert.norm == "l2") == bool(shown.abs().max() > 0.25 * (1 + 1e-6))
     assert model.largest == 300
@@ -66,7 +66,7 @@ def test_levels_that_differ_between_pixels_are_drawn_by_the_certificate():
     theta[..., 4:] = 0.4
     votes = dds.Smooth(model, 10, theta, dds.L2Certificate(1))._sample_noise(X, 2050, 500)
     assert votes.sum() == 2050
-    shown = torch.cat(model.shown)
+    shown = torch.cat(model.drawn())
     assert len(shown) == 2050
     assert float(shown[..., :4].std()) == pytest.approx(0.1, rel=0.05)
     assert float(shown[..., 4:].std()) == pytest.approx(0.4, rel=0.05)

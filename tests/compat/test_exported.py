@@ -229,3 +229,28 @@ def test_a_damaged_onnx_file_prints_nothing(onnx_file, capfd):
         with pytest.raises(ModelError, match="ONNX Runtime cannot load the model"):
             models.load(str(file))
     assert capfd.readouterr() == ("", "")
+
+
+def training_network():
+    torch.manual_seed(0)
+    return torch.nn.Sequential(
+        torch.nn.Conv2d(1, 4, 3), torch.nn.BatchNorm2d(4), torch.nn.ReLU(), torch.nn.Flatten(), torch.nn.Linear(144, 10)
+    ).train()
+
+
+def test_a_program_that_was_exported_in_training_mode_is_refused():
+    program = torch.export.export(training_network(), (torch.rand(20, 1, 8, 8),))
+    with pytest.raises(ModelError, match="depend on the others in its batch .* export in eval mode"):
+        votes(models.from_exported(program))
+
+
+@with_onnx
+def test_an_onnx_file_that_was_exported_in_training_mode_is_refused(tmp_path):
+    import warnings
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of the older exporter, which exports what is asked for
+        torch.onnx.export(training_network(), (torch.rand(20, 1, 8, 8),), tmp_path / "m.onnx", dynamo=False,
+                          training=torch.onnx.TrainingMode.TRAINING, do_constant_folding=False)  # fmt: skip
+    with pytest.raises(ModelError, match="depend on the others in its batch .* export in eval mode"):
+        votes(models.load(str(tmp_path / "m.onnx")).model)

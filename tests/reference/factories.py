@@ -8,6 +8,9 @@ from pathlib import Path
 
 import torch
 
+ASKED = 2
+"""Batches that a model is shown before a run begins, to see whether it classifies each copy by itself."""
+
 
 def pixels(num_classes=10):
     """The first num_classes pixels as logits."""
@@ -35,11 +38,26 @@ def fails_on_the_third_image():
 
     def forward(x):
         seen.append(len(x))
-        if sum(seen) > 2 * int(os.environ["SAMPLES_PER_IMAGE"]):
+        if sum(seen[ASKED:]) > 2 * int(os.environ["SAMPLES_PER_IMAGE"]):
             raise RuntimeError("device lost")
         return x.flatten(1)[:, :10]
 
     return forward
+
+
+def with_batch_statistics():
+    torch.manual_seed(7)
+    return torch.nn.Sequential(torch.nn.BatchNorm2d(1, track_running_stats=False), linear())
+
+
+def with_dropout():
+    model = linear()
+    return lambda x: model(torch.nn.functional.dropout(x, 0.2, True))
+
+
+def in_a_dict():
+    model = linear()
+    return lambda x: {"loss": None, "logits": model(x)}
 
 
 def broken():
@@ -83,7 +101,7 @@ def meddling():
 
     def forward(x):
         seen.append(len(x))
-        if sum(seen) > 2 * int(os.environ["SAMPLES_PER_IMAGE"]) >= sum(seen[:-1]):
+        if sum(seen[ASKED:]) > 2 * int(os.environ["SAMPLES_PER_IMAGE"]) >= sum(seen[ASKED:-1]):
             done()
         return model(x)
 

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from ... import checks
-from ...inference import evaluating
+from ...inference import evaluating, taken
 from .certificate import Certificate
 
 
@@ -54,7 +54,7 @@ def optimize_isotropic_dds(
             for _ in range(iterations):
                 sigma.requires_grad_(True)
                 levels = sigma.repeat_interleave(samples).reshape(-1, *(1,) * (batch.ndim - 1))
-                scores = model(copies + certificate.sample_noise(copies, levels))
+                scores = taken(model(copies + certificate.sample_noise(copies, levels)))
                 leading = scores.reshape(len(batch), samples, -1).mean(dim=1).topk(2).values
                 radius = certificate.compute_radius_estimate(leading, sigma)
                 (gradient,) = torch.autograd.grad(radius.sum(), sigma)
