@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 
-from . import batches, checks, noise, plans, radii, recipes, rounding, sampling, store, transforms
+from . import batches, checks, continuing, noise, plans, radii, recipes, rounding, sampling, store, transforms
 from .api import check_level
 from .backends.tables import lattice_hash, table_hash
 from .batches import Job
@@ -187,7 +187,7 @@ class _Call:
             if wrong is not None:
                 self.unusable(position, wrong)
                 continue
-            if position in self.paused and sampling.image_sha256(image) != self.finished[position]["image"]:
+            if position in self.paused and continuing.image_sha256(image) != self.finished[position]["image"]:
                 raise StoreError(
                     f"image {position} of {self.source.name} is not the one that was certified: draws of different images are "
                     "not mixed. Use another --out."
@@ -206,7 +206,7 @@ class _Call:
         record = {
             "id": job.id,
             "label": self.source.label(job.id),
-            "image": sampling.image_sha256(job.image),
+            "image": continuing.image_sha256(job.image),
             "selection": _stored(drawing.selection) if self.plan.kind == "certify" else {},
             "estimation": _stored(drawing.estimation),
             "n": drawing.drawn,
@@ -366,7 +366,7 @@ def _check_finished(finished: dict[int, dict[str, Any]], source: Source) -> None
     ids = sorted(finished)
     for position in ids[:: max(1, -(-len(ids) // SPOT_CHECKS))]:
         try:
-            same = position < len(source) and sampling.image_sha256(_image(source, position)) == finished[position]["image"]
+            same = position < len(source) and continuing.image_sha256(_image(source, position)) == finished[position]["image"]
         except DataError as error:
             raise StoreError(
                 f"image {position} was certified and cannot be read any more ({error}): put it back, or use another --out."

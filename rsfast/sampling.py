@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import itertools
 import json
 import secrets
@@ -14,19 +13,19 @@ from typing import Any
 import numpy as np
 import torch
 
-from . import batches, checks, radii, recipes, rounding
+from . import batches, checks, continuing, radii, recipes, rounding
 from .backends import base
 from .batches import Job
-from .drawing import Drawing, Paused, Recipe, check_labels
+from .drawing import Drawing, Recipe, check_labels
 from .engine import Engine, Model
 from .errors import InvalidArgumentError, ModelError, reason
 from .hints import explained, outside
 from .inference import DTYPES
-from .models import fingerprint, warn_of_what_came_before
-from .noise import STREAMS, LatticeGaussian, Noise, check_scale, levels
+from .models import warn_of_what_came_before
+from .noise import LatticeGaussian, Noise, check_scale, levels
 from .noise import check as check_noise
 from .plans import Plan
-from .result import Stopping, VoteCounts
+from .result import VoteCounts
 from .transforms import Identity, Transform
 from .transforms import check as check_transform
 from .version import VERSION
@@ -212,7 +211,7 @@ def draw(
             f"{how.get('inference', 'the model is')}: fold and runtime belong to the classifier; give the same."
         )
     if earlier is not None:
-        _check_votes_again(engine, images, noise, seed, ids, recipe, earlier, sigma, batch, together)
+        continuing.check_votes_again(engine, images, noise, seed, ids, recipe, earlier, sigma, batch, together)
     drawings: dict[int, Drawing] = {}
     finished: set[int] = set()
 
@@ -242,14 +241,14 @@ def draw(
             tested=np.array([one.tested for one in found], dtype=np.int64),
             reached=np.array([one.reached for one in found], dtype=np.int64),
             spent=np.array([one.spent for one in found], dtype=np.float64),
-            images=tuple(image_sha256(images[b]) for b in done) if continuable(recipe.stopping) else (),
+            images=tuple(continuing.image_sha256(images[b]) for b in done) if continuing.continuable(recipe.stopping) else (),
             rounding=distances[done],
             model=model,
-            paths=tuple(one.path for one in found) if continuable(recipe.stopping) else (),
+            paths=tuple(one.path for one in found) if continuing.continuable(recipe.stopping) else (),
         )
 
     def jobs() -> Iterator[Job]:
-        paused = {} if earlier is None else {int(i): _paused(earlier, row) for row, i in enumerate(earlier.ids)}
+        paused = {} if earlier is None else {int(i): continuing.paused(earlier, row) for row, i in enumerate(earlier.ids)}
         for b, image in enumerate(images):
             label = None if labels is None else int(labels[b])
             drawing = recipe.start(sigma[b], label, paused.get(int(ids[b])))
@@ -276,77 +275,9 @@ def draw(
     return collected()
 
 
-def image_sha256(image: torch.Tensor) -> str:
-    """First 16 hex digits of the sha256 of an image's float32 pixels."""
-    return hashlib.sha256(image.cpu().contiguous().numpy().tobytes()).hexdigest()[:16]
-
-
 def inference_version(how: dict[str, Any]) -> dict[str, str]:
     """The entry of `VoteCounts.versions` that says what `Engine.how` says; none for a model as it was given."""
     return {"inference": json.dumps(how, sort_keys=True)} if how else {}
-
-
-def continuable(stopping: Stopping | None) -> bool:
-    """Whether votes that were drawn by this rule may be continued."""
-    return stopping is not None and stopping.plan is not None and stopping.plan.continuable
-
-
-def _paused(counts: VoteCounts, row: int) -> Paused:
-    """One image of votes that are to be continued."""
-    shape = (counts.parts, -1)
-    selection, estimation = counts.selection[row].reshape(shape), counts.estimation[row].reshape(shape)
-    path = list(counts.paths[row]) if counts.paths else []
-    return Paused(selection, estimation, int(counts.drawn[row]), int(counts.tested[row]), int(counts.reached[row]), path)
-
-
-def _check_votes_again(
-    engine: Engine,
-    images: torch.Tensor,
-    noise: Noise,
-    seed: int,
-    ids: np.ndarray,
-    recipe: Recipe,
-    earlier: VoteCounts,
-    sigma: np.ndarray,
-    batch: int,
-    together: bool,
-) -> None:
-    """Draw selection and first look of earlier images once more, finished ones too, and refuse a model that votes otherwise now.
-
-    Also for equal fingerprints, which do not see everything that a model's answers depend on (`rsfast.walk`).
-    """
-    rows = {int(i): row for row, i in enumerate(earlier.ids)}
-
-    def jobs() -> Iterator[Job]:
-        for b, image in enumerate(images):
-            row = rows.get(int(ids[b]))
-            if row is None:
-                continue
-            path = earlier.paths[row] if earlier.paths else ()
-            if earlier.drawn[row] and not path:
-                raise InvalidArgumentError(
-                    "earlier does not say what its first look saw, which shows whether the model is the same: draw anew."
-                )
-            segments = [(STREAMS["selection"], 0, recipe.n0), (STREAMS[recipe.stream], 0, path[0][0] if path else 0)]
-            found: list[np.ndarray] = []
-
-            def judge(_: int, votes: np.ndarray, found: list[np.ndarray] = found) -> bool:
-                found.append(votes)
-                return False
-
-            yield Job(image, sigma[b], int(ids[b]), segments, judge, len(segments), (row, found))
-
-    running = batches.run(engine, jobs(), noise, seed=seed, shape=images.shape[1:], batch=batch, together=together)
-    with contextlib.closing(running):
-        for job in running:
-            row, (selection, estimation) = job.about
-            path = earlier.paths[row] if earlier.paths else ()
-            same_first = not path or (estimation[:, earlier.tested[row]] == path[0][1:]).all()
-            if not same_first or not np.array_equal(selection, earlier.selection[row].reshape(selection.shape)):
-                raise InvalidArgumentError(
-                    f"the model votes otherwise on the first copies of image id {job.id} than the one that earlier was drawn of: "
-                    "votes of different models, or of one that behaves randomly, are not mixed; give the same model."
-                )
 
 
 def stacked(votes: Sequence[np.ndarray], parts: int, classes: int) -> np.ndarray:
@@ -491,8 +422,9 @@ def sample_counts(
     ask = recipes.Ask(noise, transform, dims, level, order, bound, joint, multiclass, plan, curtail, labels is not None, slack)
     kept = None if earlier is None or earlier.stopping is None else earlier.stopping.failure or None
     recipe = recipes.make(ask, n0, n, kept)
+    fingerprint = continuing.fingerprint_of(model) if continuing.continuable(recipe.stopping) else ""
     if earlier is not None:
-        _check_earlier(earlier, ask, recipe, num_classes, n0, image_ids, images_labels, images)
+        continuing.check(earlier, ask, recipe, num_classes, n0, image_ids, images_labels, images, fingerprint)
     warn_of_what_came_before(model, mean, std)
     engine = Engine(
         model, num_classes=num_classes, batch=batch, dtype=dtype, device=device, channels_last=channels_last, fold=fold,
@@ -501,60 +433,6 @@ def sample_counts(
     )  # fmt: skip
     return draw(
         engine, images, noise=noise, seed=check_seed(seed), ids=image_ids, recipe=recipe, distances=distances,
-        labels=images_labels, earlier=earlier, model=_fingerprint(model) if continuable(recipe.stopping) else "",
+        labels=images_labels, earlier=earlier, model=fingerprint,
         progress=progress,
     )  # fmt: skip
-
-
-def _fingerprint(model: object) -> str:
-    """Of a torch module or several; empty for callables, whose code may depend on what cannot be seen."""
-    several = list(model) if isinstance(model, (list, tuple)) else [model]
-    if not all(isinstance(one, torch.nn.Module) for one in several):
-        return ""
-    return hashlib.sha256("".join(fingerprint(one) for one in several).encode()).hexdigest()[:16]
-
-
-def _check_earlier(
-    earlier: VoteCounts,
-    ask: recipes.Ask,
-    recipe: Recipe,
-    num_classes: int,
-    n0: int,
-    ids: np.ndarray,
-    labels: np.ndarray | None,
-    images: torch.Tensor,
-) -> None:
-    """Raise InvalidArgumentError unless these votes can be continued by what is asked for."""
-    stopping = earlier.stopping
-    if stopping is None or not continuable(stopping):
-        how = "all n draws" if stopping is None else str(stopping)
-        raise InvalidArgumentError(
-            f"earlier was drawn as {how}, whose alpha is spent by n={earlier.n}: more draws would need a second one. Only votes "
-            "of plans.Betting can be continued."
-        )
-    for name, there, here in (
-        ("rule:", str(stopping), str(recipe.stopping)),
-        ("noise:", earlier.noise, ask.noise),
-        ("transform:", earlier.transform, ask.transform),
-        ("pixels", earlier.dim, sum(ask.dims)),
-        ("num_classes", earlier.selection.shape[-1], num_classes),
-        ("n0", earlier.n0, 0 if ask.labels else n0),
-    ):
-        if there != here:
-            raise InvalidArgumentError(f"earlier has {name} {there} and this call has {here}: give the same.")
-    if stopping != recipe.stopping:
-        raise InvalidArgumentError(f"earlier was drawn by {stopping.plan} and this call has {ask.plan}: give the same plan.")
-    if recipe.n < earlier.drawn.max(initial=0):
-        raise InvalidArgumentError(f"n={recipe.n} and earlier has {earlier.drawn.max()} draws: give a larger n.")
-    seen = dict(zip(earlier.ids.tolist(), earlier.images or ("?",) * len(earlier), strict=True))
-    other = [i for i, image in zip(ids.tolist(), images, strict=True) if i in seen and seen[i] != image_sha256(image)]
-    if other:
-        raise InvalidArgumentError(
-            f"image id {other[0]} is not the image that earlier was drawn of: draws of different images are not mixed; give the "
-            "same images, or other ids."
-        )
-    if labels is not None:
-        tested = dict(zip(earlier.ids.tolist(), earlier.tested.tolist(), strict=True))
-        changed = [i for i, label in zip(ids.tolist(), labels.tolist(), strict=True) if tested.get(i, label) != label]
-        if changed:
-            raise InvalidArgumentError(f"image id {changed[0]} was tested for another label in earlier: give the same labels.")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from . import sampling, store
+from . import continuing, sampling, store
 from .api import certify_counts, predict_counts
 from .errors import InvalidArgumentError, StoreError
 from .noise import InputDependentGaussian
@@ -78,7 +78,7 @@ def _assembled(path: Path, manifest: store.Manifest) -> StoredRun:
         spent=column("spent", 0.0, np.float64),
         images=tuple(record["image"] for record in records),
         rounding=np.array([record.get("rounding", [0.0] * NORMS) for record in records], dtype=np.float64).reshape(-1, NORMS),
-        paths=tuple(record["path"] for record in records) if sampling.continuable(meant.stopping) else (),
+        paths=tuple(record["path"] for record in records) if continuing.continuable(meant.stopping) else (),
     )
     labels = np.array([-1 if record["label"] is None else record["label"] for record in records], dtype=np.int64)
     return StoredRun(manifest, counts, labels, np.array([record["seconds"] for record in records], dtype=np.float64))
