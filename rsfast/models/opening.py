@@ -55,6 +55,13 @@ def archive(data: bytes) -> zipfile.ZipFile:
         entries = found.infolist()
     except (zipfile.BadZipFile, ValueError, NotImplementedError, OverflowError, EOFError, IndexError, UnicodeError):
         raise zipfile.BadZipFile("damaged or cut short: copy or save it again") from None
+    names = [entry.filename.partition("/")[2] or entry.filename for entry in entries]
+    if "constants.pkl" in names or any(name.startswith("code/") for name in names):
+        raise zipfile.BadZipFile(
+            "a TorchScript program, which is not read: export the model with torch.export or save model.state_dict()"
+        )
+    if names and all(name.endswith(".npy") for name in names):
+        raise zipfile.BadZipFile("an .npz file of arrays: weights are read from .safetensors or a torch file")
     if any(entry.compress_type != zipfile.ZIP_STORED or entry.flag_bits & 1 for entry in entries):
         raise zipfile.BadZipFile("a zip file with compressed or encrypted entries, which torch does not write: save it again")
     if len({entry.filename for entry in entries}) < len(entries) or sum(entry.file_size for entry in entries) > len(data):

@@ -88,12 +88,6 @@ def check(data: bytes) -> None:
     names = [name.partition("/")[2] or name for name in found.namelist()]
     if "archive_format" in names or "serialized_exported_program.json" in names:
         raise zipfile.BadZipFile("a program of torch.export: give it as the model, under a name that ends with .pt2")
-    if "constants.pkl" in names or any(name.startswith("code/") for name in names):
-        raise zipfile.BadZipFile(
-            "a TorchScript program, which is not read: export the model with torch.export or save model.state_dict()"
-        )
-    if any(name.endswith(".npy") for name in names):
-        raise zipfile.BadZipFile("an .npz file of arrays: weights are read from .safetensors or a torch file")
     if "data.pkl" not in names:
         raise zipfile.BadZipFile("a zip file without what torch.save writes: unpack it first")
     for name in found.namelist():

@@ -96,6 +96,18 @@ def is_run(path: Path) -> bool:
         return False
 
 
+def _runs_in(path: Path) -> str:
+    """A sentence that names the runs directly in a folder; nothing if there are none, or they cannot be listed."""
+    try:
+        names = sorted(one.name for one in path.iterdir() if (one / "run.json").is_file())
+    except OSError:
+        return ""
+    if not names:
+        return ""
+    more = f" and {len(names) - 5} more" if len(names) > 5 else ""
+    return f" It holds runs: name one of {', '.join(map(files.shown, names[:5]))}{more}, as {files.shown(path / names[0])}."
+
+
 def read_manifest(path: Path) -> Manifest:
     """The manifest of a run directory; StoreError if there is none, or it is damaged or of a newer format."""
     file = path / "run.json"
@@ -103,7 +115,7 @@ def read_manifest(path: Path) -> Manifest:
         with files.open_regular(file) as opened:
             content = opened.read(LARGEST + 1)
     except FileNotFoundError:
-        raise StoreError(f"{path} is not a run directory: it has no run.json.") from None
+        raise StoreError(f"{path} is not a run directory: it has no run.json.{_runs_in(path)}") from None
     except OSError as error:
         raise StoreError(f"{file} cannot be read: {error.strerror or error}.") from None
     try:

@@ -252,6 +252,26 @@ def test_what_is_no_checkpoint_says_what_it_is(tmp_path, content, said):
         load("small-cnn", checkpoint=tmp_path / "m.pt", num_classes=4, channels=3)
 
 
+@pytest.mark.parametrize("trust", [False, True])
+def test_torchscript_is_named_with_what_to_do(tmp_path, trust):
+    import io
+    import zipfile
+
+    made = io.BytesIO()
+    with zipfile.ZipFile(made, "w", zipfile.ZIP_DEFLATED) as script:  # the entries that torch.jit.save writes
+        for name in ("data.pkl", "code/__torch__/net.py", "code/__torch__/net.py.debug_pkl", "constants.pkl", "version"):
+            script.writestr(f"m/{name}", b"3")
+    (tmp_path / "m.pt").write_bytes(made.getvalue())
+    with pytest.raises(ModelError, match=r"it is a TorchScript program, .* or save model\.state_dict\(\)"):
+        load("small-cnn", checkpoint=tmp_path / "m.pt", num_classes=4, channels=3, trust=trust)
+
+
+def test_compressed_arrays_are_named_as_what_they_are(tmp_path):
+    np.savez_compressed(tmp_path / "m.npz", weight=np.zeros((3, 4)))
+    with pytest.raises(ModelError, match=r"it is an \.npz file of arrays"):
+        load("small-cnn", checkpoint=tmp_path / "m.npz", num_classes=4, channels=3)
+
+
 def test_damaged_and_foreign_zip_files_are_named(tmp_path):
     import io
     import zipfile

@@ -8,6 +8,7 @@ import pytest
 
 from rsfast import store
 from rsfast.errors import StoreError
+from rsfast.store.manifest import read_manifest
 
 from .runs import begun, manifest, record, settings, shard_file, written
 
@@ -195,3 +196,14 @@ def test_file_systems_without_locks_are_written_all_the_same(tmp_path, monkeypat
     begun(tmp_path / "run")
     written(tmp_path / "run", 1)
     assert sorted(store.records(tmp_path / "run")) == [1]
+
+
+def test_a_folder_of_runs_is_refused_with_their_names(tmp_path):
+    for name in ("b", "a"):
+        (tmp_path / "runs" / name).mkdir(parents=True)
+        (tmp_path / "runs" / name / "run.json").write_text("{}")
+    (tmp_path / "runs" / "figures").mkdir()
+    with pytest.raises(StoreError, match=r"It holds runs: name one of a, b, as \S*runs/a\.$"):
+        read_manifest(tmp_path / "runs")
+    with pytest.raises(StoreError, match=r"it has no run\.json\.$"):
+        read_manifest(tmp_path / "runs" / "figures")
