@@ -197,6 +197,7 @@ def draw(
     smaller = engine.fit(images.shape[1:], total)
     if smaller is not None:
         warnings.warn(smaller, RuntimeWarning, stacklevel=outside())
+    images = images.clone()  # whoever gave them may write there while they are drawn
     sigma = levels(noise, images, parts)
     batch, together = engine.batching(images.shape[1:], total, len(images))
     if earlier is not None and (earlier.dtype, earlier.batch, earlier.device) != (engine.dtype, batch, engine.device.type):

@@ -30,7 +30,7 @@ def taken(returned: Any) -> Any:
 def checked(logits: Any, returned: Any, copies: int, device: torch.device, classes: int | None = None) -> torch.Tensor:
     """Logits [N, K] that were `taken` from what a model returned for N copies on a device; ModelError if they are none."""
     wanted = f"[{copies}, {'classes' if classes is None else classes}]"
-    if not isinstance(logits, torch.Tensor) or logits.ndim != 2 or len(logits) != copies:
+    if not isinstance(logits, torch.Tensor) or logits.is_nested or logits.ndim != 2 or len(logits) != copies:
         raise ModelError(
             f"the model returned {described(returned)} for a batch of {copies}: it must return logits {wanted}, as a tensor, in "
             f'.logits, under "logits", or first in a tuple or list. {_advice(returned, copies)}'
@@ -58,7 +58,7 @@ ONE_LOGIT = (
 def described(returned: Any) -> str:
     """What a model returned, in a few words."""
     if isinstance(returned, torch.Tensor):
-        return str(list(returned.shape))
+        return "a nested tensor" if returned.is_nested else str(list(returned.shape))
     if isinstance(returned, np.ndarray):
         return f"a NumPy array {list(returned.shape)}"
     if isinstance(returned, (tuple, list)):
@@ -74,7 +74,7 @@ def described(returned: Any) -> str:
 def _advice(returned: Any, copies: int) -> str:
     if isinstance(returned, np.ndarray):
         return "Return torch.from_numpy(logits)."
-    if isinstance(returned, torch.Tensor) and returned.ndim == 1 and len(returned) == copies:
+    if isinstance(returned, torch.Tensor) and not returned.is_nested and returned.ndim == 1 and len(returned) == copies:
         return "Of one score z for each copy return torch.stack([-z, z], 1), of a probability p torch.stack([1 - p, p], 1)."
     entries: list[tuple[Any, Any]] = []
     if isinstance(returned, Mapping):

@@ -285,3 +285,24 @@ def test_what_a_model_refuses_of_unusual_inputs_is_no_matter():
         return scores(x)
 
     assert votes(narrow) == votes(scores)
+
+
+def test_images_that_are_written_to_while_they_are_drawn_are_certified_as_they_were_given():
+    def model(x):
+        first = x.flatten(1)[:, 0]
+        return torch.stack([0.6 - first, first - 0.6], dim=1)
+
+    call = {"noise": rs.Gaussian(0.25), "num_classes": 2, "n": 500, "n0": 20, "seed": 1, "value_range": None}
+    x = torch.full((3, 1, 1, 1), 0.5)
+    expected = rs.certify(model, x.clone(), **call)
+    found = rs.certify(model, x, progress=lambda *_: x.fill_(0.9), **call)
+    assert found.label.tolist() == expected.label.tolist() and (found.counts.estimation == expected.counts.estimation).all()
+
+
+@pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors")
+def test_nested_logits_are_refused():
+    with pytest.raises(ModelError, match="returned a nested tensor for a batch"):
+        rs.certify(
+            lambda x: torch.nested.nested_tensor([torch.zeros(2)] * len(x)), torch.zeros(1, 1, 1, 1), noise=rs.Gaussian(0.25),
+            num_classes=2, n=50, n0=10,
+        )  # fmt: skip
