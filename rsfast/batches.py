@@ -248,13 +248,12 @@ class _Conveyor:
             logits = self.engine.logits(lane.model, shown, ids)
             votes = torch.zeros((len(pieces), self.engine.num_classes), dtype=torch.int64, device=self.engine.device)
             self.backend.count(logits, votes, self._on_device(rows))
-            slot.classified()
             if not self.engine.examined(lane.model, slot.buffer):
                 kept = logits.clone()
                 del logits, shown
                 again = slot.buffer.detach()  # Python gives it the address of the object that has just gone
-                self.engine.examine(lane.model, again, ids, kept, lambda: self._draw(slot, pieces))
-                slot.classified()
+                self.engine.examine(lane.model, again, ids, kept, lambda: self._draw_again(slot, pieces))
+            slot.classified()
             self.flying.append((pieces, *self._fetch(votes)))
         if self.progress is not None:
             self.progress(at)
@@ -278,6 +277,10 @@ class _Conveyor:
             slot.drawn()
         slot.wait()
         return slot.buffer
+
+    def _draw_again(self, slot: _Slot, pieces: Sequence[_Piece]) -> torch.Tensor:
+        slot.classified()  # whatever was shown in the buffer until now
+        return self._draw(slot, pieces)
 
     def _drawing(self, slot: _Slot) -> contextlib.AbstractContextManager[Any]:
         if self.side is None:

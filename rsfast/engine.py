@@ -322,7 +322,7 @@ class Engine:
 
 
 def _classes(num_classes: int) -> int:
-    if isinstance(num_classes, (int, np.integer)) and num_classes == 1:
+    if isinstance(num_classes, (int, float, np.number)) and num_classes == 1:
         raise InvalidArgumentError(f"num_classes=1, which every image would be certified for: {inference.ONE_LOGIT}")
     return checks.whole("num_classes", num_classes, 2, 10**7)
 

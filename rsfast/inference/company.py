@@ -45,6 +45,8 @@ RANDOM = (
 FAR = 12.0
 """Pixels of neighbours are multiplied by this where labels, which say little, are to show that they matter."""
 
+CLASSES_AT_ONCE = 2**16
+
 Call = Callable[[torch.Tensor], torch.Tensor]
 
 
@@ -97,7 +99,8 @@ def examine(call: Call, refill: Callable[[], torch.Tensor], again: torch.Tensor,
 
 def _says_little(logits: torch.Tensor) -> bool:
     """Whether answers are labels rather than scores, and so few that by chance they are the same beside any others."""
-    return len(logits) < 32 and torch.unique(logits).numel() < logits.numel() // 2
+    some = logits[:, :CLASSES_AT_ONCE]
+    return len(logits) < 32 and torch.unique(some).numel() < some.numel() // 2
 
 
 def _beside_others(call: Call, refill: Callable[[], torch.Tensor], logits: torch.Tensor, alike: _Alike, halves: int) -> bool:
@@ -157,17 +160,25 @@ class _Alike:
     """Whether two answers differ by no more than rounding, class by class, given the spread of two answers to other batches."""
 
     def __init__(self, found: torch.Tensor, logits: torch.Tensor, dtype: str) -> None:
-        values = torch.cat([found, logits]).double()
-        finite = values.isfinite()
-        most, least = values.where(finite, -torch.inf).amax(0), values.where(finite, torch.inf).amin(0)
-        spread = (most - least).clamp(min=0.0)
-        size = values.abs().where(finite, 0.0).amax(0)
-        self.room = SAME[dtype] * spread + 4 * torch.finfo(DTYPES[dtype]).eps * size
+        self.room = []
+        for values in _in_pieces(torch.cat([found, logits])):
+            finite = values.isfinite()
+            most, least = values.double().where(finite, -torch.inf).amax(0), values.double().where(finite, torch.inf).amin(0)
+            size = torch.maximum(most, -least).clamp(min=0.0)
+            self.room.append(SAME[dtype] * (most - least).clamp(min=0.0) + 4 * torch.finfo(DTYPES[dtype]).eps * size)
 
     def __call__(self, one: torch.Tensor, other: torch.Tensor) -> bool:
-        one, other = one.double(), other.double()
-        same = (one == other) | (one.isnan() & other.isnan()) | ((one - other).abs() <= self.room)
-        return bool(same.all())
+        pairs = zip(_in_pieces(one), _in_pieces(other), self.room, strict=True)
+        return all(_within(a.double(), b.double(), room) for a, b, room in pairs)
+
+
+def _in_pieces(logits: torch.Tensor) -> list[torch.Tensor]:
+    return [logits[:, first : first + CLASSES_AT_ONCE] for first in range(0, logits.shape[1], CLASSES_AT_ONCE)]
+
+
+def _within(one: torch.Tensor, other: torch.Tensor, room: torch.Tensor) -> bool:
+    same = (one == other) | (one.isnan() & other.isnan()) | ((one - other).abs() <= room)
+    return bool(same.all())
 
 
 def _inverted(rows: torch.Tensor) -> torch.Tensor:

@@ -134,11 +134,12 @@ COMPANY = {
     "first row": lambda x: scores(x) + scores(x[:1]),
     "label": lambda x: classes(x - x.mean(0)),
     "rank": lambda x: functional.one_hot((scores(x)[:, 1].argsort().argsort() % 2), 2).float(),
+    "overflow": lambda x: scores(x) + torch.where(x.abs().max() > 1.7, torch.nan, 0.0),
     "masked": lambda x: torch.cat([scores(x - x.mean(0)), torch.full((len(x), 1), -1e9)], 1),
     "and dropout": lambda x: scores(functional.dropout(x - x.mean(0), 0.5, True)),
 }
 
-HARD = ("label", "rank")  # labels of two copies say nothing
+HARD = ("label", "rank", "overflow")  # two copies say nothing of these
 
 
 @pytest.mark.parametrize("name", COMPANY)
@@ -150,6 +151,15 @@ def test_a_model_may_not_depend_on_its_neighbours_in_the_batch(name):
             rs.certify(COMPANY[name], X, n0=20, n=100, batch=size, **call)
         with pytest.raises(ModelError, match=said):
             rs.predict(COMPANY[name], X, n=100, batch=size, **call)
+
+
+def test_a_dependence_of_one_class_of_many_is_seen():
+    def wide(x):
+        last = scores(x - x.mean(0))[:, :1]
+        return torch.cat([scores(x), torch.zeros(len(x), 70_000), last], 1)
+
+    with pytest.raises(ModelError, match="depend on the others in its batch"):
+        rs.sample_counts(wide, X, n0=4, n=12, batch=4, **CALL | {"num_classes": 70_003})
 
 
 def test_with_a_batch_of_one_no_copy_has_neighbours():
