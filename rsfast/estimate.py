@@ -23,7 +23,9 @@ def images_needed(population: int, precision: float, *, confidence_level: float,
     worst case, half of the images certified; the confidence is shared by so many radii.  Found by bisection, and
     a few more than the least number where one image more makes an interval a little wider.
     """
-    width = float(checks.floats("precision", precision, 1e-6, 0.5, "a distance from 0.000001 to 0.5 (0.01 is one point)"))
+    width = checks.number("precision", precision, 1e-6, 0.5, "a distance from 0.000001 to 0.5 (0.01 is one point)")
+    population, radii = checks.whole("population", population, 1, 2**53), checks.whole("radii", radii, 1, 2**32)
+    growing = checks.flag("growing", growing)
     delta = (1.0 - check_confidence(confidence_level)) / radii
     interval = confidence.population_sequence if growing else confidence.population_interval
 
@@ -41,7 +43,7 @@ def images_needed(population: int, precision: float, *, confidence_level: float,
 
 def check_confidence(value: float) -> float:
     """A confidence, or InvalidArgumentError."""
-    return float(checks.floats("confidence", value, 0.5, 1.0 - 1e-12, "a confidence from 0.5 to below 1 (0.95 is customary)"))
+    return checks.number("confidence", value, 0.5, 1.0 - 1e-12, "a confidence from 0.5 to below 1 (0.95 is customary)")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -17,10 +17,13 @@ from typing import Any
 import torch
 from torch import nn
 
+from . import checks
 from .errors import InvalidArgumentError, ModelError, RsfastError, reason
+from .hints import explained
 from .inference import evaluating
 
 
+@explained
 def split(model: nn.Module, layer: str | nn.Module) -> tuple[Head, Tail]:
     """Cut a network behind one of its layers.
 
@@ -58,7 +61,7 @@ def split(model: nn.Module, layer: str | nn.Module) -> tuple[Head, Tail]:
     found: nn.Module | None
     if isinstance(layer, str):
         found = dict(model.named_modules()).get(layer)
-        given = repr(layer)
+        given = checks.shown(layer)
     else:
         found = layer if any(layer is module for module in model.modules()) else None
         given = type(layer).__name__

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Mapping
 from typing import Any, Protocol
 
 import numpy as np
@@ -400,12 +401,18 @@ def to_dict(noise: Noise) -> dict[str, Any]:
 
 def from_dict(fields: dict[str, Any]) -> Noise:
     """The noise that `to_dict` described."""
+    if not isinstance(fields, Mapping):
+        raise InvalidArgumentError(f"a noise is described by {shown(fields)}: give the dict of to_dict().")
     fields = dict(fields)
     name = fields.pop("name", None)
-    if name not in NOISES:
+    if not isinstance(name, str) or name not in NOISES:
         raise InvalidArgumentError(f"noise {shown(name)} is not known: give one of {', '.join(NOISES)}.")
     if name == "input-dependent":
+        if set(fields) != {"rate", "proven", "function"}:
+            raise InvalidArgumentError(f"input-dependent noise is described by {shown(fields)}: give rate, proven and function.")
         return InputDependentGaussian.stored(**fields)
+    if name == "gaussian" and not set(fields) <= {"sigma"}:
+        raise InvalidArgumentError(f"Gaussian noise is described by {shown(fields)}: give sigma alone.")
     if isinstance(fields.get("sigma"), list):
         return tuple(Gaussian(sigma) for sigma in fields["sigma"])
     return NOISES[name](**fields)

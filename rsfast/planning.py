@@ -9,9 +9,10 @@ import numpy as np
 
 from . import checks, confidence, plans, radii, recipes
 from .checks import Floats
-from .drawing import OverLooks, Sequential
+from .drawing import OverLooks, Sequential, check_labels
 from .errors import InvalidArgumentError
 from .noise import InputDependentGaussian, Noise
+from .noise import check as check_noise
 from .numerics.normal import ndtri
 from .plans import Plan
 from .recipes import Ask
@@ -54,12 +55,13 @@ def waterfall(noise: Noise, *, alpha: float, n: int, norm: float = 2.0, dim: int
 
 
 def _whole(noise: Noise, alpha: float, norm: float, dim: int) -> Ask:
-    return Ask(noise, Identity(), (dim,), checks.one_alpha(alpha), checks.order(norm))
+    return Ask(check_noise(noise), Identity(), (checks.whole("dim", dim, 1, MOST),), checks.one_alpha(alpha), checks.order(norm))
 
 
 def needs_of(ask: Ask, wanted: list[float], level: float | None = None) -> list[Need]:
     """As `needs`, for whatever can be certified; `level` is that of an image whose noise depends on it."""
-    ordered = sorted(float(r) for r in checks.floats("radii", wanted, 0.0, np.finfo(float).max, "radii, each zero or positive"))
+    allowed = "radii, each zero or positive"
+    ordered = sorted(map(float, checks.floats("radii", wanted, 0.0, np.finfo(float).max, allowed).ravel()))
     failure = radii.failures(_votes(ask, 0, 1, level, len(ordered)), np.array(ordered), ask.norm)
     probabilities = zip(ordered, map(float, failure), strict=True)
     return [Need(radius, 1.0 - q, _draws(ask, radius, q, level)) for radius, q in probabilities]
@@ -67,6 +69,7 @@ def needs_of(ask: Ask, wanted: list[float], level: float | None = None) -> list[
 
 def waterfall_of(ask: Ask, n: int, level: float | None = None) -> float:
     """The largest radius that n draws of each part can certify, for whatever can be certified."""
+    n = checks.whole("n", n, 1, MOST)
     how = {"bound": ask.bound, "joint": ask.joint, "multiclass": ask.multiclass}
     found = radii.derive(_votes(ask, n, n, level), alpha=ask.alpha, order=ask.norm, **how)  # type: ignore[arg-type]
     return float(found.radius[0])
@@ -168,6 +171,10 @@ def forecast(
         A pilot with votes of a plan, or without images, and whatever no plan covers.
     """
     check_pilot(pilot)
+    n, multiclass = checks.whole("n", n, 1, 2**32 - 1), checks.flag("multiclass", multiclass)
+    checks.choice("bound", bound, radii.BOUNDS)
+    checks.choice("joint", joint, radii.JOINTS)
+    plans.check(plan)
     ask = recipes.Ask(
         pilot.noise, pilot.transform, pilot.part_dims if pilot.parts > 1 else (pilot.dim,), checks.one_alpha(alpha),
         checks.order(norm), bound, "bonferroni" if joint == "product" else joint, multiclass, plan,
@@ -179,7 +186,7 @@ def forecast(
     successes = votes[np.arange(len(pilot)), :, tested]  # [B, P]
     right = pilot.selected != ABSTAIN
     if labels is not None:
-        right = right & (pilot.selected == labels)
+        right = right & (pilot.selected == check_labels(labels, len(pilot), pilot.selection.shape[-1]))
     of_one = (1.0 - CONFIDENCE - OF_LUCK) / (2.0 * successes.size)
     low = confidence.bound("clopper-pearson", successes, pilot.n, of_one).p_lower
     high = confidence.clopper_pearson_upper(successes, pilot.n, of_one)
@@ -210,6 +217,8 @@ def forecast(
 
 def check_pilot(pilot: VoteCounts) -> None:
     """Raise InvalidArgumentError for votes from which nothing can be forecast."""
+    if not isinstance(pilot, VoteCounts):
+        raise InvalidArgumentError(f"pilot is {type(pilot).__name__}: give the VoteCounts of sample_counts.")
     if pilot.stopping is not None or not len(pilot) or pilot.n < 1:
         raise InvalidArgumentError(
             "the pilot was drawn by a plan or holds no images: give votes of a fixed number of draws of each image."

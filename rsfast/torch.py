@@ -12,7 +12,8 @@ import torch
 import torch.utils.dlpack
 
 from . import backends, checks, sampling
-from .errors import InvalidArgumentError
+from .errors import InvalidArgumentError, reason
+from .hints import explained
 from .noise import PART_STREAMS, STREAMS, InputDependentGaussian, Noise, levels
 from .noise import check as check_noise
 from .transforms import Identity, Transform
@@ -24,6 +25,7 @@ WHOLE = Identity()
 Draw = Callable[[torch.Tensor], torch.Tensor]
 
 
+@explained
 def add_noise(
     x: Any,
     noise: Noise,
@@ -114,6 +116,7 @@ def add_noise(
     drawn = DTYPES[checks.choice("dtype", dtype, DTYPES)] if dtype is not None else kind
     if drawn == torch.bfloat16 and isinstance(x, np.ndarray):
         raise InvalidArgumentError("dtype='bfloat16' is none of NumPy's: give a torch tensor, or float32 or float16.")
+    layout = torch.channels_last if checks.flag("channels_last", channels_last) else torch.contiguous_format
     seed, image_ids = sampling.check_seed(seed), sampling.check_ids(ids, len(given))
     differentiated = given.requires_grad and torch.is_grad_enabled()
     if differentiated and (parts > 1 or isinstance(noise, InputDependentGaussian)):
@@ -124,10 +127,15 @@ def add_noise(
     def draw(tensor: torch.Tensor) -> torch.Tensor:
         shape = _as_images(tensor.shape)
         images = tensor.detach().reshape(shape)
-        out = torch.empty(
-            (len(images) * number, *shape[1:]), dtype=torch.float32 if drawn == torch.float64 else drawn, device=images.device,
-            memory_format=torch.channels_last if channels_last else torch.contiguous_format,
-        )  # fmt: skip
+        size = (len(images) * number, *shape[1:])
+        try:
+            kept = torch.float32 if drawn == torch.float64 else drawn
+            out = torch.empty(size, dtype=kept, device=images.device, memory_format=layout)
+        except RuntimeError as error:
+            raise InvalidArgumentError(
+                f"{number} copies make a result of {list(size)}, which does not fit in memory ({reason(error, 200)}): give fewer "
+                "copies a call, with first."
+            ) from None
         backends.choose(backend, images, noise, transform).perturb(
             images, noise, transform, part=part, sigma=levels(noise, images, parts)[:, part], mean=mean, std=std, seed=seed,
             stream=stream, ids=image_ids, first=first, count=number, out=out,

@@ -11,7 +11,7 @@ import base64
 import dataclasses
 import functools
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -220,6 +220,8 @@ class Partition:
 
 def strided_masks(rows: int, columns: int, height: int, width: int) -> NDArray[np.bool_]:
     """Masks [rows * columns, H, W] of the pixels that are equal modulo `rows` and `columns`: sub-sampled images."""
+    height = whole("height", height, 1, 2**15)
+    width = whole("width", width, 1, 2**24 // height)
     whole("rows", rows, 1, height)
     whole("columns", columns, 1, width)
     y, x = np.mgrid[:height, :width]
@@ -309,16 +311,32 @@ def check(transform: object) -> Transform:
     return transform  # type: ignore[return-value]
 
 
+def _masks(owner: object, shape: object) -> NDArray[np.bool_]:
+    """Masks [k, H, W] of a part number for each pixel, packed as `Partition.to_dict` does."""
+    try:
+        height, width = (whole("shape", n, 1, 2**15) for n in shape)  # type: ignore[attr-defined]
+        packed = base64.b64decode(owner, validate=True)  # type: ignore[arg-type]
+        flat = zlib.decompressobj().decompress(packed, height * width + 1)  # a few bytes can stand for gigabytes
+        table = np.frombuffer(flat, dtype=np.uint8).reshape(height, width)
+    except Exception:  # whatever base64, zlib and damaged fields raise
+        raise InvalidArgumentError(
+            f"a partition is described by owner={shown(owner)}, shape={shown(shape)}: give what its to_dict() gave."
+        ) from None
+    return np.asarray(table[None] == np.arange(int(table.max()) + 1)[:, None, None])
+
+
 def from_dict(fields: dict[str, Any]) -> Transform:
     """The transform that `to_dict` described."""
+    if not isinstance(fields, Mapping):
+        raise InvalidArgumentError(f"a transform is described by {shown(fields)}: give the dict of to_dict().")
     fields = dict(fields)
     name = fields.pop("name", None)
-    if name not in TRANSFORMS:
+    if not isinstance(name, str) or name not in TRANSFORMS:
         raise InvalidArgumentError(f"transform {shown(name)} is not known: give one of {', '.join(TRANSFORMS)}.")
+    if name == "identity" and fields:
+        raise InvalidArgumentError(f"the whole image is described by {shown(fields)}: it takes nothing.")
     if name == "partition":
-        owner = np.frombuffer(zlib.decompress(base64.b64decode(fields.pop("owner"))), dtype=np.uint8)
-        table = owner.reshape(fields.pop("shape"))
-        fields["masks"] = table[None] == np.arange(int(table.max()) + 1)[:, None, None]
+        fields["masks"] = _masks(fields.pop("owner", None), fields.pop("shape", None))
     return TRANSFORMS[name](**fields)
 
 

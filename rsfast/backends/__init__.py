@@ -36,7 +36,7 @@ def choose(name: str, x: torch.Tensor, noise: Noise, transform: Transform | None
         If the named backend, or for "auto" every backend, cannot; the message says why.
     """
     transform = transform or Identity()
-    if name != "auto":
+    if not isinstance(name, str) or name != "auto":
         backend = get(name)
         reason = backend.why_not(x, noise, transform)
         if reason is not None:

@@ -9,7 +9,9 @@ import zlib
 from pathlib import Path
 from typing import Any
 
-from ..errors import StoreError
+from ..checks import shown
+from ..errors import InvalidArgumentError, StoreError
+from ..files import printable
 
 
 class LevelCache:
@@ -19,12 +21,15 @@ class LevelCache:
     """
 
     def __init__(self, folder: Path) -> None:
+        if not isinstance(folder, (str, Path)):
+            raise InvalidArgumentError(f"cache={shown(folder)} is no folder's name: give one, or None.")
         self.file = Path(folder) / "sigma.jsonl"
         try:
             self.file.parent.mkdir(parents=True, exist_ok=True)
             content = self.file.read_bytes() if self.file.exists() else b""
-        except OSError as error:
-            raise StoreError(f"{self.file} cannot be read: {error.strerror or error}.") from None
+        except (OSError, ValueError) as error:  # ValueError: names that no file can have
+            what = getattr(error, "strerror", None) or error
+            raise StoreError(f"{printable(str(self.file))[-200:]} cannot be read: {what}.") from None
         self.torn = bool(content) and not content.endswith(b"\n")
         self.means: dict[tuple[str, str, int], float] = {}
         self.fingerprints: dict[str, str] = {}

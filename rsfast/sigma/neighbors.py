@@ -378,15 +378,15 @@ def _hash(image: NDArray[Any]) -> str:
 def _number(name: str, value: Any, low: float, high: float, what: str) -> float:
     array = checks.floats(name, value, low, high, what)
     if array.ndim:
-        raise InvalidArgumentError(f"{name}={value!r} is an array: give {what}.")
+        raise InvalidArgumentError(f"{name}={checks.shown(value)} is an array: give {what}.")
     return float(array)
 
 
 def _device(given: str | torch.device | None) -> torch.device:
     try:
         device = torch.device("cpu" if given is None else given)
-    except (RuntimeError, TypeError):
-        raise InvalidArgumentError(f"device={given!r} is not known to torch: give 'cpu' or a CUDA device.") from None
+    except Exception:  # numbers too large, too
+        raise InvalidArgumentError(f"device={checks.shown(given)} is not known to torch: give 'cpu' or a CUDA device.") from None
     if device.type not in ("cpu", "cuda") or (device.type == "cuda" and not torch.cuda.is_available()):
         raise InvalidArgumentError(f"device={str(given)!r} cannot be used here: give 'cpu', or a CUDA device that torch sees.")
     return device

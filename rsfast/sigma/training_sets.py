@@ -89,10 +89,10 @@ def training_set(value: object) -> TrainingSet:
 
 
 def as_array(value: object, name: str) -> NDArray[Any]:
-    if isinstance(value, torch.Tensor):
-        value = value.detach().cpu()
-        value = (value.float() if value.dtype == torch.bfloat16 else value).numpy()
     try:
+        if isinstance(value, torch.Tensor):
+            value = value.detach().cpu()
+            value = (value.float() if value.dtype == torch.bfloat16 else value).numpy()
         return np.asarray(value)
-    except ValueError:
+    except Exception:  # arrays of other libraries fail in many ways
         raise InvalidArgumentError(f"{name} is {type(value).__name__}: give an array or a tensor of images.") from None

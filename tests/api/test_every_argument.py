@@ -11,7 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import rsfast as rs
+import rsfast.torch
+from rsfast import planning
 from rsfast.errors import CallError
+from rsfast.estimate import images_needed
 
 X = torch.full((2, 1, 4, 4), 0.5)
 
@@ -57,6 +60,19 @@ PUBLIC = {
     "plans.from_dict": (rs.plans.from_dict, {"fields": {"name": "grid", "radii": [0.1]}}),
     "plans.tables": (rs.plans.tables, {"plan": rs.plans.Grid([0.1]), "failure": [0.3], "alpha": 0.1, "n": 100}),
     "plans.expected": (rs.plans.expected, {"tables": TABLES, "successes": [5], "drawn": [10]}),
+    "plans.check": (rs.plans.check, {"plan": rs.plans.Grid([0.1])}),
+    "planning.needs": (planning.needs, {"noise": rs.Gaussian(0.5), "wanted": [0.1], "alpha": 0.01}),
+    "planning.waterfall": (planning.waterfall, {"noise": rs.Gaussian(0.5), "n": 100, "alpha": 0.01}),
+    "planning.forecast": (planning.forecast, {"pilot": COUNTS, "plan": rs.plans.Grid([0.1]), "n": 100, "alpha": 0.1}),
+    "images_needed": (images_needed, {"population": 100, "precision": 0.1, "confidence_level": 0.9}),
+    "population_interval": (rs.confidence.population_interval, {"certified": 1, "drawn": 5, "population": 10, "delta": 0.1}),
+    "population_sequence": (rs.confidence.population_sequence, {"certified": 1, "drawn": 5, "population": 10, "delta": 0.1}),
+    "noise.from_dict": (rs.noise.from_dict, {"fields": {"name": "gaussian", "sigma": 1.0}}),
+    "transforms.from_dict": (rs.transforms.from_dict, {"fields": {"name": "identity"}}),
+    "strided_masks": (rs.transforms.strided_masks, {"rows": 1, "columns": 1, "height": 2, "width": 2}),
+    "NearestNeighbors": (rs.sigma.NearestNeighbors, {"training": X[:, :, :2, :2], "base": 0.25, "rate": 0.01, "k": 1}),
+    "add_noise": (rs.torch.add_noise, {"x": X, "noise": rs.Gaussian(0.5), "copies": 2, "seed": 1}),
+    "split": (rs.inner.split, {"model": torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(16, 2)), "layer": "0"}),
     "models.load": (rs.models.load, {"spec": "small-cnn"}),
 }
 
@@ -89,12 +105,66 @@ anything = st.one_of(
 @given(data=st.data())
 def test_whatever_is_given_is_answered_by_a_result_or_by_one_sentence(name, data):
     function, good = PUBLIC[name]
-    argument = data.draw(st.sampled_from([one for one in inspect.signature(function).parameters if one != "progress"]))
+    argument = data.draw(
+        st.sampled_from([one for one in inspect.signature(function).parameters if one not in ("progress", "cache")])
+    )
     try:
         function(**(good | {argument: data.draw(anything)}))
     except rs.RsfastError as error:
         assert "\n" not in str(error)
         assert len(str(error)) < 800
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"name": "gaussian", "sigma": 1.0, "mean": 0.0},
+        {"name": "gaussian", "sigma": [0.5, "a"]},
+        {"name": "laplace"},
+        {"name": "input-dependent"},
+        {"name": "input-dependent", "rate": 0.1, "proven": True, "function": object()},
+        {"name": ["gaussian"]},
+    ],
+)
+def test_a_damaged_description_of_noise_is_refused(fields):
+    refused(lambda: rs.noise.from_dict(fields), ".")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"owner": "!"},
+        {"owner": None},
+        {"owner": "eJwDAAAAAAE="},
+        {"shape": [2, 3]},
+        {"shape": None},
+        {"shape": [2**15, 2**15]},
+        {"parts": 2},
+    ],
+)
+def test_a_damaged_description_of_a_partition_is_refused(changes):
+    good = rs.Partition(rs.transforms.strided_masks(1, 2, 2, 2)).to_dict()
+    assert rs.transforms.from_dict(good).parts == 2
+    refused(lambda: rs.transforms.from_dict(good | changes), ".")
+
+
+def test_a_few_packed_bytes_are_not_made_into_gigabytes():
+    import base64
+    import tracemalloc
+    import zlib
+
+    packer = zlib.compressobj(9)
+    bomb = b"".join(packer.compress(bytes(2**20)) for _ in range(200)) + packer.flush()
+    fields = {"name": "partition", "interpolation": "frame", "shape": [2, 2], "owner": base64.b64encode(bomb).decode()}
+    tracemalloc.start()
+    refused(lambda: rs.transforms.from_dict(fields), "a partition is described by")
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 2**22
+
+
+def test_copies_that_do_not_fit_in_memory_are_refused():
+    refused(lambda: rs.torch.add_noise(X.expand(2, 64, 4, 4), rs.Gaussian(0.5), copies=2**32 - 1), "does not fit in memory")
 
 
 def refused(call, message):
