@@ -24,6 +24,8 @@ def reason(error: BaseException, longest: int = LONGEST) -> str:
         text = str(error)
     except Exception:  # a library's __str__ may fail, too
         text = ""
+    if "int_max_str_digits" in text:  # advice for programmers
+        text = "a number has thousands of digits"
     text = COLOURS.sub("", text.replace("\r", "\n"))
     lines = [line for line in text.split("\n") if not STACK.match(line)]
     text = " ".join(" ".join(lines).split())

@@ -153,6 +153,10 @@ def _chosen(found: Sequence[Any], name: str | None, what: str) -> Any:
     if name is None and len(found) == 1:
         return found[0]
     if name not in names:
+        if not names:
+            raise ModelError(
+                f"the ONNX model has no {what}s: export it with one for {'images' if what == 'input' else 'logits'}."
+            )
         given = "and none was named" if name is None else f"and {name!r} is none of them"
         raise ModelError(f"the ONNX model has the {what}s {', '.join(names)}, {given}: give {what}=NAME.")
     return found[names.index(name)]

@@ -82,7 +82,9 @@ def read_class_map(file: Path) -> ClassMap:
         return _from_lines(text, where)
     try:
         return class_map(json.loads(text, object_pairs_hook=_once), where)
-    except (ValueError, RecursionError) as error:
+    except RecursionError:
+        raise DataError(f"{where} is not readable as JSON: it is nested too deeply.") from None
+    except ValueError as error:
         if isinstance(error, DataError):
             raise
         raise DataError(f"{where} is not readable as JSON: {reason(error)}.") from None

@@ -9,11 +9,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import extras
+from .. import checks, extras
 from ..errors import DataError, InvalidArgumentError
 from .classes import ALPHABET, ClassMap, some
 from .files import kind_of, reason, shown
 from .pictures import FORMATS, pixels
+
+LONGEST_SIDE = 2**20
 
 NO_CLASSES = {"lost+found", "__MACOSX", "@eaDir", "$RECYCLE.BIN", "System Volume Information"}
 """Folders that systems make beside those of people; like hidden ones they are passed over."""
@@ -54,7 +56,9 @@ class FolderSource:
             raise DataError(f"image folders need Pillow: {extras.advice('PIL', error)}.") from None
         if kind_of(path) != "a directory":
             raise DataError(f"{shown(path)} is not a folder: give the folder that holds one subfolder per class.")
-        self.path, self.resize, self.crop, self.mode = path, resize, crop, mode
+        self.path, self.mode = path, mode
+        self.resize = None if resize is None else checks.whole("resize", resize, 1, LONGEST_SIDE)
+        self.crop = None if crop is None else checks.whole("crop", crop, 1, LONGEST_SIDE)
         try:
             self.files, self.classes = _listing(path)
         except OSError as error:

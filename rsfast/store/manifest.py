@@ -57,6 +57,10 @@ def parse(content: bytes) -> Any:
         return _DECODER.decode(content.decode("utf-8"))
     except RecursionError:
         raise ValueError("nested too deeply") from None
+    except ValueError as error:
+        if "int_max_str_digits" in str(error):
+            raise ValueError("a number has thousands of digits") from None
+        raise
 
 
 @dataclasses.dataclass(frozen=True)

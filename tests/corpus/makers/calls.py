@@ -211,7 +211,7 @@ CERTIFICATES: dict[str, str] = {
     "a radius below zero": "c.l2_to_lp(-1, dim=10, order=1)",
     "a certificate that there is not": "c.get('cohen')",
     "a certificate of a number": "c.get(3)",
-    "an eps of 0": "c.generalized_gaussian_tradeoff(0.9, scale=1.0, shape=2.0, eps_high=0)",
+    "an eps of 0": "c.generalized_gaussian_tradeoff(0.9, scale=1.0, shape=4.0, eps_high=-1)",
     "a bound of a count beyond n": "bounds.clopper_pearson_lower(11, 10, 0.1)",
     "a bound at alpha 2": "bounds.clopper_pearson_lower(5, 10, 2)",
     "a bound of text": "bounds.clopper_pearson_lower('5', 10, 0.1)",
