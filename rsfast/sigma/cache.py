@@ -21,7 +21,7 @@ class LevelCache:
     """
 
     def __init__(self, folder: Path) -> None:
-        if not isinstance(folder, (str, Path)):
+        if not isinstance(folder, (str, Path)) or not str(folder):
             raise InvalidArgumentError(f"cache={shown(folder)} is no folder's name: give one, or None.")
         self.file = Path(folder) / "sigma.jsonl"
         try:
