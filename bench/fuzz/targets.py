@@ -22,6 +22,15 @@ DATA = ROOT / "tests" / "data"
 Reader = Callable[[bytes], object]
 
 
+def _corpus(kind: str) -> list[bytes]:
+    """The files of tests/corpus of one kind, without the large ones."""
+    from tests.corpus.cases import stored
+
+    files = (content for case in stored() if case.name.startswith(f"{kind}: ") for content in case.files.values())
+    found = (content.encode() if isinstance(content, str) else content for content in files)
+    return [content for content in found if isinstance(content, bytes) and len(content) <= 4096]
+
+
 def _log(folder: Path) -> tuple[Reader, list[bytes]]:
     from rsfast.report.logs import read_log
 
@@ -33,7 +42,13 @@ def _log(folder: Path) -> tuple[Reader, list[bytes]]:
 
     logs = [one.read_bytes() for one in sorted((DATA / "logs").glob("*.tsv"))]
     first = [b"\n".join(log.splitlines()[:6]) + b"\n" for log in logs]
-    return read, [*first, first[0].replace(b"\t", b","), b"\xef\xbb\xbf" + first[0], first[0].replace(b"\n", b"\r\n")]
+    return read, [
+        *first,
+        first[0].replace(b"\t", b","),
+        b"\xef\xbb\xbf" + first[0],
+        first[0].replace(b"\n", b"\r\n"),
+        *_corpus("log"),
+    ]
 
 
 def _store(folder: Path) -> tuple[Reader, list[bytes]]:
@@ -82,7 +97,7 @@ def _array(suffix: str) -> Callable[[Path], tuple[Reader, list[bytes]]]:
             else:
                 np.save(out, images)
             first.append(out.getvalue())
-        return read, first
+        return read, [*first, *_corpus(suffix[1:])]
 
     return target
 
@@ -106,7 +121,13 @@ def _idx(folder: Path) -> tuple[Reader, list[bytes]]:
         source = sources.load(f"mnist:{folder}")
         return source.image(0), source.label(0)
 
-    return read, [b"\0" + images, b"\1" + labels, b"\2" + gzip.compress(images), b"\3" + gzip.compress(labels)]
+    return read, [
+        b"\0" + images,
+        b"\1" + labels,
+        b"\2" + gzip.compress(images),
+        b"\3" + gzip.compress(labels),
+        *(b"\0" + one for one in _corpus("idx")),
+    ]
 
 
 def _cifar(folder: Path) -> tuple[Reader, list[bytes]]:
@@ -122,7 +143,8 @@ def _cifar(folder: Path) -> tuple[Reader, list[bytes]]:
         return source.image(len(source) - 1), source.label(0)
 
     batch = {b"data": np.zeros((1, 3072), np.uint8), b"labels": [3], b"batch_label": b"testing batch 1 of 1"}
-    return read, [b"\0" + bytes(3073), *(b"\1" + pickle.dumps(batch, protocol) for protocol in (2, 3, 4, 5))]
+    first = [b"\0" + bytes(3073), *(b"\1" + pickle.dumps(batch, protocol) for protocol in (2, 3, 4, 5))]
+    return read, [*first, *(b"\0" + one for one in _corpus("cifar binary")), *(b"\1" + one for one in _corpus("cifar python"))]
 
 
 def _onnx(folder: Path) -> tuple[Reader, list[bytes]]:
@@ -155,7 +177,7 @@ def _onnx(folder: Path) -> tuple[Reader, list[bytes]]:
     for key, value in (("location", "../weights"), ("offset", "0"), ("length", "32")):
         entry = tensor.external_data.add()
         entry.key, entry.value = key, value
-    return read, [model.SerializeToString(), other.SerializeToString(), outside.SerializeToString()]
+    return read, [model.SerializeToString(), other.SerializeToString(), outside.SerializeToString(), *_corpus("onnx")]
 
 
 def _checkpoint(folder: Path) -> tuple[Reader, list[bytes]]:
@@ -177,7 +199,7 @@ def _checkpoint(folder: Path) -> tuple[Reader, list[bytes]]:
         out = io.BytesIO()
         torch.save(saved, out)
         first.append(b"\1" + out.getvalue())
-    return read, first
+    return read, [*first, *(b"\0" + one for one in _corpus("safetensors")), *(b"\1" + one for one in _corpus("checkpoint"))]
 
 
 TARGETS: dict[str, Callable[[Path], tuple[Reader, list[bytes]]]] = {

@@ -270,6 +270,11 @@ def _filled(
     checkpoint = load_checkpoint(path, trust=trust)
     file = printable(path.name)
     found = fit(checkpoint, outline, file, spec, _fitting_architecture)
+    for name, tensor in outline.state_dict().items():
+        if name in found.state and found.state[name].is_complex() and not tensor.is_complex():
+            raise ModelError(
+                f"{file} does not fit {spec}: {name} is complex, of which the real part would be left; give real weights."
+            )
     model = outline if make is None else make()
     try:
         with warnings.catch_warnings():
