@@ -253,7 +253,9 @@ def _kept(shard: store.Shard, out: Path, now: int) -> str:
         shard.finish()
     except StoreError as error:
         return str(error)
-    return f"{now} images were finished now and are stored in {out}."
+    if now == 0:
+        return "No image was finished now."
+    return f"{now} image{' was' if now == 1 else 's were'} finished now and {'is' if now == 1 else 'are'} stored in {out}."
 
 
 def _recipe(plan: Plan, level: float, engine: Engine, source: Source, before: dict[str, Any] | None) -> Recipe:

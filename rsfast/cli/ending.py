@@ -8,7 +8,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Any
 
 import click
 
@@ -21,6 +21,9 @@ UNREADABLE, INTERRUPTED, TERMINATED = 3, 130, 143  # exit codes; docs/formats.md
 
 class _UnreadableError(click.ClickException):
     exit_code = UNREADABLE
+
+    def show(self, file: IO[Any] | None = None) -> None:
+        click.echo(f"rsfast: {self.message}", err=True)
 
 
 class Terminated(KeyboardInterrupt):
@@ -88,7 +91,8 @@ def refuse_unreadable(problems: list[str], allowed: bool) -> None:
     """Exit with code 3 where images could not be used, unless that is allowed."""
     if not problems:
         return
-    text = f"{len(problems)} image(s) could not be used and are not in the run; the first: {problems[0]}"
+    those = "1 image could not be used and is" if len(problems) == 1 else f"{len(problems)} images could not be used and are"
+    text = f"{those} not in the run; the first: {problems[0]}"
     if allowed:
         click.echo(f"rsfast: {text}", err=True)
         return

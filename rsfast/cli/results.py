@@ -33,14 +33,15 @@ def status(run: str) -> None:
     manifest, finished = state.manifest, len(state.finished)
     sample, images = manifest.settings.get("sample"), manifest.data["images"]
     asked = images if sample is None else sample["images"]
+    shards = "1 shard" if state.shards == 1 else f"{state.shards} shards"
     click.echo(f"{manifest.kind} run of {printable(manifest.model['name'])} on {printable(manifest.data['name'])}")
     if state.asked is None:
-        click.echo(f"  finished   {finished} of {asked} images, in {state.shards} shard(s)")
+        click.echo(f"  finished   {finished} of {asked} images, in {shards}")
         click.echo("  asked for  not known: written before runs said so")
     else:
         click.echo(f"  asked for  {len(state.asked)} of {images} images")
         others = f", and {finished - state.done} others" if finished > state.done else ""
-        click.echo(f"  finished   {state.done} of {len(state.asked)} images{others}, in {state.shards} shard(s)")
+        click.echo(f"  finished   {state.done} of {len(state.asked)} images{others}, in {shards}")
     if state.unreadable:
         click.echo(f"  unreadable {len(state.unreadable)}, tried again by the next call")
         for image, problem in list(state.unreadable.items())[:UNREADABLE_NAMED]:

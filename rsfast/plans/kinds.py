@@ -217,7 +217,9 @@ PLANS: dict[str, type[Plan]] = {plan.name: plan for plan in (Grid, Radius, Betti
 def check(plan: object) -> Plan:
     """`plan` if it is one; raises InvalidArgumentError otherwise."""
     if not isinstance(plan, (Grid, Radius, Betting)):
-        raise InvalidArgumentError(f"plan={checks.shown(plan)} is not a plan: give Grid(radii), Radius(tolerance) or Betting().")
+        raise InvalidArgumentError(
+            f"plan={checks.shown(plan)} is not a plan: give rsfast.plans.Grid(radii), plans.Radius(tolerance) or plans.Betting()."
+        )
     return plan
 
 

@@ -86,7 +86,7 @@ def test_nan_images_are_left_out_and_the_others_stored(rsfast, tmp_path):
     x[1, 0, 0, 0], x[3] = np.nan, 7.0
     np.savez(tmp_path / "d.npz", x=x, y=np.arange(5))
     result = rsfast("certify", *PIXELS, "--data", tmp_path / "d.npz", *SMALL, "--out", tmp_path / "run")
-    refused(result, "2 image(s) could not be used")
+    refused(result, "2 images could not be used")
     assert "image 1 of d.npz holds NaN or infinity" in result.err
     assert "image 3 of d.npz reaches from 7 to 7" in result.err
     assert read_run(tmp_path / "run").counts.ids.tolist() == [0, 2, 4]

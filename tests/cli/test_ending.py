@@ -54,7 +54,7 @@ def test_a_run_that_is_done_but_for_unreadable_images_exits_with_3(rsfast, torn,
     assert result.code == 3
     assert "6 images are stored" in result.out
     assert "of 8 asked for; 2 could not be read." in result.out
-    assert "2 image(s) could not be used" in result.err
+    assert "2 images could not be used" in result.err
     said = rsfast("status", tmp_path / "run").out
     assert "unreadable 2, tried again by the next call" in said
     assert "image 2: image 2 of x.npz holds NaN" in said
@@ -66,7 +66,7 @@ def test_allow_missing_makes_it_0_and_says_it_all_the_same(rsfast, torn):
         result = rsfast(*command, "--allow-missing")
         assert result.code == 0, result.err
         assert "2 could not be read." in result.out
-        assert "2 image(s) could not be used" in result.err
+        assert "2 images could not be used" in result.err
 
 
 def test_unreadable_images_are_tried_again_and_forgotten_when_they_are_there(rsfast, torn, tmp_path):
