@@ -1,6 +1,7 @@
 """Settings for all tests."""
 
 import os
+import signal
 
 # Kernels run in Triton's interpreter here; it must be chosen before triton is first imported.
 if os.environ.get("RSFAST_TEST_GPU") != "1":
@@ -10,6 +11,9 @@ import numpy as np
 import pytest
 import torch
 from hypothesis import settings
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # started in the background by a shell; tests press Ctrl-C
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 settings.register_profile("default", deadline=None, derandomize=True)
 settings.load_profile("default")

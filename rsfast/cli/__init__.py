@@ -66,12 +66,13 @@ def main() -> None:
                 _interrupted()
             _fail(str(error), 1)
         except BrokenPipeError:
-            with contextlib.suppress(OSError):
-                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # whoever read our output has gone
+            _drop_output()  # whoever read it has gone
             sys.exit(141)
         except OSError as error:
             if _just(interrupts):
                 _interrupted()
+            if error.filename is None:
+                _drop_output()  # what is left of it would fail once more when the interpreter ends
             _fail(f"{error.filename or 'the output'} cannot be read or written: {error.strerror or error}.", 1)
         except Exception as error:
             if _just(interrupts):
@@ -139,6 +140,11 @@ def _hint(error: click.ClickException) -> None:
         if found is not None:
             shown: Any = error
             shown.message, shown.possibilities = f"{error.message.rstrip('.')}. Did you mean --{found}?", None
+
+
+def _drop_output() -> None:
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _interrupted() -> NoReturn:

@@ -76,7 +76,7 @@ def with_value(value):
         ({"mean": [float("nan")]}, "holds NaN or infinity"),
         ({"std": [1e-39]}, "std positive"),
         ({"ids": 5}, "ids=5 is not a sequence"),
-        ({"norm": [2, 3]}, "is an array: give one norm"),
+        ({"norm": [2, 3]}, "is not one number: give a norm"),
         ({"bound": ["clopper-pearson"]}, "is not known"),
         ({"dtype": [1]}, "is not known"),
         ({"device": [1]}, "is not known to torch"),

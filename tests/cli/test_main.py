@@ -133,8 +133,11 @@ def test_no_advice_names_a_package_that_no_index_has():
 def test_output_that_cannot_be_written_is_said_in_a_sentence():
     if not os.path.exists("/dev/full"):  # noqa: PTH110
         pytest.skip("no device that is always full")
-    with open("/dev/full", "w") as full:  # noqa: PTH123
-        found = subprocess.run([sys.executable, "-m", "rsfast", "plan", "--sigma", "0.5", "--radii", "0.5"], cwd=ROOT, stdout=full,
-                               stderr=subprocess.PIPE, text=True)  # fmt: skip
-    assert found.returncode == 1
-    assert "rsfast: the output cannot be read or written: No space left on device." in found.stderr
+    command = [sys.executable, "-m", "rsfast", "plan", "--sigma", "0.5", "--radii", "0.5"]
+    for unbuffered in ("", "1"):
+        with open("/dev/full", "w") as full:  # noqa: PTH123
+            environment = {**os.environ, "PYTHONUNBUFFERED": unbuffered}
+            found = subprocess.run(command, cwd=ROOT, stdout=full, stderr=subprocess.PIPE, text=True, env=environment)
+        assert found.returncode == 1
+        assert "rsfast: the output cannot be read or written: No space left on device." in found.stderr
+        assert "Exception ignored" not in found.stderr

@@ -236,7 +236,10 @@ def test_betting_is_continued_with_the_same_classifier_only(rng):
     assert (again.counts.drawn > 200).any()
     with pytest.raises(InvalidArgumentError, match="the model votes otherwise on the first copies of image id"):
         rs.certify(lambda t: coin(t).flip(1), x, earlier=first.counts, **more)
-    with pytest.raises(InvalidArgumentError, match="the model votes otherwise"):
+    with (
+        pytest.warns(rs.SoundnessWarning, match="random"),
+        pytest.raises(InvalidArgumentError, match="the model votes otherwise"),
+    ):
         rs.certify(lambda t: torch.rand(len(t), 2), x, earlier=first.counts, **more)
     tested = rs.certify(coin, x, labels=[0, 0, 0], **few)
     with pytest.raises(InvalidArgumentError, match="the model votes otherwise"):
