@@ -24,6 +24,7 @@ from . import arguments
 LOG_2 = 0.6931471805599453
 MARGIN = 1.0 - 2e-14
 GOLDEN = 0.6180339887498949
+SMALLEST = 1e-280  # divergences below have lost digits to the end of the range of doubles: they certify nothing
 
 
 @njit(cache=True, error_model="numpy")
@@ -55,8 +56,7 @@ def half_log_ratio(p1, p2):
 
 
 @njit(cache=True, error_model="numpy")
-def least_divergence(p1, q1, p2, order):
-    """h: the least Rényi divergence of that order from (p1, p2, …) to any distribution with another most likely class."""
+def _divergence(p1, q1, p2, order):
     s, total = 1.0 - order, p1 + p2
     rest = max(q1 - p2, 0.0)
     if p2 == 0.0:
@@ -68,7 +68,20 @@ def least_divergence(p1, q1, p2, order):
     v = total * math.expm1(y)
     if v > -0.5:
         return -math.log1p(v)
-    return -math.log(rest + total * math.exp(y))
+    log_mean = math.log(total) + y  # its exponential may lie below the range of doubles
+    if log_mean > -600.0:
+        return -math.log(rest + math.exp(log_mean))
+    if rest == 0.0:
+        return -log_mean
+    log_rest = math.log(rest)
+    return -max(log_rest, log_mean) - math.log1p(math.exp(-abs(log_rest - log_mean)))
+
+
+@njit(cache=True, error_model="numpy")
+def least_divergence(p1, q1, p2, order):
+    """h: the least Rényi divergence of that order from (p1, p2, …) to any distribution with another most likely class."""
+    h = _divergence(p1, q1, p2, order)
+    return h if h > SMALLEST else 0.0
 
 
 @njit(cache=True, error_model="numpy")
@@ -118,7 +131,9 @@ def _chi2(p1, q1, p2):
     if not p1 > p2:
         return 0.0
     total, gap = p1 + p2, p1 - p2
-    share = gap * gap / total
+    share = gap / total * gap
+    if share < SMALLEST:
+        return 0.0
     log_left = math.log1p(-share) if share < 0.5 else math.log(max(q1 - p2, 0.0) + 4.0 * p1 * p2 / total)
     return math.sqrt(-log_left)
 
@@ -128,6 +143,8 @@ def _hellinger(p1, p2):
     if not p1 > p2:
         return 0.0
     w = (p1 - p2) / (math.sqrt(p1) + math.sqrt(p2))
+    if w * w < SMALLEST:
+        return 0.0
     return math.sqrt(-4.0 * math.log1p(-0.5 * w * w))
 
 
@@ -270,7 +287,7 @@ def tv_l2(p_lower: ArrayLike, *, sigma: ArrayLike, p_upper: ArrayLike | None = N
 def lecuyer_l2(
     p_lower: ArrayLike, *, sigma: ArrayLike, p_upper: ArrayLike | None = None, q_upper: ArrayLike | None = None
 ) -> Floats:
-    """PixelDP's l2 radius (Lécuyer et al. 2019) at the best split of its budget; at most 0.627 of `cohen_l2`.
+    """PixelDP's l2 radius (Lécuyer et al. 2019) at the best split of its budget; at most 0.627 of `cohen_l2` for two classes.
 
     The privacy parameter is kept at 1 and below, where the classical Gaussian mechanism is proved; at 4 it is false.
     """

@@ -359,6 +359,7 @@ def sigma_ratio_limit(
     The root t of log t + 1 - t = 2 log(1 - p) / N, t = (sigma1 / sigma0)², or t (N - 1) / N for `increasing`.  There the paper's
     proof needs t (N - 1) / N > 1, which is not stated and fails for N = 1, where the printed implication is false.
     """
+    increasing = checks.flag("increasing", increasing)
     p, q = arguments.failure(p_lower, q_upper)
     checks.floats("p_lower", p_lower, 0.5, 1.0, "probabilities from 1/2 to 1")
     dim = checks.counts("dim", dim, 2 if increasing else 1)
@@ -390,6 +391,7 @@ def sigma_ratio_at_half(
 
     Beyond it (below for sigma1 < sigma0, above for `increasing`) not even x0 itself is certified.
     """
+    increasing = checks.flag("increasing", increasing)
     p, q = arguments.failure(p_lower, q_upper)
     checks.floats("p_lower", p_lower, 0.5, 1.0, "probabilities from 1/2 to 1")
     dim = checks.counts("dim", dim, 1)

@@ -157,6 +157,12 @@ def lecuyer_l1(
     return arguments.certified(_half_log_ratio(p, other) * scale * MARGIN, p > other)
 
 
+def _gap(p: Floats, other: Floats) -> Floats:
+    """p1 - p2, 0 where they are so small that its fractions would lose digits to the end of the range of doubles."""
+    gap = p - other
+    return np.where(gap > 1e-280, gap, 0.0)
+
+
 @checks.public
 def uniform_l1(
     p_lower: ArrayLike, *, half_width: ArrayLike, p_upper: ArrayLike | None = None, q_upper: ArrayLike | None = None
@@ -202,7 +208,7 @@ def uniform_ball(
     p, _, other, scale, dim = arguments.classes(
         p_lower, p_upper, q_upper, scale=arguments.scale("scale", scale), dim=arguments.dimension("dim", dim)
     )
-    return arguments.certified(-2.0 * scale * np.expm1(np.log1p(-0.5 * (p - other)) / dim) * MARGIN, p > other)
+    return arguments.certified(-2.0 * np.expm1(np.log1p(-0.5 * _gap(p, other)) / dim) * scale * MARGIN, p > other)
 
 
 @checks.public
@@ -230,10 +236,10 @@ def uniform_lp(
         dim=arguments.dimension("dim", dim),
         order=order,
     )
-    gap = np.where(p > other, p - other, 0.0)
+    gap = _gap(p, other)
     inverse = np.minimum(1.0 / order, 1.0)
     # The diagonal is worst up to this gap; a larger one is certified at least as far.
     diagonal = np.where(order >= 2.0, gap, np.minimum(gap, 2.0 * (1.0 - inverse)))
-    ball = -2.0 * width * np.expm1(np.log1p(-0.5 * diagonal) / dim) * dim**inverse
-    axis = width * gap * dim ** (inverse - 1.0)
-    return arguments.certified(np.where(order >= 2.0, ball, np.maximum(ball, axis)) * MARGIN * MARGIN, p > other)
+    ball = -2.0 * np.expm1(np.log1p(-0.5 * diagonal) / dim) * dim**inverse
+    axis = gap * dim ** (inverse - 1.0)
+    return arguments.certified(width * np.where(order >= 2.0, ball, np.maximum(ball, axis)) * MARGIN * MARGIN, p > other)

@@ -48,4 +48,5 @@ def _inside(radius: ArrayLike, dim: ArrayLike, order: ArrayLike, inverse_order: 
         order=arguments.order(order),
     )
     shrink = dim ** -np.maximum(0.0, inverse_order - 1.0 / order)
-    return np.where(shrink < 1.0, radius * shrink * (1.0 - 1e-14), radius)
+    inside = radius * shrink * (1.0 - 1e-14)
+    return np.where(shrink < 1.0, arguments.certified(inside, radius > 0.0), radius)

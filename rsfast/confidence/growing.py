@@ -16,6 +16,7 @@ import math
 import numpy as np
 from numpy.typing import ArrayLike
 
+from .. import checks
 from ..checks import Floats
 from ..numerics.beta import binom_logsf
 from .finite import _checked, _each, _share_down, _share_up
@@ -46,6 +47,7 @@ def _lowest(certified: int, drawn: int, population: int, delta: float) -> int:
     return kept
 
 
+@checks.public
 def population_sequence(
     certified: ArrayLike, drawn: ArrayLike, population: ArrayLike, *, delta: ArrayLike
 ) -> tuple[Floats, Floats]:
@@ -64,6 +66,7 @@ def population_sequence(
     return _each(_lower, given), _each(_upper, given)
 
 
+@checks.public
 def population_lower_sequence(
     certified: ArrayLike, drawn: ArrayLike, population: ArrayLike, *, alpha_image: ArrayLike, delta: ArrayLike
 ) -> Floats:

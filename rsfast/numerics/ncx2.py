@@ -23,7 +23,6 @@ from numba import njit, vectorize
 from numpy.typing import ArrayLike, NDArray
 
 from .. import checks
-from ..errors import InvalidArgumentError
 from . import saddle
 from .compensated import mean_minus_x, mean_minus_x_pair
 from .elementwise import apply
@@ -463,7 +462,6 @@ def quantile(log_p: ArrayLike, df: ArrayLike, nc: ArrayLike, *, upper: bool = Fa
     log_p < 0, far below the range of doubles if need be.  Error of the log tail at the returned (x, delta): at most
     5e-14 max(1, abs(log_p)), where x is at least 1e-300.
     """
-    if not isinstance(upper, (bool, np.bool_)):
-        raise InvalidArgumentError(f"upper={checks.shown(upper)} is not allowed: give True or False.")
-    pair = apply(_quantile, threads, np.complex128, log_p=log_p, df=df, nc=nc, upper=float(upper))
+    side = float(checks.flag("upper", upper))
+    pair = apply(_quantile, threads, np.complex128, log_p=log_p, df=df, nc=nc, upper=side)
     return Quantile(x=np.real(pair), delta=np.imag(pair))
