@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from pathlib import Path
 
 from bench import results_file
 from bench.edges import kinds
@@ -15,11 +16,12 @@ ASKED = {"status_seconds": 1.5, "status_mib": 150.0}
 
 
 def main() -> None:
-    killed = kills(int(sys.argv[1]) if len(sys.argv) > 1 else KILLS)
+    finished = Path(sys.argv[1]) if len(sys.argv) > 1 else None  # the JUnit file of a run of all tests
+    killed = kills(KILLS)
     print(killed)
     status = status_cost()
     print(status)
-    table = kinds.tried()
+    table = kinds.tried(finished)
     for kind, outcome in table.items():
         print(f"{outcome['inputs']:6d} tried {outcome['wrong']:4d} wrong   {kind}")
     fuzzed = results_file.ROOT / "bench" / "results" / results_file.machine() / "fuzz.json"

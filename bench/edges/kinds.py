@@ -40,30 +40,40 @@ KINDS: dict[str, list[str]] = {
 }  # fmt: skip
 
 
-def tried() -> dict[str, dict[str, int]]:
-    """Inputs tried of each kind, and how many were not answered as they should be; a test case is an input."""
+def tried(finished: Path | None = None) -> dict[str, dict[str, int]]:
+    """Inputs tried of each kind, and how many were not answered as they should be; a test case is an input.
+
+    `finished` is the JUnit file of a run of all tests (`pytest --junitxml FILE -o junit_family=xunit1`), which is read instead of
+    running them again.
+    """
     files = [file for of_kind in KINDS.values() for file in of_kind]
     missing = [file for file in files if not (ROOT / file).exists()]
     if missing:
         raise SystemExit(f"tests named in bench/edges/kinds.py do not exist: {', '.join(missing)}.")
     with tempfile.TemporaryDirectory() as folder:
-        report = Path(folder) / "report.xml"
+        report = finished or Path(folder) / "report.xml"
         command = [sys.executable, "-m", "pytest", "-q", "--junitxml", str(report), "-o", "junit_family=xunit1", *files]
-        subprocess.run(command, cwd=ROOT, check=False)
+        if finished is None:
+            subprocess.run(command, cwd=ROOT, check=False)
         cases = list(ElementTree.parse(report).getroot().iter("testcase"))
     found: dict[str, collections.Counter[str]] = {kind: collections.Counter() for kind in KINDS}
     for case in cases:
-        kind = _kind_of(case.get("file") or re.sub(r"\.", "/", case.get("classname", "")) + ".py")
+        kind = kind_of(case.get("file") or re.sub(r"\.", "/", case.get("classname", "")) + ".py")
+        if kind is None:
+            continue
         outcome = {child.tag for child in case} & {"failure", "error", "skipped"}
         found[kind]["not_run" if outcome == {"skipped"} else "inputs"] += 1
         found[kind]["wrong"] += bool(outcome & {"failure", "error"})
     return {kind: {name: counter[name] for name in ("inputs", "wrong", "not_run")} for kind, counter in found.items()}
 
 
-def _kind_of(file: str) -> str:
-    return next(
-        kind for kind, files in KINDS.items() if any(file == one or file.startswith(one.rstrip("/") + "/") for one in files)
-    )
+def kind_of(file: str) -> str | None:
+    """The kind that a test file tries; None for other tests."""
+
+    def holds(one: str) -> bool:
+        return file == one or file.startswith(one.rstrip("/") + "/")
+
+    return next((kind for kind, files in KINDS.items() if any(map(holds, files))), None)
 
 
 def worst(found: dict[str, dict[str, Any]]) -> int:
