@@ -104,7 +104,7 @@ def _runs_in(path: Path) -> str:
     """A sentence that names the runs directly in a folder; nothing if there are none, or they cannot be listed."""
     try:
         names = sorted(one.name for one in path.iterdir() if (one / "run.json").is_file())
-    except OSError:
+    except (OSError, ValueError):  # a NUL in the name
         return ""
     if not names:
         return ""
