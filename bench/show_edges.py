@@ -16,7 +16,7 @@ ASKED = {"status_seconds": 1.5, "status_mib": 150.0}
 
 
 def main() -> None:
-    finished = Path(sys.argv[1]) if len(sys.argv) > 1 else None  # the JUnit file of a run of all tests
+    finished = [Path(file) for file in sys.argv[1:]]  # JUnit files of a run of all tests
     killed = kills(KILLS)
     print(killed)
     status = status_cost()
