@@ -15,6 +15,12 @@ KILLS = 200
 ASKED = {"status_seconds": 1.5, "status_mib": 150.0}
 
 
+def again() -> None:
+    """Measure the cost of status once more; the other figures stay as they were shown."""
+    file = results_file.ROOT / "bench" / "results" / results_file.machine() / "edges.json"
+    results_file.write("edges", {**json.loads(file.read_text()), **results_file.context(), "status": status_cost()})
+
+
 def main() -> None:
     finished = [Path(file) for file in sys.argv[1:]]  # JUnit files of a run of all tests
     killed = kills(KILLS)
@@ -38,4 +44,7 @@ def main() -> None:
         raise SystemExit("not all is as it should be: see the table.")
 
 
-main()
+if sys.argv[1:] == ["--status"]:
+    again()
+else:
+    main()
