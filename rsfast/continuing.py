@@ -38,7 +38,7 @@ def paused(counts: VoteCounts, row: int) -> Paused:
 
 
 def fingerprint_of(model: object) -> str:
-    """Of a torch module or several; empty for callables, whose code may depend on what cannot be seen."""
+    """The fingerprint of a torch module or several; empty for callables, whose code may depend on what cannot be seen."""
     several = list(model) if isinstance(model, (list, tuple)) else [model]
     if not all(isinstance(one, torch.nn.Module) for one in several):
         return ""

@@ -110,7 +110,7 @@ def _draws(ask: Ask, radius: float, failure: float, level: float | None) -> int:
 
 @dataclasses.dataclass(frozen=True)
 class Forecast:
-    """Of one plan on a pilot's images.
+    """What one plan would draw and certify on a pilot's images.
 
     Attributes
     ----------
@@ -134,7 +134,7 @@ class Forecast:
 
 CONFIDENCE = 0.95
 OF_LUCK = 0.02
-"""Of what `CONFIDENCE` leaves, for the run's own draws; the rest is for the pilot's."""
+"""The share of what `CONFIDENCE` leaves that the run's own draws take; the rest is for the pilot's."""
 
 
 def forecast(

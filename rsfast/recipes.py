@@ -79,7 +79,7 @@ def make(ask: Ask, n0: int, n: int, failure: tuple[float, ...] | None = None) ->
 
 
 def table_hash(recipe: Recipe) -> str | None:
-    """Of the whole-number tables that decide, where there are some: a run continues only with the same."""
+    """The hash of the whole-number tables that decide, where there are some: a run continues only with the same."""
     if not isinstance(recipe, Sequential):
         return None
     digest = hashlib.sha256(np.ascontiguousarray(recipe.tables.looks).tobytes())

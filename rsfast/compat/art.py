@@ -110,7 +110,7 @@ class Smoothing(Draws):
 
 
 class _TorchSmoothing(Smoothing):
-    """Of the toolbox's torch classes: noise and model meet on the model's device, without a way through NumPy."""
+    """Stands before the toolbox's torch classes: noise and model meet on the model's device, without a way through NumPy."""
 
     def _base_classifier(self, shape: tuple[int, ...]) -> Any:
         own = type(self)._predict_classifier is toolbox.PyTorchRandomizedSmoothing._predict_classifier  # type: ignore[attr-defined]

@@ -114,7 +114,7 @@ class _Onnx:
 
 
 def onnx_sha256(model: str | Path | bytes) -> str:
-    """Of a model and of the files that hold its weights.
+    """The sha256 of a model and of the files that hold its weights.
 
     Raises
     ------

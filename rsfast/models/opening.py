@@ -38,7 +38,7 @@ def read(model: str | Path | bytes) -> bytes:
 
 
 def refusal(file: object, what: str) -> ModelError:
-    """Of a file that is not opened because `what` in it would run code."""
+    """The error for a file that is not opened because `what` in it would run code."""
     return ModelError(f"{shown(file)} cannot be loaded: it holds {what}, which can run code when it is opened. {TRUST}")
 
 

@@ -8,6 +8,7 @@ import datetime
 import io
 import pathlib
 import re
+import secrets
 import types
 import zipfile
 from typing import Any
@@ -101,17 +102,37 @@ def _what(name: str) -> str:
     return f"{name} besides weights"
 
 
+class _Array:
+    """Stands for numpy.ndarray, which pickles of arrays name: called, it would reserve whatever memory it is asked for."""
+
+    def __new__(cls, *_: object, **__: object) -> _Array:
+        raise ValueError("an array is made by its name, without its numbers")
+
+
+def _empty_array(kind: object, shape: object, code: object) -> np.ndarray:
+    """What NumPy's pickles begin an array with; its state then brings shape and numbers, which must fit together."""
+    if kind is not _Array or shape != (0,):
+        raise ValueError("an array begins with a shape of its own")
+    return np.empty(0, dtype=np.uint8)
+
+
 def _allowing() -> Any:
     """While it is open, torch's weights-only reader takes these types, too."""
     core = getattr(np, "_core", None) or np.core
     scalar, array = core.multiarray.scalar, core.multiarray._reconstruct
     kinds = [type(np.dtype(one)) for one in "?bBhHiIlLqQefdFDUS"]
     allowed: list[Any] = [np.dtype, np.ndarray, scalar, array, *kinds, list, dict, tuple, set, int, float, complex]
+    named = tuple(int(part) for part in torch.__version__.split(".")[:2]) >= (2, 7)  # names of other versions of NumPy and Python
     allowed += [argparse.Namespace, types.SimpleNamespace, pathlib.PosixPath, pathlib.PurePosixPath]
     allowed += [datetime.datetime, datetime.date, datetime.timedelta, datetime.timezone]
-    if tuple(int(part) for part in torch.__version__.split(".")[:2]) >= (2, 7):  # names of other versions of NumPy and Python
+    if named:
+        allowed = [one for one in allowed if one is not np.ndarray and one is not array]
+        allowed += [
+            (_Array, "numpy.ndarray"),
+            (np.ndarray, f"numpy.{secrets.token_hex(16)}"),
+        ]  # filled, under no name to call it by
         for home in ("numpy.core.multiarray", "numpy._core.multiarray"):
-            allowed += [(scalar, f"{home}.scalar"), (array, f"{home}._reconstruct")]
+            allowed += [(scalar, f"{home}.scalar"), (_empty_array, f"{home}._reconstruct")]
         allowed += [(pathlib.PosixPath, "pathlib._local.PosixPath"), (pathlib.PosixPath, "pathlib.PosixPath")]
     if hasattr(torch.serialization, "safe_globals"):
         return torch.serialization.safe_globals(allowed)

@@ -49,7 +49,7 @@ NODES = (
     ast.Tuple,
 )  # fmt: skip
 SHAPES = {"builtins.tuple", "builtins.list", "builtins.dict", "collections.OrderedDict", None}
-"""Of inputs and outputs."""
+"""What inputs and outputs may be nested in."""
 DROPPED = ("metadata", "guards_code", "custom")  # stack traces, and source code that would be compiled
 OLD = {
     "serialized_exported_program.json": "graph", "serialized_state_dict.pt": "tensors", "serialized_constants.pt": "tensors",

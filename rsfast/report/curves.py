@@ -74,7 +74,7 @@ class Classifier(NamedTuple):
 
     @property
     def file_name(self) -> str:
-        """Of letters, digits, dots, - and _ alone; the end of a long source, which says most."""
+        """A source as letters, digits, dots, - and _ alone; of a long one the end, which says most."""
         source = re.sub(r"[^A-Za-z0-9._-]+", "-", self.source.removesuffix(".tsv").removesuffix(".csv"))
         name = re.sub(r"[^A-Za-z0-9._-]+", "-", self.name)
         return f"{name}-of-{source[-100:].strip('-.')}" if source else name

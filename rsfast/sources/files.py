@@ -10,7 +10,7 @@ from .. import errors, files
 from ..errors import DataError
 
 MOST_BYTES = 2**32
-"""Of a file that is read whole."""
+"""The most bytes of a file that is read whole."""
 
 
 shown = files.shown

@@ -23,7 +23,7 @@ FORMATS = {
 """By ending of a file's name; only these decoders are ever opened, whatever a file's name."""
 
 MOST_PIXELS = 2**27
-"""Of an image once it is resized or padded."""
+"""The most pixels of an image once it is resized or padded."""
 
 
 def pixels(file: Path, mode: str, resize: int | None, crop: int | None) -> NDArray[np.float32]:

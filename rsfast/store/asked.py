@@ -46,14 +46,14 @@ class Part:
     growing: bool = False
 
     def all_positions(self, total: int) -> range | list[int]:
-        """Of all shards."""
+        """The positions of all shards."""
         if self.sample is not None:
             return chosen(total, self.sample["images"], self.sample["seed"])
         found = range(self.start, total, self.every)
         return found if self.count is None else found[: self.count]
 
     def positions(self, total: int) -> list[int]:
-        """Of this one."""
+        """The positions of this shard."""
         return list(self.all_positions(total)[self.shard :: self.shards])
 
 

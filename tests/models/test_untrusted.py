@@ -7,12 +7,14 @@ import pickle
 import re
 import zipfile
 
+import numpy as np
 import pytest
 import torch
 
 from rsfast import models
 from rsfast.errors import BackendUnavailableError, ModelError
 from rsfast.models import build, from_exported, load
+from rsfast.models.pickles import unpickled
 
 NODES = ("graph_module", "graph", "nodes")
 
@@ -279,3 +281,31 @@ def test_a_program_that_torch_refuses_prints_nothing(honest, tmp_path, capfd):
         with pytest.raises(ModelError, match="is not a torch.export file"):
             from_exported(written(entries, tmp_path / "m.pt2"))
     assert capfd.readouterr() == ("", "")
+
+
+class Called:
+    """Pickled as a call."""
+
+    def __init__(self, function, *arguments):
+        self.call = function, arguments
+
+    def __reduce__(self):
+        return self.call
+
+
+@pytest.mark.parametrize(
+    "trap",
+    [
+        Called(np.ndarray, (2**33,)),  # eight GiB, of which nothing is in the file
+        Called(np.ndarray, (10,), "i8"),  # whatever lies in memory, as weights
+        Called(np.arange(1).__reduce__()[0], np.ndarray, (2**33,), b"b"),
+    ],
+)
+def test_arrays_are_made_of_the_numbers_in_the_file_alone(tmp_path, trap):
+    honest = {"mean": np.arange(6.0).reshape(2, 3), "epoch": np.float64(2.5), "order": np.array([1, 2], dtype=">i4")}
+    torch.save(honest, tmp_path / "honest.pt")
+    found = unpickled((tmp_path / "honest.pt").read_bytes())
+    assert all(np.array_equal(found[name], value) for name, value in honest.items())
+    torch.save({"classifier.weight": trap}, tmp_path / "trap.pt")
+    with pytest.raises(ModelError, match="an array (is made by its name|begins with a shape)"):
+        load("small-cnn", checkpoint=tmp_path / "trap.pt", num_classes=10, channels=1)
