@@ -17,7 +17,7 @@ import torch
 from bench import timing
 from bench.bench_inference import RUNTIMES
 from bench.networks import mlp, resnet18, settled
-from rsfast.engine import Engine
+from rsfast.counting.classifier import Engine
 from rsfast.models import build
 from rsfast.noise import Gaussian
 

@@ -11,7 +11,7 @@ from torch import nn
 
 from bench import timing
 from bench.networks import mlp, resnet18, settled
-from rsfast.engine import default_batch
+from rsfast.counting.classifier import default_batch
 from rsfast.inference import DTYPES, prepare
 from rsfast.models import build
 

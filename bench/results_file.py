@@ -45,7 +45,7 @@ def context() -> dict[str, Any]:
     import numpy
     import torch
 
-    from rsfast import sampling
+    from rsfast.counting import count as sampling
 
     commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True).stdout.strip()
     return {

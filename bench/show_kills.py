@@ -13,8 +13,9 @@ import torch
 from safetensors.torch import save_file
 
 from bench import results_file
-from rsfast import models, store
-from rsfast.stored import read_run
+from rsfast import models
+from rsfast.runs import store
+from rsfast.runs.read import read_run
 
 KILLS, IMAGES = 20, 120
 

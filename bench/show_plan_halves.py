@@ -1,7 +1,7 @@
 """make show-plan-halves: how often a sequential plan for two halves states a radius above the true one.
 
 Linear halves of known probabilities (the true radius of a pair is `dual_l2` of the probabilities themselves), never stopping,
-so that every look may err: simulated votes at every look, certified exactly as `recipes.OverLooks` does.
+so that every look may err: simulated votes at every look, certified exactly as `stopping.rules.OverLooks` does.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ import numpy as np
 
 import rsfast as rs
 from bench import results_file
-from rsfast import radii
 from rsfast.certificates import dual_l2
-from rsfast.drawing import OverLooks
-from rsfast.recipes import Ask, make
+from rsfast.certifying import radii
 from rsfast.result import VoteCounts
+from rsfast.stopping.choose import Ask, make
+from rsfast.stopping.rules import OverLooks
 
 SIGMA, ALPHA, N = 0.25, 0.05, 2000
 PATHS = {"bonferroni": 20_000, "product": 1_000}  # the product takes milliseconds a look

@@ -13,7 +13,7 @@ from typing import Any
 
 from bench import results_file
 from rsfast.report import average_certified_radius, certified_accuracy, write_plot
-from rsfast.stored import read_run, result_table
+from rsfast.runs.read import read_run, result_table
 
 IMAGES, DRAWS = 200, 10_000
 RADII = [0.0, 0.1, 0.25, 0.4, 0.5, 0.6, 0.75, 1.0]

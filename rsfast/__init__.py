@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from . import backends, certificates, compat, confidence, inner, models, noise, numerics, plans, sigma, transforms
     from . import torch as torch
     from .api import certify, certify_counts, predict, predict_counts, predict_details
+    from .counting.count import sample_counts
     from .errors import (
         BackendUnavailableError,
         DataError,
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
     from .noise import Gaussian, GeneralizedGaussian, InputDependentGaussian, Laplace, LatticeGaussian, Uniform
     from .numerics import ncx2
     from .result import ABSTAIN, Certificate, Prediction, VoteCounts
-    from .sampling import sample_counts
     from .transforms import DiagonalSplit, Partition
 
 _HOME = {
@@ -41,7 +41,7 @@ _HOME = {
     "predict": "api",
     "predict_counts": "api",
     "predict_details": "api",
-    "sample_counts": "sampling",
+    "sample_counts": "counting.count",
     "Gaussian": "noise",
     "GeneralizedGaussian": "noise",
     "Laplace": "noise",

@@ -1,4 +1,4 @@
-"""The public functions: certify, certify_counts, predict (sample_counts stands in rsfast.sampling)."""
+"""The public functions: certify, certify_counts, predict (sample_counts stands in rsfast.counting.count)."""
 
 from __future__ import annotations
 
@@ -9,9 +9,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from . import checks, confidence, radii, sampling
-from .drawing import Everything
-from .engine import Engine, Model
+from . import checks, confidence
+from .certifying import radii
+from .counting import count as sampling
+from .counting.classifier import Engine, Model
+from .counting.count import WHOLE
 from .errors import InvalidArgumentError, SoundnessWarning
 from .hints import explained, outside
 from .models import warn_of_what_came_before
@@ -19,7 +21,7 @@ from .noise import Noise, check_scale, levels
 from .noise import check as check_noise
 from .plans import Plan
 from .result import ABSTAIN, Certificate, Prediction, VoteCounts
-from .sampling import WHOLE
+from .stopping.rules import Everything
 from .transforms import Transform
 from .transforms import check as check_transform
 

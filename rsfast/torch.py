@@ -11,7 +11,8 @@ import numpy as np
 import torch
 import torch.utils.dlpack
 
-from . import backends, checks, sampling
+from . import backends, checks
+from .counting import count as sampling
 from .errors import InvalidArgumentError, reason
 from .hints import explained
 from .noise import PART_STREAMS, STREAMS, InputDependentGaussian, Noise, levels

@@ -22,8 +22,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from rsfast import store
 from rsfast.cli import main as rsfast_main
+from rsfast.runs import store
 
 IMAGES, LONGEST_WAIT = 250, 0.06
 COUNTED = ("label", "image", "selection", "estimation", "n", "n0", "sigma", "tested", "reached", "path", "spent")

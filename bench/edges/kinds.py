@@ -17,7 +17,7 @@ from bench.results_file import ROOT
 KINDS: dict[str, list[str]] = {
     "logits in float64, float32 and 16 bits, ties, infinities, NaN": ["tests/backends/test_votes.py"],
     "images that float32 rounds, NaN as a class, betting with another classifier": ["tests/rounding", "tests/cli/test_rounding.py"],
-    "what a model may do with its input, rows that depend on their company": ["tests/engine"],
+    "what a model may do with its input, rows that depend on their company": ["tests/counting"],
     "outputs of models: one logit, tuples, dicts, objects": ["tests/inference/test_outputs.py"],
     "special functions and bounds at the ends of their ranges": ["tests/numerics", "tests/confidence"],
     "certificates at the ends of their ranges": ["tests/certificates"],
@@ -30,7 +30,7 @@ KINDS: dict[str, list[str]] = {
     ],
     "checkpoints of other people": ["tests/models/test_checkpoints.py", "tests/cli/test_models.py"],
     "files of models that would run code": ["tests/models/test_untrusted.py"],
-    "runs that are damaged, deleted or replaced while they are written": ["tests/store"],
+    "runs that are damaged, deleted or replaced while they are written": ["tests/runs"],
     "runs that are not done, exit codes": ["tests/cli/test_ending.py", "tests/cli/test_kill.py"],
     "arguments that are not what they should be": [
         "tests/api/test_bad_input.py", "tests/api/test_every_argument.py", "tests/cli/test_bad_input.py", "tests/checks",

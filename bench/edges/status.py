@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from rsfast.store import Manifest, Part, begin
+from rsfast.runs.store import Manifest, Part, begin
 
 IMAGES, CLASSES = 50_000, 1000
 PROBE = """

@@ -53,8 +53,8 @@ def _log(folder: Path) -> tuple[Reader, list[bytes]]:
 
 def _store(folder: Path) -> tuple[Reader, list[bytes]]:
     """The first byte says which file of which kind of run the others replace."""
-    from rsfast import store
-    from rsfast.stored import read_run
+    from rsfast.runs import store
+    from rsfast.runs.read import read_run
 
     runs = sorted((DATA / "formats" / "1").iterdir())
     places = [file.relative_to(DATA) for run in runs for file in sorted(run.iterdir()) if file.is_file()]

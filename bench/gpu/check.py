@@ -84,7 +84,7 @@ def tests() -> dict[str, Any]:
         "pytest",
         "tests/backends",
         "tests/api/test_certify.py",
-        "tests/engine",
+        "tests/counting",
         "tests/sigma",
         "-q",
         "-k",
@@ -228,7 +228,7 @@ def end_to_end() -> list[dict[str, Any]]:
     against the published loop in float32; fresh weights."""
     from bench import networks
     from bench.bench_end_to_end import published
-    from rsfast.engine import Engine
+    from rsfast.counting.classifier import Engine
     from rsfast.models import build
     from rsfast.noise import Gaussian
 

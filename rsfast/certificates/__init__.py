@@ -1,17 +1,7 @@
 """Probability bounds → certified radii.  Pure float64 functions, vectorised, rounded down.  docs/which-certificate.md chooses."""
 
 from .counts import cohen_certify, cohen_certify_multiclass, dual_certify_bonferroni, dual_certify_product
-from .divergences import (
-    bhattacharyya_l2,
-    chi2_l2,
-    hellinger_l2,
-    kl_l2,
-    lecuyer_l2,
-    renyi_l2,
-    renyi_l2_all,
-    renyi_l2_fixed,
-    tv_l2,
-)
+from .divergences import bhattacharyya_l2, chi2_l2, hellinger_l2, kl_l2, lecuyer_l2, renyi_l2, renyi_l2_all, renyi_l2_fixed, tv_l2
 from .dual import dual_l2, dual_log_concave_l1, dual_lp
 from .dual_multiclass import dual_multiclass_l2
 from .gaussian import cohen_l2, gaussian_lp
@@ -31,15 +21,7 @@ from .input_dependent import (
     xi_greater,
     xi_less,
 )
-from .l1 import (
-    generalized_gaussian_l1,
-    laplace_l1,
-    lecuyer_l1,
-    teng_l1,
-    uniform_ball,
-    uniform_l1,
-    uniform_lp,
-)
+from .l1 import generalized_gaussian_l1, laplace_l1, lecuyer_l1, teng_l1, uniform_ball, uniform_l1, uniform_lp
 from .limits import (
     dual_wu_l2,
     kumar_generalized_gaussian,

@@ -39,12 +39,12 @@ def demo(out: str | None, images: int, n: int, smoothing: str) -> None:
     """
     from .. import sources
     from ..api import check_level
-    from ..engine import Engine
+    from ..counting.classifier import Engine
     from ..errors import StoreError
     from ..report import write_tsv
-    from ..run import Plan, execute
-    from ..store import Part
-    from ..stored import result_table
+    from ..runs.execute import Plan, execute
+    from ..runs.read import result_table
+    from ..runs.store import Part
     from ..transforms import DiagonalSplit, Identity
     from .memory import keep_freed_memory
     from .progress import Progress

@@ -13,8 +13,8 @@ from typing import IO, TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from ..run import Outcome
-    from ..store import Part, Standing
+    from ..runs.execute import Outcome
+    from ..runs.store import Part, Standing
 
 UNREADABLE, INTERRUPTED, TERMINATED = 3, 130, 143  # exit codes; docs/formats.md
 
@@ -52,7 +52,7 @@ def saying_what_is_stored(out: Path) -> Iterator[None]:
 
 def _stopped(out: Path) -> str:
     from ..errors import StoreError
-    from ..store import is_run, standing
+    from ..runs.store import is_run, standing
 
     if not is_run(out):
         return "stopped before anything was stored; the same command begins again."

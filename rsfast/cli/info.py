@@ -20,7 +20,8 @@ def info() -> None:
     import numpy
     import torch
 
-    from .. import backends, extras, sampling
+    from .. import backends, extras
+    from ..counting import count as sampling
 
     click.echo(f"rsfast {sampling.versions()['rsfast']}, Python {platform.python_version()}, {platform.machine()}")
     click.echo(f"torch {torch.__version__}, {torch.get_num_threads()} threads")

@@ -63,7 +63,7 @@ def _of_run(run: Path, name: str) -> Classifier:
     from ..errors import DataError
     from ..noise import Gaussian
     from ..report import curves
-    from ..stored import certificate, read_run
+    from ..runs.read import certificate, read_run
 
     stored = read_run(run)
     noise, counts = stored.counts.noise, stored.counts

@@ -14,8 +14,8 @@ from .smoothing import which_noise, which_transform
 
 if TYPE_CHECKING:
     from ..noise import Noise
-    from ..recipes import Ask
-    from ..run import Plan
+    from ..runs.execute import Plan
+    from ..stopping.choose import Ask
 
 
 SIMULATED = 10**8
@@ -63,7 +63,7 @@ def plan(pilot: str | None, radii: list[float], n: int, alpha: float, norm: floa
 
 def _ask_of(noise: Noise, dim: int, alpha: float, norm: float | None) -> Ask:
     from .. import checks
-    from ..recipes import Ask
+    from ..stopping.choose import Ask
     from ..transforms import Identity
 
     return Ask(noise, Identity(), (dim,), alpha, checks.order(2.0 if norm is None else norm))
@@ -71,8 +71,8 @@ def _ask_of(noise: Noise, dim: int, alpha: float, norm: float | None) -> Ask:
 
 def _what_radii_take(ask: Ask, radii: list[float], n: int, levels: list[float] | None) -> list[str]:
     """The limit of n draws, and what each radius takes; `levels` are the least, middle and largest of noise that has several."""
-    from .. import planning
     from ..result import floor_decimals
+    from ..stopping import forecast as planning
 
     parts = ask.transform.parts
     of_parts = f", {parts} parts" if parts > 1 else ""
@@ -102,11 +102,12 @@ def _from_pilot(path: Path, radii: list[float], n: int, alpha: float, norm: floa
     """What radii take under the noise of a pilot, and what plans would draw on its images."""
     import numpy as np
 
-    from .. import checks, planning, plans
+    from .. import checks, plans
     from ..errors import InvalidArgumentError
     from ..noise import InputDependentGaussian
-    from ..recipes import Ask
-    from ..stored import read_run
+    from ..runs.read import read_run
+    from ..stopping import forecast as planning
+    from ..stopping.choose import Ask
 
     run = read_run(path)
     if run.manifest.kind != "certify":
@@ -216,11 +217,11 @@ def estimate(radii: list[float], confidence: float, **options: Any) -> None:
                     --radii 0.1,0.25,0.5 --images 300 --out runs/estimate
     """
     from .. import checks, files, plans
+    from ..certifying.radii import JOINTS
     from ..errors import InvalidArgumentError
-    from ..estimate import check_confidence, draws, images_needed
-    from ..estimate import estimate as estimated
-    from ..radii import JOINTS
     from ..result import floor_decimals
+    from ..runs.estimate import check_confidence, draws, images_needed
+    from ..runs.estimate import estimate as estimated
     from .runs import run_all
 
     n = checks.whole("n", options["n"], 1, 2**32 - 1)
@@ -235,7 +236,7 @@ def estimate(radii: list[float], confidence: float, **options: Any) -> None:
     reached: list[str] = []
 
     def make_plan(noise: Noise, classes: int) -> Plan:
-        from ..run import Plan
+        from ..runs.execute import Plan
 
         chosen = {name: options[name] for name in ("joint", "multiclass", "norm")}
         return Plan(

@@ -27,7 +27,7 @@ UNREADABLE_NAMED = 5
 @click.argument("run", type=click.Path())
 def status(run: str) -> None:
     """How far a run is: what was asked for, finished, could not be read, is missing, and of which shards."""
-    from ..store import standing
+    from ..runs.store import standing
 
     state = standing(Path(run))
     manifest, finished = state.manifest, len(state.finished)
@@ -85,7 +85,7 @@ def recertify(run: str, radii: list[float] | None, per_255: bool, out: str | Non
 
     The guarantee is for an alpha chosen before the radii are seen; trying several and keeping the best spends it.
     """
-    from ..stored import result_table
+    from ..runs.read import result_table
 
     wanted, per = _checked(radii, per_255)
     if out is not None:
@@ -133,7 +133,7 @@ def export(run: str, file: str, **options: Any) -> None:
 
     Columns idx label predict radius correct time; radii rounded down to six decimals.
     """
-    from ..stored import result_table
+    from ..runs.read import result_table
 
     _check_export(Path(file))
     table = result_table(Path(run), **options)
@@ -217,7 +217,7 @@ def _tables(paths: Sequence[str]) -> tuple[list[ResultTable], list[str]]:
 
 def _table(file: Path, name: str, *, run: bool) -> ResultTable:
     from ..report import read_log
-    from ..stored import result_table
+    from ..runs.read import result_table
 
     return result_table(file, name=name) if run else read_log(file, name)
 

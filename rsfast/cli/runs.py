@@ -15,7 +15,7 @@ from .smoothing import which_draws, which_noise, which_transform
 
 if TYPE_CHECKING:
     from ..noise import Noise
-    from ..run import Plan
+    from ..runs.execute import Plan
     from ..sources.base import Source
 
 
@@ -52,7 +52,7 @@ def certify(n0: int, n: int, alpha: float, norm: float, **options: Any) -> None:
                    --noise input-dependent --sigma 0.25 --rate 0.01 --n 10000 --out runs/input-dependent
     """
     from .. import checks
-    from ..radii import BOUNDS, JOINTS
+    from ..certifying.radii import BOUNDS, JOINTS
     from .smoothing import make_plan
 
     n, n0 = checks.whole("n", n, 1, 2**32 - 1), checks.whole("n0", n0, 1, 2**32 - 1)
@@ -64,7 +64,7 @@ def certify(n0: int, n: int, alpha: float, norm: float, **options: Any) -> None:
     sequential = make_plan(options)
 
     def plan(noise: Noise, classes: int) -> Plan:
-        from ..run import Plan
+        from ..runs.execute import Plan
 
         chosen = {name: options[name] for name in ("joint", "multiclass", "bound", "curtail")}
         chosen |= {"sequential": sequential, "labels": options["test_labels"]}
@@ -88,7 +88,7 @@ def predict(n: int, alpha: float, **options: Any) -> None:
     checks.alpha(alpha)
 
     def plan(noise: Noise, classes: int) -> Plan:
-        from ..run import Plan
+        from ..runs.execute import Plan
 
         return Plan("predict", noise, classes, n=n, alpha=alpha, seed=options["seed"])
 
@@ -114,11 +114,11 @@ def _run_all(
 ) -> None:
     import torch
 
-    from ..engine import Engine
+    from ..certifying.radii import caveats
+    from ..counting.classifier import Engine
     from ..errors import InvalidArgumentError
-    from ..radii import caveats
-    from ..run import execute
-    from ..store import Part
+    from ..runs.execute import execute
+    from ..runs.store import Part
     from .memory import keep_freed_memory
     from .progress import Progress
     from .smoothing import make_noise, make_transform

@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from .. import checks, rounding, sampling, walk
-from ..engine import Engine
+from .. import checks, rounding, walk
+from ..counting import count as sampling
+from ..counting.classifier import Engine
 from ..errors import InvalidArgumentError
 from ..inference import evaluating
 from ..models import fingerprint
@@ -39,8 +40,8 @@ class Draws:
     next_id : int
         Image id of the next call.
     options : dict
-        How the classifier is run, as `rsfast.engine.Engine` takes it: {"dtype": "auto", "fold": True}, for instance.  That is
-        part of the classifier that is certified.  Empty: it is run as it is.
+        How the classifier is run, as `Engine` takes it: {"dtype": "auto", "fold": True}, for instance.  That is part of the
+        classifier that is certified.  Empty: it is run as it is.
     """
 
     _seed: int | None = None

@@ -13,9 +13,9 @@ import numpy as np
 import torch
 
 from .. import certificates, checks, confidence
+from ..certifying.radii import JOINTS
 from ..errors import InvalidArgumentError
 from ..noise import Gaussian
-from ..radii import JOINTS
 from ..transforms import DiagonalSplit, Transform
 from ..transforms import check as check_transform
 from .draws import Draws, image_of, level, to_eval

@@ -17,16 +17,7 @@ from . import batching
 from .company import examine
 from .fold import Folded, fold_batch_norms, verify
 from .memory import halving, is_out_of_memory
-from .probe import (
-    DTYPES,
-    Model,
-    Rows,
-    difference,
-    evaluating,
-    logits_of,
-    tf32,
-    tf32_flags,
-)
+from .probe import DTYPES, Model, Rows, difference, evaluating, logits_of, tf32, tf32_flags
 from .runtimes import RUNTIME_DTYPES, RUNTIMES, ForBatch, check_runtime, compiled, exported, graphed
 
 MOST_PROBED = 64

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 import rsfast as rs
 import rsfast.torch
-from rsfast import planning
 from rsfast.errors import CallError
-from rsfast.estimate import images_needed
+from rsfast.runs.estimate import images_needed
+from rsfast.stopping import forecast as planning
 
 X = torch.full((2, 1, 4, 4), 0.5)
 

@@ -8,9 +8,9 @@ from scipy import stats
 
 import rsfast as rs
 from rsfast import certificates, noise
+from rsfast.certifying.radii import LEVEL_ROUNDING, _input_dependent
 from rsfast.errors import InvalidArgumentError, SoundnessWarning
 from rsfast.numerics import ncx2
-from rsfast.radii import LEVEL_ROUNDING, _input_dependent
 from tests.reference import input_dependent as paper
 from tests.reference.linear import Halfspace
 

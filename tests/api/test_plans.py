@@ -337,7 +337,7 @@ def test_a_grid_works_with_the_two_sided_bound(rng):
 
 
 def test_shares_of_alpha_over_looks_add_up_to_alpha():
-    from rsfast.recipes import Ask, make
+    from rsfast.stopping.choose import Ask, make
 
     ask = Ask(NOISE, rs.DiagonalSplit("nearest"), (8, 8), 0.01, plan=rs.plans.Grid([0.5]))
     recipe = make(ask, 10, 100_000)
@@ -420,7 +420,7 @@ def test_false_certificates_of_a_plan_are_rare():
 
 
 def test_thresholds_are_the_least_probabilities_that_certify():
-    from rsfast.radii import thresholds
+    from rsfast.certifying.radii import thresholds
 
     radii = [0.0, 0.1, 0.5, 1.0, 1.9]
     failure = np.array(thresholds(NOISE, 12, 2.0, radii))

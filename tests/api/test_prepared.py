@@ -9,7 +9,7 @@ import torch
 
 import rsfast as rs
 from rsfast import models
-from rsfast.engine import Engine
+from rsfast.counting.classifier import Engine
 from rsfast.errors import BackendUnavailableError, InvalidArgumentError
 
 CALL = {"noise": rs.Gaussian(0.25), "num_classes": 10, "n0": 10, "n": 90, "seed": 1}

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import pytest
 
 from rsfast.cli import main
-from rsfast.store import records
+from rsfast.runs.store import records
 
 ROOT = Path(__file__).parents[2]
 

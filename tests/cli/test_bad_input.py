@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rsfast import run
-from rsfast.store import records
-from rsfast.stored import read_run
+from rsfast.runs import execute as run
+from rsfast.runs.read import read_run
+from rsfast.runs.store import records
 
 ROOT = Path(__file__).parents[2]
 SMALL = ("--sigma", "0.25", "--n0", "10", "--n", "100", "--alpha", "0.01", "--seed", "5", "--quiet")

@@ -11,7 +11,7 @@ from rsfast import models
 from rsfast.compat.locuslab import certify as compat_certify
 from rsfast.compat.locuslab import datasets
 from rsfast.errors import InvalidArgumentError, ModelError
-from rsfast.store import records
+from rsfast.runs.store import records
 
 SMALL = ("--sigma", "0.05", "--n0", "10", "--n", "100", "--alpha", "0.01", "--seed", "5", "--quiet", "--gray")
 NAMES = ["ant", "bee", "cat", "dog"]

@@ -7,8 +7,8 @@ import sys
 import numpy as np
 import pytest
 
-from rsfast.store import records
-from rsfast.stored import read_run
+from rsfast.runs.read import read_run
+from rsfast.runs.store import records
 
 LINEAR = ("--model", "tests.reference.factories:linear", "--num-classes", "10")
 SMALL = ("--sigma", "0.25", "--n0", "10", "--n", "100", "--alpha", "0.01", "--seed", "5", "--quiet")

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from rsfast.store import Shard
-from rsfast.stored import read_run
+from rsfast.runs.read import read_run
+from rsfast.runs.store import Shard
 
 from .conftest import kill_until_done
 

@@ -94,7 +94,7 @@ def test_a_file_that_ends_too_early_is_no_interrupt(rsfast, monkeypatch):
     def ends(*_):
         raise EOFError("no more data")
 
-    monkeypatch.setattr("rsfast.store.standing", ends)
+    monkeypatch.setattr("rsfast.runs.store.standing", ends)
     result = rsfast("status", "run")
     assert result.code == 1
     assert "EOFError: no more data" in result.err

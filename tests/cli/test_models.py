@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from rsfast.store import records
+from rsfast.runs.store import records
 
 DATA = ("--data", "digits", "--sigma", 0.25, "--n0", 10, "--n", 100, "--count", 3, "--seed", 5)
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from rsfast.errors import InvalidArgumentError, StoreError
-from rsfast.estimate import chosen, draws, estimate, images_needed
-from rsfast.stored import certificate, read_run
+from rsfast.runs.estimate import chosen, draws, estimate, images_needed
+from rsfast.runs.read import certificate, read_run
 
 MODEL = ("--model", "tests.reference.factories:linear", "--data", "digits", "--sigma", "0.25")
 ESTIMATE = ("estimate", *MODEL, "--radii", "0,0.1,0.25", "--n", "3000", "--alpha", "0.01", "--seed", "3", "--quiet")

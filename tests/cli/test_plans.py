@@ -8,8 +8,8 @@ import pytest
 import rsfast as rs
 from rsfast import sources
 from rsfast.errors import InvalidArgumentError, StoreError
-from rsfast.store import records
-from rsfast.stored import certificate, read_run
+from rsfast.runs.read import certificate, read_run
+from rsfast.runs.store import records
 from tests.reference.factories import linear
 
 from .conftest import kill_until_done
@@ -128,7 +128,7 @@ def test_two_continuations_at_once_stay_readable(rsfast, tmp_path):
     changed = json.loads(later.splitlines()[-1])
     changed["path"][0][1] -= 1
     changed.pop("crc")
-    from rsfast.store import Shard
+    from rsfast.runs.store import Shard
 
     with Shard(tmp_path / "b", 1, 3) as shard:
         shard.append({**changed, "n": changed["n"] + 1})
@@ -147,7 +147,7 @@ def test_ways_to_as_many_draws_that_paused_elsewhere_stay_readable(rsfast, tmp_p
     assert max(record["n"] for record in found.values()) > 600
     other = dict(found[0])
     other["estimation"] = {**other["estimation"], "9": other["estimation"].get("9", 0) + 1}
-    from rsfast.store import Shard
+    from rsfast.runs.store import Shard
 
     with Shard(both, 1, 3) as shard:
         shard.append(other)
@@ -183,7 +183,7 @@ def test_a_lattice_of_a_call_that_stored_nothing_is_not_kept_for_another_n(rsfas
 
 
 def test_thresholds_of_a_run_are_those_it_began_with(rsfast, run, monkeypatch):
-    from rsfast import radii
+    from rsfast.certifying import radii
 
     settings = json.loads((run / "run.json").read_text())["settings"]
     monkeypatch.setattr(radii, "thresholds", lambda *arguments: tuple(q * (1 - 1e-12) for q in (0.4, 0.3, 0.2, 0.1)))

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from rsfast.store import records
-from rsfast.stored import certificate, read_run
+from rsfast.runs.read import certificate, read_run
+from rsfast.runs.store import records
 
 
 @pytest.fixture

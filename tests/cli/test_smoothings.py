@@ -10,8 +10,8 @@ import torch
 import rsfast as rs
 from rsfast import certificates, sources
 from rsfast.errors import SoundnessWarning
+from rsfast.runs.read import read_run
 from rsfast.sigma import NearestNeighbors
-from rsfast.stored import read_run
 from rsfast.transforms import strided_masks
 
 TWO = ("--model", "tests.reference.factories:linear", "--model", "tests.reference.factories:other_linear", "--data", "digits")

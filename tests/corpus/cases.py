@@ -160,8 +160,10 @@ def _command(arguments: list[str]) -> tuple[int, str]:
 
 def _names() -> dict[str, Any]:
     """What the Python of a case may use."""
-    from rsfast import sources, store, stored
+    from rsfast import sources
     from rsfast.report import read_log
+    from rsfast.runs import read as stored
+    from rsfast.runs import store
 
     x = torch.full((2, 1, 4, 4), 0.5)
     few: dict[str, Any] = {"noise": rs.Gaussian(0.25), "num_classes": 3, "n0": 5, "n": 20, "seed": 0}

@@ -5,9 +5,10 @@ import pytest
 from scipy import stats
 
 import rsfast as rs
-from rsfast import planning, plans
+from rsfast import plans
 from rsfast.errors import InvalidArgumentError
 from rsfast.numerics.normal import ndtr
+from rsfast.stopping import forecast as planning
 
 
 @pytest.fixture

@@ -9,11 +9,13 @@ from scipy import optimize
 from scipy.stats import norm
 
 import rsfast as rs
-from rsfast import planning, plans, radii
+from rsfast import plans
+from rsfast.certifying import radii
 from rsfast.errors import InvalidArgumentError
 from rsfast.numerics.normal import ndtr
 from rsfast.plans.expected import _walk
-from rsfast.recipes import Ask
+from rsfast.stopping import forecast as planning
+from rsfast.stopping.choose import Ask
 
 HALVES = rs.DiagonalSplit()
 

@@ -134,7 +134,7 @@ def test_runs_are_read_as_the_help_says(tmp_path, capsys):
     """p of the figure is that of the image with median radius: here of the three right ones, in SciPy from the votes themselves."""
     from scipy import stats
 
-    from rsfast.stored import read_run
+    from rsfast.runs.read import read_run
 
     base = ["certify", "--model", "tests.reference.factories:linear", "--data", "digits", "--n", "500", "--n0", "20", "--quiet"]
     for name, sigma in (("a", "0.25"), ("b", "0.5"), ("c", "0.25")):

@@ -69,8 +69,8 @@ def run(options: argparse.Namespace, command: str, columns: Sequence[str], answe
     The noise of image i is a function of seed and i: an interrupted log ends as an uninterrupted one, but for times.
     """
     from ... import checks
+    from ...counting.count import check_seed
     from ...models import fingerprint
-    from ...sampling import check_seed
     from . import datasets
     from .core import Smooth
     from .log import Log

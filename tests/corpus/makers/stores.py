@@ -42,7 +42,7 @@ def whole(*more: str) -> dict[str, str]:
 
 def edited(change: Callable[[dict[str, Any]], Any], *, sealed: bool = True, **files: Any) -> dict[str, Any]:
     """A run of which run.json is changed, its fingerprint with it."""
-    from rsfast.store.manifest import digest
+    from rsfast.runs.store.manifest import digest
 
     run = dict(whole(*files.pop("more", ())))
     manifest = json.loads(run["run/run.json"])

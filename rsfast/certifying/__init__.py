@@ -1,0 +1,1 @@
+"""Votes → radii, the cheap half; nothing here imports torch."""

@@ -1,0 +1,373 @@
+"""Draws of many images in full batches: an image is a job that wants segments of draws and is told their votes.
+
+A job lists its segments in order; its judge sees the votes of each finished segment and says whether the image is done.  Images
+are taken in when a batch has room for them and leave when they are done, so that small segments and images that finish early
+leave no batch half empty.  Where nothing else is left to draw, a batch is filled up with the next draws of images that may yet
+need them; their votes count only if they do.  Noise depends on image and draw alone, so none of this changes a vote.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import time
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from ..inference import evaluating
+from ..noise import PART_STREAMS, Noise
+
+if TYPE_CHECKING:
+    from .classifier import Engine
+
+Segment = tuple[int, int, int]
+"""Stream, first draw, number of draws (of each part)."""
+
+Judge = Callable[[int, np.ndarray], bool]
+
+
+@dataclasses.dataclass(eq=False)
+class Job:
+    """One image and what is to be drawn of it.
+
+    Parameters
+    ----------
+    image : float32 Tensor [C, H, W]
+    sigma : sequence of float
+        Noise level of each part.
+    id : int
+        Of the noise.
+    segments : sequence of (stream, first, count)
+        In the order in which they are judged; count may be 0.
+    judge : callable
+        (index of the segment, its votes int64 [parts, K]) → whether the image is done.  Called in order, never again once it
+        has said so; after the last segment the image is done in any case.
+    wanted : int
+        Segments to draw before the first judgement is known.
+    about : object
+        The caller's own.
+    """
+
+    image: torch.Tensor
+    sigma: Sequence[float] | np.ndarray
+    id: int
+    segments: Sequence[Segment]
+    judge: Judge
+    wanted: int = 1
+    about: Any = None
+    seconds: float = 0.0  # its share of the batches that it was in
+    done: bool = False
+
+    def __post_init__(self) -> None:
+        self.judged = 0
+        self.votes: dict[int, np.ndarray] = {}
+        self.missing: dict[int, int] = {}
+
+
+@dataclasses.dataclass
+class _Piece:
+    """Draws first … end - 1 of one part of a job's segment; x is its image on the device."""
+
+    job: Job
+    segment: int
+    part: int
+    first: int
+    end: int
+    x: torch.Tensor
+
+
+class _Lane:
+    """One model, and the pieces that wait for it."""
+
+    def __init__(self, model: Any, parts: list[int]) -> None:
+        self.model, self.parts = model, parts
+        self.waiting: deque[_Piece] = deque()
+        self.rows = 0
+        self.next_segment: dict[Job, int] = {}
+
+    def push(self, job: Job, x: torch.Tensor, through: int) -> None:
+        """Queue the job's segments up to `through`."""
+        for segment in range(self.next_segment.get(job, 0), through):
+            _, first, count = job.segments[segment]
+            for part in self.parts:
+                if count:
+                    self.waiting.append(_Piece(job, segment, part, first, first + count, x))
+                    self.rows += count
+        self.next_segment[job] = max(through, self.next_segment.get(job, 0))
+
+    def drop(self, job: Job) -> None:
+        """Forget what is left of a job that is done."""
+        kept = [piece for piece in self.waiting if piece.job is not job]
+        if len(kept) < len(self.waiting):
+            self.waiting = deque(kept)
+            self.rows = sum(piece.end - piece.first for piece in kept)
+        self.next_segment.pop(job, None)
+
+    def take(self, room: int) -> list[_Piece]:
+        """Pieces of at most `room` rows, from the front."""
+        taken: list[_Piece] = []
+        while room and self.waiting:
+            piece = self.waiting[0]
+            size = min(room, piece.end - piece.first)
+            taken.append(dataclasses.replace(piece, end=piece.first + size))
+            piece.first += size
+            room -= size
+            self.rows -= size
+            if piece.first == piece.end:
+                self.waiting.popleft()
+        return taken
+
+
+def run(
+    engine: Engine,
+    jobs: Iterable[Job],
+    noise: Noise,
+    *,
+    seed: int,
+    shape: Sequence[int],
+    batch: int,
+    together: bool,
+    progress: Callable[[int], None] | None = None,
+) -> Generator[Job, None, None]:
+    """Draw, classify and judge until every job is done; yields each one as it finishes.
+
+    Parameters
+    ----------
+    shape : (C, H, W)
+        Of the images.
+    batch : int
+        Rows of every forward pass; what is not filled is zeros that do not vote.
+    together : bool
+        Whether a batch may hold copies of several images.  If not, every batch is a function of one job alone.
+    progress : callable, optional
+        Called with the number of copies after each forward pass.
+    """
+    conveyor = _Conveyor(engine, noise, seed, shape, batch, together, progress)
+    with evaluating(engine.modules):
+        yield from conveyor.run(iter(jobs))
+
+
+class _Conveyor:
+    """The state of one `run`.
+
+    On a GPU the noise of a batch is drawn on a stream of its own into the other one of two buffers, while the model works on the
+    batch before, and votes are looked at one batch later, so that the device never waits for the host.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        noise: Noise,
+        seed: int,
+        shape: Sequence[int],
+        batch: int,
+        together: bool,
+        progress: Callable[[int], None] | None,
+    ) -> None:
+        self.engine, self.noise, self.seed = engine, noise, seed
+        self.batch, self.together, self.progress = batch, together, progress
+        self.lanes = [_Lane(model, parts) for model, parts in engine.sequences()]
+        self.active: dict[Job, torch.Tensor] = {}
+        self.source: Iterator[Job] = iter(())
+        self.exhausted = False
+        self.finished: deque[Job] = deque()
+        self.asynchronous = engine.device.type == "cuda"
+        self.late = int(self.asynchronous)  # batches whose votes are not looked at yet
+        self.slots = [_Slot(engine.buffer(batch, shape, slot), self.asynchronous) for slot in range(1 + self.late)]
+        self.side: Any = torch.cuda.Stream(engine.device) if self.asynchronous else None  # type: ignore[no-untyped-call]
+        if self.side is not None:
+            self.side.wait_stream(torch.cuda.current_stream(engine.device))
+        self.turn = 0
+        self.flying: deque[tuple[list[_Piece], torch.Tensor, Any]] = deque()
+        self.backend = engine.backend_for(self.slots[0].buffer[:1], noise)
+        self.clock = time.perf_counter()
+
+    def run(self, jobs: Iterator[Job]) -> Iterator[Job]:
+        self.source = jobs
+        while True:
+            self._take_in()
+            yield from self._leave()
+            lane = max(self.lanes, key=lambda one: one.rows)
+            if lane.rows < self.batch and self.flying:
+                self._settle()
+            elif lane.rows:
+                if lane.rows < self.batch:
+                    self._look_ahead(lane)
+                self._launch(lane)
+                while len(self.flying) > self.late:
+                    self._settle()
+            elif self.exhausted and not self.active:
+                return
+            yield from self._leave()
+
+    def _leave(self) -> Iterator[Job]:
+        while self.finished:
+            yield self.finished.popleft()
+
+    def _take_in(self) -> None:
+        """New images, while no batch is full."""
+        while not self.exhausted and all(lane.rows < self.batch for lane in self.lanes):
+            if not self.together and self.active:
+                return
+            job = next(self.source, None)
+            if job is None:
+                self.exhausted = True
+                return
+            x = job.image[None].to(self.engine.device)
+            self.active[job] = x
+            self._want(job, job.wanted)
+            self._judge(job)
+
+    def _want(self, job: Job, through: int) -> None:
+        for lane in self.lanes:
+            lane.push(job, self.active[job], min(through, len(job.segments)))
+
+    def _look_ahead(self, lane: _Lane) -> None:
+        """Fill the batch with draws that images may need next, if they are not done by then."""
+        for job, x in self.active.items():
+            while lane.rows < self.batch and lane.next_segment[job] < len(job.segments):
+                lane.push(job, x, lane.next_segment[job] + 1)
+
+    def _launch(self, lane: _Lane) -> None:
+        pieces = lane.take(self.batch)
+        slot = self.slots[self.turn % len(self.slots)]
+        self.turn += 1
+        rows = np.full(self.batch, -1, dtype=np.int64)  # the row of votes that each copy goes to
+        at = 0
+        for index, piece in enumerate(pieces):
+            rows[at : at + piece.end - piece.first] = index
+            at += piece.end - piece.first
+        ids = [piece.job.id for piece in pieces]
+        with torch.inference_mode():
+            self._draw(slot, pieces)
+            shown = slot.buffer.detach()  # another object for every batch: a model may remember those that it has seen
+            logits = self.engine.logits(lane.model, shown, ids)
+            votes = torch.zeros((len(pieces), self.engine.num_classes), dtype=torch.int64, device=self.engine.device)
+            self.backend.count(logits, votes, self._on_device(rows))
+            if not self.engine.examined(lane.model, slot.buffer):
+                kept = logits.clone()
+                del logits, shown
+                again = slot.buffer.detach()  # Python gives it the address of the object that has just gone
+                self.engine.examine(lane.model, again, ids, kept, lambda: self._draw_again(slot, pieces))
+            slot.classified()
+            self.flying.append((pieces, *self._fetch(votes)))
+        if self.progress is not None:
+            self.progress(at)
+
+    def _draw(self, slot: _Slot, pieces: Sequence[_Piece]) -> torch.Tensor:
+        """The noisy copies of some pieces in the slot's buffer, zeros behind them."""
+        at = 0
+        with self._drawing(slot):
+            for piece in pieces:
+                count = piece.end - piece.first
+                stream = piece.job.segments[piece.segment][0]
+                self.backend.perturb(
+                    piece.x, self.noise, self.engine.transform, part=piece.part,
+                    sigma=np.array([piece.job.sigma[piece.part]]), mean=self.engine.mean, std=self.engine.std,
+                    seed=self.seed, stream=stream + PART_STREAMS * piece.part, ids=np.array([piece.job.id]),
+                    first=piece.first, count=count, out=slot.buffer[at : at + count],
+                )  # fmt: skip
+                at += count
+            if at < self.batch:
+                slot.buffer[at:].zero_()
+            slot.drawn()
+        slot.wait()
+        return slot.buffer
+
+    def _draw_again(self, slot: _Slot, pieces: Sequence[_Piece]) -> torch.Tensor:
+        slot.classified()  # whatever was shown in the buffer until now
+        return self._draw(slot, pieces)
+
+    def _drawing(self, slot: _Slot) -> contextlib.AbstractContextManager[Any]:
+        if self.side is None:
+            return contextlib.nullcontext()
+        self.side.wait_event(slot.free)
+        return torch.cuda.stream(self.side)
+
+    def _on_device(self, rows: np.ndarray) -> torch.Tensor:
+        tensor = torch.from_numpy(rows)
+        return tensor.pin_memory().to(self.engine.device, non_blocking=True) if self.asynchronous else tensor
+
+    def _fetch(self, votes: torch.Tensor) -> tuple[torch.Tensor, Any]:
+        if not self.asynchronous:
+            return votes.cpu(), None
+        host = torch.empty(votes.shape, dtype=votes.dtype, pin_memory=True)
+        host.copy_(votes, non_blocking=True)
+        arrived = _event()
+        arrived.record()
+        return host, arrived
+
+    def _settle(self) -> None:
+        """Give the votes of the oldest batch to its jobs."""
+        pieces, votes, arrived = self.flying.popleft()
+        if arrived is not None:
+            arrived.synchronize()
+        now = time.perf_counter()
+        per_row = (now - self.clock) / sum(piece.end - piece.first for piece in pieces)
+        self.clock = now
+        parts = self.engine.transform.parts
+        for piece, row in zip(pieces, votes.numpy(), strict=True):
+            job, count = piece.job, piece.end - piece.first
+            if job.done:
+                continue
+            job.seconds += per_row * count
+            if piece.segment not in job.votes:
+                job.votes[piece.segment] = np.zeros((parts, self.engine.num_classes), dtype=np.int64)
+                job.missing[piece.segment] = job.segments[piece.segment][2] * parts
+            job.votes[piece.segment][piece.part] += row
+            job.missing[piece.segment] -= count
+            self._judge(job)
+
+    def _judge(self, job: Job) -> None:
+        """Tell the job of every segment that is complete, in order."""
+        parts = self.engine.transform.parts
+        while not job.done and job.judged < len(job.segments):
+            segment = job.judged
+            if job.segments[segment][2] == 0:
+                votes = np.zeros((parts, self.engine.num_classes), dtype=np.int64)
+            elif job.missing.get(segment, 1) == 0:
+                votes = job.votes.pop(segment)
+            else:
+                return
+            job.judged += 1
+            job.done = job.judge(segment, votes) or job.judged == len(job.segments)
+            if not job.done:
+                self._want(job, max(job.wanted, job.judged + 1))
+        if job in self.active:
+            del self.active[job]
+            job.votes.clear()
+            for lane in self.lanes:
+                lane.drop(job)
+            self.finished.append(job)
+
+
+class _Slot:
+    """A buffer for one batch of noisy copies, and on a GPU the events that keep noise and model from overtaking each other."""
+
+    def __init__(self, buffer: torch.Tensor, asynchronous: bool) -> None:
+        self.buffer = buffer
+        self.ready = _event() if asynchronous else None
+        self.free = _event() if asynchronous else None
+
+    def drawn(self) -> None:
+        """The noise is in the buffer, says the stream that drew it."""
+        if self.ready is not None:
+            self.ready.record()
+
+    def wait(self) -> None:
+        """The model's stream waits for the noise."""
+        if self.ready is not None:
+            torch.cuda.current_stream(self.buffer.device).wait_event(self.ready)
+
+    def classified(self) -> None:
+        """The buffer has been read."""
+        if self.free is not None:
+            self.free.record()
+
+
+def _event() -> Any:
+    return torch.cuda.Event()  # type: ignore[no-untyped-call]
