@@ -12,7 +12,7 @@ export MPLCONFIGDIR ?= $(CURDIR)/$(VENV)/matplotlib
 
 .PHONY: help setup demo test check unit test-slow fuzz test-triton bench clean
 help:
-	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 22
+	@grep -E '^[a-z%-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 22
 
 $(STAMP): pyproject.toml setup.py constraints.txt $(wildcard csrc/*)
 	$(PYTHON) -m venv $(VENV)
@@ -51,96 +51,11 @@ test-triton: setup ## the kernel tests with the oldest and the newest triton tha
 	  PYTHONPATH=$(VENV)/triton-$$version $(BIN)/python -m pytest -q tests/backends tests/kernels -k "triton or kernel" || exit 1; \
 	done
 
-bench: setup ## every benchmark, rows into bench/results
+bench: setup ## all that is timed, rows into bench/results
 	$(BIN)/python -m bench
 
-MAIN_JOB := show-noise-path show-votes show-confidence show-overhead show-draws show-kills show-published-logs \
-            show-kernel-resources show-fresh-clone show-edges
-STATISTICS := show-tails dieharder
-NUMERICS := show-ncx2-accuracy show-input-dependent show-ncx2-speed show-input-dependent-speed
-CERTIFICATES := show-certificates show-certificates-speed
-ENGINE := show-noises show-inference show-end-to-end show-memory show-dropin
-PLANS := show-plan-guarantees show-plan-savings show-plan-halves show-plan-speed
-DUAL := show-dual show-dual-speed show-neighbors show-smoothings show-idrs-toy
-.PHONY: show-main-job show-numerics show-all-certificates show-dual-and-input-dependent show-engine show-plans \
-        $(MAIN_JOB) $(STATISTICS) $(NUMERICS) $(CERTIFICATES) $(DUAL) $(ENGINE) $(PLANS)
-
-show-main-job: $(MAIN_JOB) ## what bench/README.md lists of noise, counting, runs
-show-numerics: $(NUMERICS) ## of special functions and input-dependent certificates
-show-all-certificates: $(CERTIFICATES) ## of the certificate library
-show-dual-and-input-dependent: $(DUAL) ## of dual and input-dependent smoothing
-
-show-engine: $(ENGINE) ## of other noises and of the prepared forward pass
-show-plans: $(PLANS) ## of plans that draw fewer samples
-
-show-noise-path show-votes show-confidence show-overhead show-noises show-inference show-end-to-end: show-%: setup
+show-%: setup ## a name or a group of bench/README.md, for instance show-plans
 	$(BIN)/python -m bench $*
-
-show-ncx2-speed show-input-dependent-speed show-certificates-speed show-dual-speed: show-%-speed: setup
-	$(BIN)/python -m bench $*
-
-show-ncx2-accuracy: setup
-	$(BIN)/python -m bench.show_ncx2
-
-show-input-dependent: setup
-	$(BIN)/python -m bench.show_input_dependent
-
-show-certificates: setup
-	$(BIN)/python -m bench.show_certificates
-
-show-dual: setup
-	$(BIN)/python -m bench.show_dual
-
-show-plan-guarantees: setup
-	$(BIN)/python -m bench.show_plans
-
-show-plan-halves: setup
-	$(BIN)/python -m bench.show_plan_halves
-
-show-plan-speed: setup
-	$(BIN)/python -m bench.show_plan_speed
-
-show-plan-savings: setup
-	$(BIN)/python -m bench.show_savings
-
-show-dropin: setup
-	$(BIN)/python -m bench.show_dropin
-
-show-memory: setup
-	$(BIN)/python -m bench.show_memory
-
-show-neighbors: setup
-	$(BIN)/python -m bench.show_neighbors
-
-show-smoothings: setup
-	$(BIN)/python -m bench.show_smoothings
-
-show-idrs-toy: setup
-	$(BIN)/python -m bench.show_toy
-
-show-draws: setup
-	$(BIN)/python -m bench.show_draws
-
-show-tails: setup
-	$(BIN)/python -m bench.show_tails
-
-dieharder: setup ## the generator's words through dieharder, nightly (apt-get install dieharder)
-	$(BIN)/python -m bench.dieharder
-
-show-kills: setup
-	$(BIN)/python -m bench.show_kills
-
-show-edges: setup ## kinds of input that were once answered wrongly, kills, the cost of status
-	$(BIN)/python -m bench.show_edges
-
-show-published-logs: setup
-	$(BIN)/python -m bench.show_published
-
-show-kernel-resources: setup
-	$(BIN)/python -m bench.kernel_resources
-
-show-fresh-clone: setup
-	$(BIN)/python -m bench.show_fresh_clone
 
 clean: ## remove the environment and everything that was built
 	rm -rf $(VENV) build dist rsfast.egg-info rsfast/_C*.so rsfast/_build.json

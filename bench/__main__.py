@@ -1,104 +1,105 @@
-"""python -m bench [SUITE …]: measure, print, and store rows.  All of SUITES by default.
+"""python -m bench [NAME or GROUP …]: measure and show what TABLE holds, each in a process of its own; without names, all that is timed.
 
-Suites of the C++ loops are measured once more, one thread, in a process where they and their peers have no AVX-512.
+python -m bench --list prints the list that bench/README.md holds.  `bench_` times against an alternative (bench/measured.py runs
+its `measure`), `show_` proves a statement (its module is run).  The module's name is that of the make target and of the file in
+bench/results: show_plan_savings.py, `make show-plan-savings`, plan-savings.json.
 """
 
 from __future__ import annotations
 
-import json
-import os
 import subprocess
 import sys
-import tempfile
-from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import Any
 
-from bench import timing
-
-timing.with_roomy_malloc()
-
-from bench import (  # noqa: E402
-    bench_certificates,
-    bench_confidence,
-    bench_dual,
-    bench_end_to_end,
-    bench_inference,
-    bench_input_dependent,
-    bench_ncx2,
-    bench_noise,
-    bench_noises,
-    bench_overhead,
-    bench_votes,
-    results_file,
-)
-from rsfast import _C  # noqa: E402
-
-SUITES = {
-    "noise-path": bench_noise.measure,
-    "votes": bench_votes.measure,
-    "confidence": bench_confidence.measure,
-    "overhead": bench_overhead.measure,
-    "ncx2": bench_ncx2.measure,
-    "input-dependent": bench_input_dependent.measure,
-    "certificates": bench_certificates.measure,
-    "dual": bench_dual.measure,
-    "noises": bench_noises.measure,
-    "inference": bench_inference.measure,
-    "end-to-end": bench_end_to_end.measure,
-}
-
-WITHOUT_AVX512: dict[str, Callable[[], Iterator[dict[str, Any]]]] = {
-    "noise-path": lambda: bench_noise.measure((1,)),
-    "votes": bench_votes.measure,
-    "dual": lambda: bench_dual.measure((1,)),
-    "noises": bench_noises.measure,
-}
-AVX2_ONLY = {
-    "RSFAST_SIMD": "avx2",
-    "ATEN_CPU_CAPABILITY": "avx2",  # torch
-    "NPY_DISABLE_CPU_FEATURES": "X86_V4 AVX512_ICL AVX512_SPR",
-    "NUMBA_CPU_NAME": "znver3",
-}
-
-
-def measured(name: str, suite: Callable[[], Iterator[dict[str, Any]]]) -> list[dict[str, Any]]:
-    """The rows of a suite, printed as they come."""
-    rows = []
-    for row in suite():
-        if name in WITHOUT_AVX512:
-            row["instructions"] = _C.simd()
-        rows.append(row)
-        where = ", ".join(f"{key}={value}" for key, value in row.items() if key not in ("results", "unit", "chosen"))
-        print(f"{name}: {where}", flush=True)
-        for candidate, figures in row["results"].items():
-            median, low, high, ratio = figures.values()
-            print(f"    {candidate:18} {median:10.3f} {row['unit']}  ({low:.3f} to {high:.3f})  {ratio:6.2f}x", flush=True)
-    return rows
+TABLE = {  # group: {module: what}
+    "main-job": {
+        "bench_noise_path": "image + noise into the model's buffer, against the unfused torch sequences",
+        "bench_votes": "argmax and histogram, against torch",
+        "bench_confidence": "Clopper-Pearson bounds, against SciPy",
+        "bench_overhead": "`certify` against the bare forward passes of the same batches",
+        "show_draws": "1e8 draws: KS, Anderson-Darling, tails, correlations, mass out of reach",
+        "show_kills": "20 kills at random moments, counts against an uninterrupted run",
+        "show_published_logs": "certified accuracy from published logs, against the published table",
+        "show_kernel_resources": "what Triton kernels need on sm_80, sm_90, sm_100, without a GPU",
+        "show_fresh_clone": "`make demo` and `make test` in a fresh clone with an empty HOME",
+        "show_edges": "inputs once answered wrongly, 200 random kills, the cost of status",
+    },
+    "statistics": {
+        "show_tails": "1e10 draws against exact tail probabilities (four minutes)",
+        "show_dieharder": "the generator's words through dieharder (a Debian package), minutes",
+    },
+    "numerics": {
+        "show_ncx2_accuracy": "non-central chi-square against arbitrary precision, SciPy, R (`RMATH=`)",
+        "show_input_dependent_radii": "radii against 60 digits, 16,000 curves, radius against the rate",
+        "bench_ncx2": "its tails and quantiles over arrays, against SciPy",
+        "bench_input_dependent": "radii, against brentq on SciPy's functions",
+    },
+    "all-certificates": {
+        "show_certificate_soundness": "golden table, independent optima, the papers' figures (limits/)",
+        "bench_certificates": "certificates per second, against SciPy's functions and optimisers",
+    },
+    "dual-and-input-dependent": {
+        "show_dual_soundness": "parts' bits; exact radii and flips of linear halves; coverage",
+        "bench_dual": "one half into the model's buffer, against the authors' sequence in torch",
+        "show_neighbors": "exact neighbours in a 3 GB memory map under 1 GiB of memory",
+        "bench_sigma": "nearest neighbours of 200 queries, against scikit-learn's brute force",
+        "show_smoothings": "the digits demo smoothed in three ways, at equal numbers of draws",
+        "show_idrs_toy": "the toy experiments of input-dependent smoothing, beside the paper's",
+    },
+    "engine": {
+        "bench_noises": "Laplace, generalised Gaussian, uniform, lattice draws, against NumPy's",
+        "bench_inference": "forward passes: layouts, folding, bfloat16, runtimes, measured choices",
+        "bench_end_to_end": "one image's votes, measured choices, against the published loop",
+        "show_memory": "peak memory of 100,000 copies of a 3x224x224 image",
+        "show_dropin": "the shims of rsfast.compat beside what they stand for",
+    },
+    "plans": {
+        "show_plan_guarantees": "probability of a false certificate, by recursion and simulation",
+        "show_plan_savings": "draws and lost accuracy on probabilities recovered from the logs",
+        "show_plan_halves": "false radii of two halves looked at repeatedly, by simulation",
+        "show_plan_speed": "seconds of certifying real images with a fixed n and with plans",
+    },
+}  # fmt: skip
 
 
-def without_avx512(name: str) -> list[dict[str, Any]]:
-    """The same from a process in which nothing takes AVX-512; none where this machine has only one level."""
-    if "avx2" not in _C.simd_levels()[:-1] or name not in WITHOUT_AVX512:
-        return []
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder, "rows.json")
-        subprocess.run([sys.executable, "-m", "bench", "--rows", name, str(file)], env={**os.environ, **AVX2_ONLY}, check=True)
-        return list(json.loads(file.read_text()))
+def name_of(module: str) -> str:
+    """Of bench_noise_path: noise-path."""
+    return module.split("_", 1)[1].replace("_", "-")
+
+
+MODULES = {name_of(module): module for group in TABLE.values() for module in group}
+
+
+def listed() -> str:
+    """TABLE in Markdown."""
+    lines = []
+    for group, modules in TABLE.items():
+        lines += [f"`make show-{group}` runs", "", "| command | what |", "|---|---|"]
+        lines += [f"| `make show-{name_of(module)}` | {what} |" for module, what in modules.items()] + [""]
+    return "\n".join(lines)
+
+
+def chosen(arguments: list[str]) -> list[str]:
+    """Modules of names and groups; all that are timed if none is given."""
+    if not arguments:
+        return [module for module in MODULES.values() if module.startswith("bench_")]
+    modules: list[str] = []
+    for name in arguments:
+        if name not in TABLE and name not in MODULES:
+            sys.exit(f"{name} is neither a name nor a group of the benchmarks: python -m bench --list shows them.")
+        modules += TABLE.get(name, [MODULES.get(name, "")])
+    return modules
 
 
 def main() -> None:
-    if sys.argv[1:2] == ["--rows"]:
-        name, file = sys.argv[2:]
-        Path(file).write_text(json.dumps(measured(name, WITHOUT_AVX512[name])))
+    if sys.argv[1:] == ["--list"]:
+        print(listed())
         return
-    names = sys.argv[1:] or list(SUITES)
-    for name in names:
-        if name not in SUITES:
-            sys.exit(f"{name} is not a suite: give some of {', '.join(SUITES)}.")
-    for name in names:
-        rows = measured(name, SUITES[name]) + without_avx512(name)
-        results_file.write(name, {"malloc_thresholds_raised": True, "rows": rows})
+    for module in chosen(sys.argv[1:]):
+        command = ["bench.measured", name_of(module)] if module.startswith("bench_") else [f"bench.{module}"]
+        code = subprocess.run([sys.executable, "-m", *command]).returncode
+        if code:
+            sys.exit(code)
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -1,4 +1,4 @@
-"""python -m bench.show_neighbors: exact neighbours in a 3 GB memory map under 1 GiB of memory, and speed.  IMAGES=20000.
+"""make show-neighbors: exact neighbours in a 3 GB memory map under 1 GiB of memory, and speed.  IMAGES=20000.
 
 The search runs in a process of its own, which reports its peak resident memory; this process checks the distances by brute
 force in float64, reading the file in blocks.

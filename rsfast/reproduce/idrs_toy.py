@@ -8,7 +8,7 @@ of three layers at most 20 wide, 500 training and 100 test points per class, uni
 chi-square variables; for A.5 training without noise, a narrow cone with its vertex in the origin, points denser towards it, the
 other class spherically symmetric without the cone, its peak sharper than a normal's.
 
-Chosen here, because the paper does not say; one rule for all dimensions, not fitted to Table 5 (bench/show_toy.py has others):
+Chosen here, because the paper does not say; one rule for all dimensions, not fitted to Table 5 (others: bench/show_idrs_toy.py):
 
 - Cone: angles to the axis uniform from 0 to 15 degrees, directions around the axis uniform.  In the plane a sector of 30 degrees.
 - Distances from the origin, of both classes: scale * sqrt(chi-square with 1 degree of freedom), a density of distance^(1 - N)

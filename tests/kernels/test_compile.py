@@ -13,10 +13,10 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture(scope="module", params=["--once", pytest.param("--stdout", marks=pytest.mark.slow)])
 def compiled(request):
-    """The table of bench/kernel_resources.py, made in a process without the interpreter: every variant for one target, or all."""
+    """The table of bench/show_kernel_resources.py, made in a process without the interpreter: every variant for one target, or all."""
     environment = {key: value for key, value in os.environ.items() if key != "TRITON_INTERPRET"}
     result = subprocess.run(
-        [sys.executable, "-m", "bench.kernel_resources", request.param],
+        [sys.executable, "-m", "bench.show_kernel_resources", request.param],
         cwd=ROOT,
         env=environment,
         capture_output=True,

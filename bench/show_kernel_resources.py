@@ -1,11 +1,11 @@
-"""Compiles every Triton kernel ahead of time, without a GPU, and counts what it needs there.
+"""make show-kernel-resources: every Triton kernel compiled ahead of time, without a GPU, and what it needs there.
 
 Instructions are those in the program, of rare branches as well: where there is no loop, more than any thread executes.  "each":
 divided by the pixels (or rows of logits) that a thread of the program writes.
 
-python -m bench.kernel_resources            # writes bench/results/<machine>/kernel-resources.json
-python -m bench.kernel_resources --stdout   # prints the same
-python -m bench.kernel_resources --once     # prints it of every variant for one target, of every kernel for all; instructions are not counted
+python -m bench.show_kernel_resources            # writes bench/results/<machine>/kernel-resources.json
+python -m bench.show_kernel_resources --stdout   # prints the same
+python -m bench.show_kernel_resources --once     # prints it of every variant for one target, of every kernel for all; instructions are not counted
 """
 
 from __future__ import annotations

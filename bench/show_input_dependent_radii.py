@@ -1,4 +1,4 @@
-"""make show-input-dependent: radii against arbitrary precision, curves with one crossing, certified radius against the rate.
+"""make show-input-dependent-radii: radii against arbitrary precision, curves with one crossing, certified radius against the rate.
 
 RADII=1000 fresh radii are checked by the condition of the paper itself, in 60 digits: the worst region under x0's noise by a
 quantile, its probability under x1's by a tail; no algebra is shared with the package.

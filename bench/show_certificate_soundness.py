@@ -1,4 +1,4 @@
-"""make show-certificates: the golden table, soundness against independent optima, the figures of the papers.
+"""make show-certificate-soundness: the golden table, soundness against independent optima, the figures of the papers.
 
 CASES=1 multiplies the number of random cases.
 """
@@ -120,7 +120,7 @@ def main() -> None:
     print(json.dumps(figures["bound_over_certificate"], indent=1))
     assert not any(row["on_the_unsound_side"] for row in figures["golden"].values())
     assert not any(row["violations"] for row in figures["soundness"].values())
-    results_file.write("certificates-shown", figures)
+    results_file.write("certificate-soundness", figures)
 
 
 if __name__ == "__main__":

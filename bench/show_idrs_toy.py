@@ -1,4 +1,4 @@
-"""python -m bench.show_toy: the toy experiments of Súkeník et al. 2022, other seeds, and other choices where the paper is silent.
+"""make show-idrs-toy: the toy experiments of Súkeník et al. 2022, other seeds, and other choices where the paper is silent.
 
 SEEDS=5 seeds of the whole, the first of them 0; the other choices at OTHERS=1000 draws per point.
 """

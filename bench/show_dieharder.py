@@ -1,6 +1,6 @@
-"""make dieharder: the words of the generator through the tests of dieharder (the Debian package of that name).
+"""make show-dieharder: the words of the generator through the tests of dieharder (the Debian package of that name).
 
-python -m bench.dieharder [--all] [--test NUMBER …]
+python -m bench.show_dieharder [--all] [--test NUMBER …]
 
 The C++ backend's Philox words are piped to `dieharder -g 200`, for one long sample and for 64 images in turns.  FAILED fails the
 run.  What would be WEAK (one p-value in a hundred of a perfect generator) goes on with more samples until it is one or the other.
@@ -83,7 +83,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0, help="of the generator")
     arguments = parser.parse_args()
     if shutil.which("dieharder") is None:
-        sys.exit("dieharder is not installed: apt-get install dieharder (Debian, Ubuntu), then make dieharder.")
+        sys.exit("dieharder is not installed: apt-get install dieharder (Debian, Ubuntu), then make show-dieharder.")
     tests = [None] if arguments.all else arguments.test or list(TESTS)
     rows: list[dict[str, Any]] = []
     began = time.perf_counter()

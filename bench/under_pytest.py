@@ -1,19 +1,19 @@
 """The same candidates under pytest-benchmark, for looking at one change:
 
-pytest bench/bench_suite.py --benchmark-save=before        # and later --benchmark-compare
+pytest bench/under_pytest.py --benchmark-save=before        # and later --benchmark-compare
 """
 
 import pytest
 
-from bench import bench_confidence, bench_noise, bench_votes
+from bench import bench_confidence, bench_noise_path, bench_votes
 
 
 @pytest.mark.parametrize("name", ["native", "numba", "in_place", "published"])
-@pytest.mark.parametrize("dtype", bench_noise.DTYPES)
-@pytest.mark.parametrize("size", bench_noise.SIZES)
+@pytest.mark.parametrize("dtype", bench_noise_path.DTYPES)
+@pytest.mark.parametrize("size", bench_noise_path.SIZES)
 def test_noise(benchmark, size, dtype, name):
     benchmark.group = f"noise {size} {dtype}"
-    benchmark(bench_noise.candidates(size, dtype)[0][name])
+    benchmark(bench_noise_path.candidates(size, dtype)[0][name])
 
 
 @pytest.mark.parametrize("name", ["native", "numba", "torch_bincount", "published"])

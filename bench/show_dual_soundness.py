@@ -1,4 +1,4 @@
-"""make show-dual: dual smoothing's noise equals the reference, its radii are exact on linear halves, its bounds cover.
+"""make show-dual-soundness: dual smoothing's noise equals the reference, its radii are exact on linear halves, its bounds cover.
 
 Linear halves: class 0 of half j is a half-space with probability p_j, so that every perturbation's effect is known.  `clipped` is what
 clipping each half's z at 0, as released code does, would claim.  Coverage: over many repetitions, how often a radius exceeds the
