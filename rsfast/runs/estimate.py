@@ -12,8 +12,8 @@ import numpy as np
 from .. import checks, confidence
 from ..api import certify_counts
 from ..errors import StoreError
-from .store import chosen
 from .read import read_run
+from .store import chosen
 
 
 def images_needed(population: int, precision: float, *, confidence_level: float, radii: int = 1, growing: bool = False) -> int:

@@ -12,25 +12,23 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 
-from ..counting import conveyor as batches, continuing, count as sampling
-
 from .. import checks, noise, plans, rounding, transforms
-
-from ..certifying import radii
-
-from ..stopping import choose as recipes
-
-from . import store
 from ..api import check_level
 from ..backends.tables import lattice_hash, table_hash
-from ..counting.conveyor import Job
-from ..stopping.rules import Everything, Paused, Recipe
+from ..certifying import radii
+from ..counting import continuing
+from ..counting import conveyor as batches
+from ..counting import count as sampling
 from ..counting.classifier import Engine
+from ..counting.conveyor import Job
 from ..errors import DataError, InvalidArgumentError, ModelError, StoreError
 from ..models.loading import LoadedModel
 from ..noise import GeneralizedGaussian, InputDependentGaussian, Laplace, LatticeGaussian, Noise
 from ..result import dense, sparse
 from ..sources.base import Source
+from ..stopping import choose as recipes
+from ..stopping.rules import Everything, Paused, Recipe
+from . import store
 from .store import Part, Standing
 
 SPOT_CHECKS = 64

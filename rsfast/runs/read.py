@@ -7,15 +7,15 @@ from pathlib import Path
 
 import numpy as np
 
-from ..counting import continuing, count as sampling
-
-from . import store
 from ..api import certify_counts, predict_counts
+from ..counting import continuing
+from ..counting import count as sampling
 from ..errors import InvalidArgumentError, StoreError
 from ..noise import InputDependentGaussian
 from ..report.table import ResultTable
 from ..result import ABSTAIN, Certificate, VoteCounts, dense
 from ..rounding import NORMS
+from . import store
 from .store.manifest import meaning
 
 

@@ -7,10 +7,10 @@ import sys
 
 import pytest
 
-from rsfast.runs import store
 from rsfast.errors import StoreError
-from rsfast.runs.store.lines import encoded
+from rsfast.runs import store
 from rsfast.runs.read import read_run
+from rsfast.runs.store.lines import encoded
 
 from .runs import begun, manifest, put_lines, put_manifest, record, settings, shard_file, written
 

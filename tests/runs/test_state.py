@@ -2,8 +2,8 @@
 
 import pytest
 
-from rsfast.runs import store
 from rsfast.errors import StoreError
+from rsfast.runs import store
 from rsfast.runs.store import Part
 from rsfast.runs.store.lines import encoded
 

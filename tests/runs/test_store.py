@@ -6,8 +6,8 @@ import os
 
 import pytest
 
-from rsfast.runs import store
 from rsfast.errors import StoreError
+from rsfast.runs import store
 from rsfast.runs.store.manifest import read_manifest
 
 from .runs import begun, manifest, record, settings, shard_file, written

@@ -5,8 +5,8 @@ import shutil
 
 import pytest
 
-from rsfast.runs import store
 from rsfast.errors import StoreError
+from rsfast.runs import store
 
 from .runs import begun, manifest, put_manifest, record, shard_file, written
 
