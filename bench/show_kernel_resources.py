@@ -25,6 +25,7 @@ from triton.compiler import ASTSource
 from triton.compiler import compile as compile_kernel
 
 from rsfast.backends.triton import TILES_OF_A_WARP
+from rsfast.kernels import coefficients as const
 from rsfast.kernels.perturb import perturb_kernel
 from rsfast.kernels.perturb_part import half_width_kernel, halo_tiles, taps_kernel
 from rsfast.kernels.votes import count_kernel, rows_per_program
@@ -45,10 +46,10 @@ def perturb_variants() -> list[tuple[str, dict[str, str], dict[str, Any]]]:
         (f"{draw} {dtype} {'channels-last' if last else 'contiguous'}{'' if even else ', odd planes'}", types | {"out": pointer},
          {"C": 3, "KIND": kind, "CHANNELS_LAST": last, "BFLOAT16": dtype == "bfloat16", "TILES": TILES_OF_A_WARP[kind], "EVEN": even})
         for even in (True, False)
-        for kind, draw in ((0, "normal"), (1, "quantile"), (2, "uniform"), (3, "lattice"))
+        for kind, draw in enumerate(const.KINDS)
         for dtype, pointer in (("float32", "*fp32"), ("bfloat16", "*i16"), ("float16", "*fp16"))
         for last in (False, True)
-        if (kind == 0 or even) and ((dtype == "bfloat16") == last or (kind == 0 and even))
+        if (kind == const.NORMAL or even) and ((dtype == "bfloat16") == last or (kind == const.NORMAL and even))
     ]  # fmt: skip
 
 
@@ -57,8 +58,9 @@ def part_variants() -> list[tuple[str, dict[str, str], dict[str, Any]]]:
     types |= dict.fromkeys(("m", "half", "first", "count", "stream"), "i32") | {"k0": "i64", "k1": "i64"}
     return [
         (f"{name} {'bfloat16 channels-last' if last else 'float32 contiguous'}", types | {"out": "*i16" if last else "*fp32"},
-         {"C": 3, "KIND": 0, "FILL": fill, "CHANNELS_LAST": last, "BFLOAT16": last, "TILES": 16, "HALO": halo_tiles(fill, 16)})
-        for fill, name in ((1, "nearest"), (2, "bilinear"), (3, "pooled"))
+         {"C": 3, "KIND": const.NORMAL, "FILL": fill, "CHANNELS_LAST": last, "BFLOAT16": last, "TILES": 16, "HALO": halo_tiles(fill, 16)})
+        for fill, name in enumerate(const.FILLS)
+        if fill != const.TAPS
         for last in (False, True)
     ]  # fmt: skip
 
@@ -72,7 +74,7 @@ def taps_variants() -> list[tuple[str, dict[str, str], dict[str, Any]]]:
     types |= dict.fromkeys(("m", "plane", "first", "count", "stream"), "i32") | {"k0": "i64", "k1": "i64", "out": "*fp32"}
     return [
         (f"{taps} tap(s) float32 contiguous", types,
-         {"C": 3, "KIND": 0, "T": taps, "CHANNELS_LAST": False, "BFLOAT16": False, "PIXELS": 512})
+         {"C": 3, "KIND": const.NORMAL, "T": taps, "CHANNELS_LAST": False, "BFLOAT16": False, "PIXELS": 512})
         for taps in (1, 4)
     ]  # fmt: skip
 

@@ -2,6 +2,8 @@
 #pragma once
 #include <cstdint>
 
+#include "coefficients.hpp"
+
 namespace rsfast {
 
 struct Key {
@@ -9,10 +11,6 @@ struct Key {
 };
 
 // How words become variates: rsfast/backends/base.py Draw.
-enum class Kind : int { normal = 0, quantile = 1, uniform = 2, lattice = 3 };
-
-constexpr int ROWS = 128, INNER_ROW = 32, TAIL_ROW = 64, DEGREE = 7;  // of a table
-
 struct Draw {
     Kind kind;
     const float* table;         // [DEGREE + 1, ROWS] for quantiles: rsfast/backends/tables.py
@@ -21,8 +19,6 @@ struct Draw {
     int32_t length;
     float step;
 };
-
-enum class Cast : int { float32 = 0, bfloat16 = 1, float16 = 2 };
 
 // Noisy samples first ... first + count - 1 of every image; row b * count + s is sample first + s of image b.
 struct Perturbation {
@@ -40,8 +36,6 @@ struct Perturbation {
 };
 
 // How the kept pixels of a part are shown: rsfast/transforms.py View.
-enum class Fill : int { taps = 0, nearest = 1, bilinear = 2, pooled = 3 };
-
 struct View {
     Fill fill;
     int64_t plane, width;    // of the image shown

@@ -4,7 +4,6 @@
 #include <cstdint>
 
 #include "call.hpp"
-#include "coefficients.hpp"
 #include "lanes.hpp"
 #include "philox.hpp"
 
@@ -26,7 +25,7 @@ RSFAST_INLINE Float minus_two_log(const Int& k, const Float& scaled) {
     const Int bits = as_int(scaled);
     const Int octave = (bits - 0x3f2aaaab) >> 23;  // scaled = 2^octave (1 + f), 1 + f in [2/3, 4/3)
     const Float f = as_float(as_word(bits) - (as_word(octave) << 23)) - 1.0f;
-    const Float complement = (to_float(k ^ 0x7fffffff) + 0.5f) * -0x1p-31f;  // u - 1, exact near u = 1
+    const Float complement = (to_float(k ^ 0x7fffffff) + 0.5f) * -TWO_M31;  // u - 1, exact near u = 1
     const Float g = choose(k >= 0x60000000, complement, f);
     return g * horner(LOG, g) + to_float(octave - 31) * MINUS_TWO_LN2;
 }
@@ -39,7 +38,7 @@ struct Pair {
 template <class Int, class Float, class Word>
 RSFAST_INLINE Pair<Float> box_muller(const Int& k, const Float& scaled, const Word& angle_word) {
     const Float radius = root(minus_two_log(k, scaled));
-    const Float t = to_float(as_int(angle_word << 2)) * 0x1p-31f;  // angle pi/4 t, t in [-1, 1)
+    const Float t = to_float(as_int(angle_word << 2)) * TWO_M31;  // angle pi/4 t, t in [-1, 1)
     const Float v = t * t;
     const Float sine = t * horner(SIN, v);
     const Float cosine = as_float(as_word(horner(COS, v)) ^ (angle_word & SIGN));
@@ -55,7 +54,7 @@ RSFAST_INLINE auto plain_radius(const Int& k) {
 // u = fine * 2^-63 where the 31-bit uniform is small: the tail reaches 9.3 standard deviations instead of 6.7.
 RSFAST_INLINE float refined_radius(int32_t k, uint32_t extra) {
     const int64_t fine = (int64_t(k) << 32) | int64_t(extra) | 1;
-    return k < REFINE_BELOW ? float(fine) * 0x1p-32f : plain_radius(k);
+    return k < REFINE_BELOW ? float(fine) * TWO_M32 : plain_radius(k);
 }
 
 // Which rows of a table are looked up: all, or only the NEAR_ROWS highest octaves of both halves, which is faster.
@@ -122,7 +121,7 @@ RSFAST_INLINE float refined_quantile(uint32_t word, uint32_t extra, const float*
     const int32_t m = int32_t(word & 0x7fffffffu);
     if (m >= REFINE_BELOW) return quantile<AllRows>(word, table);
     const int64_t fine = (int64_t(m) << 32) | int64_t(extra) | 1;
-    const uint32_t bits = as_word(float(fine) * 0x1p-32f);
+    const uint32_t bits = as_word(float(fine) * TWO_M32);
     const float size = polynomial<AllRows>(table, int(bits >> 23) - 95 + TAIL_ROW, mantissa_from_middle(bits));
     return as_float(as_word(size) ^ (word & SIGN));
 }
@@ -156,7 +155,7 @@ RSFAST_INLINE float exact_lattice(uint32_t word, uint32_t extra, const Draw& dra
 // Uniform on [-1, 1].
 template <class Word>
 RSFAST_INLINE auto symmetric_uniform(const Word& word) {
-    return to_float(as_int(word | 1u)) * 0x1p-31f;
+    return to_float(as_int(word | 1u)) * TWO_M31;
 }
 
 }  // namespace

@@ -54,12 +54,12 @@ Perturbation checked(const Array<float>& pixels, const Array<float>& scale, cons
     require((out.flags() & py::array::c_style) && out.writeable() && out.itemsize() == (type == Cast::float32 ? 4 : 2),
             "out must be writeable, C-contiguous and of the cast's size");
     require(0 <= begin && begin <= end && end <= images * count, "rows begin ... end are outside out");
-    require(0 <= kind && kind <= 3, "kind must be 0 ... 3");
+    require(0 <= kind && kind < KINDS, "kind must be one of KINDS");
     const int64_t length = thresholds.size();
     require(thresholds.ndim() == 1 && high.ndim() == 1 && high.size() == length && length > 0 && length < (1 << 24) &&
                 (length & (length - 1)) == 0,
             "thresholds and high must have the same length, a power of two");
-    require(kind != 3 || (thresholds.data()[length - 1] == 0 && step >= 0.0f && step < 1e5f), "the last threshold must be 0");
+    require(Kind(kind) != Kind::lattice || (thresholds.data()[length - 1] == 0 && step >= 0.0f && step < 1e5f), "the last threshold must be 0");
     require(table.ndim() == 2 && table.shape(0) == DEGREE + 1 && table.shape(1) == ROWS, "table must be [8, 128]");
     return {pixels.data(), scale.data(), ids.data(), images, channels, pixels.shape(2), split(seed), stream, first,
             count, out.mutable_data(), type, channels_last, {Kind(kind), table.data(), thresholds.data(), high.data(), int32_t(length), step}};
@@ -113,8 +113,8 @@ void perturb_part_rows(const Array<float>& pixels, const Array<float>& scale, co
     require(gain.ndim() == 1 && offset.ndim() == 1 && gain.shape(0) == channels && offset.shape(0) == channels,
             "gain and offset must be [channels]");
     require(kept.ndim() == 1 && kept.shape(0) == m, "kept must be [kept]");
-    require(0 <= fill && fill <= 3, "fill must be 0 ... 3");
-    require(fill == 0 || (2 * m == plane && width > 0 && width % 2 == 0 && plane % (2 * width) == 0),
+    require(0 <= fill && fill < FILLS, "fill must be one of FILLS");
+    require(Fill(fill) == Fill::taps || (2 * m == plane && width > 0 && width % 2 == 0 && plane % (2 * width) == 0),
             "this fill keeps one pixel of every pair of columns of an even number of rows");
     require(all_below(indices, m), "an index is outside the kept pixels");
     const Perturbation call =

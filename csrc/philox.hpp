@@ -19,8 +19,8 @@ struct Quad {
 template <class T>
 RSFAST_INLINE Quad<T> philox4x32_10(Quad<T> c, Key key) {
     RSFAST_UNROLL for (uint32_t round = 0; round < 10; ++round) {
-        const uint64_t k0 = key.lo + round * 0x9E3779B9u, k1 = key.hi + round * 0xBB67AE85u;
-        const T p0 = product(c.w0, 0xD2511F53u), p1 = product(c.w2, 0xCD9E8D57u);
+        const uint64_t k0 = key.lo + round * PHILOX_W0, k1 = key.hi + round * PHILOX_W1;
+        const T p0 = product(c.w0, PHILOX_M0), p1 = product(c.w2, PHILOX_M1);
         c = {(p1 >> 32) ^ c.w1 ^ k0, p1, (p0 >> 32) ^ c.w3 ^ k1, p0};
     }
     return c;

@@ -1,7 +1,8 @@
-"""Committed constants of the Gaussian draw.  They are the definition: another fit would give other bits.
+"""Committed constants of the draws, and the numbers that backends give to kinds of draw, fills and casts: here and nowhere else.
 
-Near-minimax polynomials, lowest power first, each value exactly a float32.  tests/backends/test_coefficients.py holds
-them against 50-digit arithmetic and against csrc/coefficients.hpp.
+The constants are the definition: another fit would give other bits.  Near-minimax polynomials, lowest power first, each value
+exactly a float32; tests/backends/test_coefficients.py holds them against 50-digit arithmetic.  csrc/coefficients.hpp is made
+of this file by csrc/coefficients.py.
 """
 
 
@@ -30,3 +31,14 @@ TILE = 64  # a tile is 64 consecutive pixels, drawn from 16 counters
 LANES = 16
 REFINE_BELOW = 256  # a 31-bit radius uniform below this takes 32 more bits
 REFINE_STREAM = 0x80000000
+
+KINDS = ("normal", "quantile", "uniform", "lattice")  # how words become variates: rsfast/backends/base.py Draw
+NORMAL, QUANTILE, UNIFORM, LATTICE = range(len(KINDS))
+
+FILLS = ("taps", "nearest", "bilinear", "pooled")  # how the kept pixels of a part are shown: rsfast/backends/base.py fill_of
+TAPS, NEAREST, BILINEAR, POOLED = range(len(FILLS))
+
+CASTS = ("float32", "bfloat16", "float16")  # what the model takes
+FLOAT32, BFLOAT16, FLOAT16 = range(len(CASTS))
+
+DEGREE, ROWS, INNER_ROW, TAIL_ROW = 7, 128, 32, 64  # of a quantile table: rsfast/backends/tables.py

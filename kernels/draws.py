@@ -17,8 +17,9 @@ TWO_M31, TWO_M32 = tl.constexpr(const.TWO_M31), tl.constexpr(const.TWO_M32)
 MINUS_TWO_M31 = tl.constexpr(-const.TWO_M31)
 REFINE_BELOW, REFINE_WORDS_BELOW = tl.constexpr(const.REFINE_BELOW), tl.constexpr(2 * const.REFINE_BELOW)
 REFINE_STREAM = tl.constexpr(const.REFINE_STREAM)
-QUANTILE, UNIFORM, LATTICE = tl.constexpr(1), tl.constexpr(2), tl.constexpr(3)  # rsfast/backends/base.py
-DEGREE, ROWS, INNER_ROW, TAIL_ROW = tl.constexpr(7), tl.constexpr(128), tl.constexpr(32), tl.constexpr(64)  # tables.py
+QUANTILE, UNIFORM, LATTICE = (tl.constexpr(kind) for kind in (const.QUANTILE, const.UNIFORM, const.LATTICE))
+DEGREE, ROWS = tl.constexpr(const.DEGREE), tl.constexpr(const.ROWS)
+INNER_ROW, TAIL_ROW = tl.constexpr(const.INNER_ROW), tl.constexpr(const.TAIL_ROW)
 
 
 @triton.jit

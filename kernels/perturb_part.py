@@ -3,15 +3,16 @@
 import triton
 import triton.language as tl
 
+from . import coefficients as const
 from .draws import four_variates
 from .perturb import _cast
 
-TAPS, NEAREST, BILINEAR, POOLED = (tl.constexpr(fill) for fill in range(4))
+NEAREST, BILINEAR = tl.constexpr(const.NEAREST), tl.constexpr(const.BILINEAR)
 
 
 def halo_tiles(fill: int, half: int) -> int:
     """Tiles drawn on either side of a program's own, because its pixels need neighbours there."""
-    return (0, 0, 1, -(-half // 64))[fill]
+    return {const.BILINEAR: 1, const.POOLED: -(-half // 64)}.get(fill, 0)
 
 
 @triton.jit

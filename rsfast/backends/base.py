@@ -27,12 +27,13 @@ import torch
 
 from .. import checks
 from ..errors import InvalidArgumentError
+from ..kernels import coefficients as const
 from ..noise import GeneralizedGaussian, Laplace, LatticeGaussian, Noise, Uniform, is_noise
 from ..transforms import TRANSFORMS, Transform, View, whole_view
 from . import tables
 
 WORD = 2**32  # ids and sample indices are counter words
-OUT_DTYPES = (torch.float32, torch.bfloat16, torch.float16)
+CASTS = {torch.float32: const.FLOAT32, torch.bfloat16: const.BFLOAT16, torch.float16: const.FLOAT16}
 
 
 class Backend(Protocol):
@@ -78,9 +79,6 @@ class Backend(Protocol):
         """
 
 
-NORMAL, QUANTILE, UNIFORM, LATTICE = range(4)
-
-
 @dataclasses.dataclass(frozen=True)
 class Draw:
     """How words become variates z of unit level: Box-Muller, quantiles, uniform on [-1, 1], or whole numbers; see tables.py."""
@@ -90,17 +88,17 @@ class Draw:
     lattice: tables.LatticeTable
 
 
-_NO_TABLE = np.zeros((tables.DEGREE + 1, tables.ROWS), dtype=np.float32)
+_NO_TABLE = np.zeros((const.DEGREE + 1, const.ROWS), dtype=np.float32)
 _NO_LATTICE = tables.LatticeTable(np.zeros(1, dtype=np.int64), np.zeros(1, dtype=np.int32), 0.0, 0.0)
 
 
 def draw_of(noise: Noise) -> Draw:
     """What a backend needs to know of a noise beside its level."""
     if isinstance(noise, (Laplace, GeneralizedGaussian)):
-        return Draw(QUANTILE, tables.quantile_table(noise.shape), _NO_LATTICE)
+        return Draw(const.QUANTILE, tables.quantile_table(noise.shape), _NO_LATTICE)
     if isinstance(noise, LatticeGaussian):
-        return Draw(LATTICE, tables.quantile_table(2.0), tables.lattice_table(noise.sigma, noise.levels))
-    return Draw(UNIFORM if isinstance(noise, Uniform) else NORMAL, _NO_TABLE, _NO_LATTICE)
+        return Draw(const.LATTICE, tables.quantile_table(2.0), tables.lattice_table(noise.sigma, noise.levels))
+    return Draw(const.UNIFORM if isinstance(noise, Uniform) else const.NORMAL, _NO_TABLE, _NO_LATTICE)
 
 
 OFF_LATTICE = (
@@ -200,7 +198,7 @@ def prepare(
         raise InvalidArgumentError(f"stream={stream} is outside 0 … 2^31 - 1; rsfast.noise.STREAMS lists those in use.")
     if channels * height * width > 4 * WORD:
         raise InvalidArgumentError(f"an image of {channels}x{height}x{width} has more than 2^34 pixels; use smaller images.")
-    if out.shape != (images * count, channels, height, width) or out.dtype not in OUT_DTYPES or out.device != x.device:
+    if out.shape != (images * count, channels, height, width) or out.dtype not in CASTS or out.device != x.device:
         raise InvalidArgumentError(
             f"out is {tuple(out.shape)} {out.dtype} on {out.device}; it must be "
             f"{(images * count, channels, height, width)}, float32, bfloat16 or float16, on {x.device}."
@@ -272,14 +270,11 @@ def on_device(view: View, field: str, device: torch.device) -> torch.Tensor:
     return torch.from_numpy(getattr(view, field)).to(device)
 
 
-TAPS, NEAREST, BILINEAR, POOLED = range(4)
-
-
 def fill_of(view: View) -> int:
     """Which loop shows a view: the general one over its indices and weights, or a short cut with the same result."""
     if view.partner is not None:
-        return POOLED
-    return TAPS if not view.half_width else NEAREST if len(view.indices) == 1 else BILINEAR
+        return const.POOLED
+    return const.TAPS if not view.half_width else const.NEAREST if len(view.indices) == 1 else const.BILINEAR
 
 
 def normalisation(mean: Sequence[float] | None, std: Sequence[float] | None, channels: int) -> tuple[np.ndarray, np.ndarray]:

@@ -10,11 +10,10 @@ from numba.extending import intrinsic
 
 from .. import numerics  # noqa: F401  chooses where compiled code is kept
 from ..kernels import coefficients as const
+from ..kernels.coefficients import BFLOAT16, BILINEAR, FLOAT32, INNER_ROW, LATTICE, NEAREST, NORMAL, POOLED, QUANTILE, TAIL_ROW
 from ..noise import Noise
 from ..transforms import Transform
 from . import base
-from .base import BILINEAR, LATTICE, NEAREST, NORMAL, POOLED, QUANTILE
-from .tables import INNER, TAIL
 
 L0, L1, L2, L3, L4, L5, L6, L7, L8 = (np.float32(c) for c in const.LOG)
 S0, S1, S2, S3 = (np.float32(c) for c in const.SIN)
@@ -24,8 +23,6 @@ TWO_M31, TWO_M32 = np.float32(const.TWO_M31), np.float32(const.TWO_M32)
 M0, M1 = np.uint64(const.PHILOX_M0), np.uint64(const.PHILOX_M1)
 W0, W1 = np.uint32(const.PHILOX_W0), np.uint32(const.PHILOX_W1)
 REFINE_BELOW, REFINE_STREAM = np.int32(const.REFINE_BELOW), np.uint32(const.REFINE_STREAM)
-FLOAT32, BFLOAT16, FLOAT16 = 0, 1, 2
-CASTS = {torch.float32: FLOAT32, torch.bfloat16: BFLOAT16, torch.float16: FLOAT16}
 
 
 @intrinsic
@@ -104,7 +101,7 @@ def _quantile(word, table):
     inner = m >= int32(0x40000000)
     x = min(float32(int32(int32(0x7FFFFFFF) - m) if inner else m) + float32(0.5), float32(1073741760.0))
     bits = _as_bits(x)
-    row = int32(bits >> uint32(23)) - int32(126) + (int32(INNER) if inner else int32(0))
+    row = int32(bits >> uint32(23)) - int32(126) + (int32(INNER_ROW) if inner else int32(0))
     value = _polynomial(table, row, _from_middle(bits))
     return _as_float(uint32(_as_bits(value) ^ uint32(word & uint32(0x80000000))))
 
@@ -115,7 +112,7 @@ def _refined_quantile(word, extra, table):
     if m >= REFINE_BELOW:
         return _quantile(word, table)
     bits = _as_bits(float32((numba.int64(m) << 32) | numba.int64(extra) | 1) * TWO_M32)
-    value = _polynomial(table, int32(bits >> uint32(23)) - int32(95) + int32(TAIL), _from_middle(bits))
+    value = _polynomial(table, int32(bits >> uint32(23)) - int32(95) + int32(TAIL_ROW), _from_middle(bits))
     return _as_float(uint32(_as_bits(value) ^ uint32(word & uint32(0x80000000))))
 
 
@@ -398,7 +395,7 @@ class NumbaBackend:
             return
         k0, k1 = np.uint32(rows.seed & 0xFFFFFFFF), np.uint32(rows.seed >> 32)
         pixels, out = rows.pixels.numpy(), base.numpy_words(rows.memory())
-        cast = CASTS[rows.out.dtype]
+        cast = base.CASTS[rows.out.dtype]
 
         common = (
             pixels, rows.scale, rows.ids, np.uint32(rows.stream), rows.first, rows.count, k0, k1, out, rows.channels_last, cast,

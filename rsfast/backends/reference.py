@@ -14,7 +14,7 @@ import torch
 from ..kernels import coefficients as const
 from ..noise import Gaussian, Noise
 from ..transforms import Transform, View
-from . import base, tables
+from . import base
 
 f32, i32, u32, u64 = np.float32, np.int32, np.uint32, np.uint64
 
@@ -70,7 +70,7 @@ def quantile(word: np.ndarray, extra: np.ndarray, table: np.ndarray) -> np.ndarr
     fine = (m.astype(np.int64) << 32) | extra.astype(np.int64) | 1
     x = np.where(rare, fine.astype(f32) * f32(const.TWO_M32), x)
     bits = x.view(i32)
-    first = np.where(rare, i32(tables.TAIL - 95), np.where(inner, i32(tables.INNER - 126), i32(-126)))
+    first = np.where(rare, i32(const.TAIL_ROW - 95), np.where(inner, i32(const.INNER_ROW - 126), i32(-126)))
     row = (bits >> i32(23)) + first
     t = ((bits & i32(0x7FFFFF)) | i32(0x3F800000)).view(f32) - f32(1.5)
     value = table[-1][row]
@@ -97,11 +97,11 @@ def variates(size: int, draw: base.Draw, *, seed: int, stream: int, image: int, 
     block = np.arange(tiles * const.LANES, dtype=u64)
     words = philox4x32_10((block, sample, image, stream), seed)
     extra = philox4x32_10((block, sample, image, stream ^ const.REFINE_STREAM), seed)
-    if draw.kind == base.NORMAL:
+    if draw.kind == const.NORMAL:
         found = [*box_muller(words[0], words[1], extra[0]), *box_muller(words[2], words[3], extra[2])]
-    elif draw.kind == base.QUANTILE:
+    elif draw.kind == const.QUANTILE:
         found = [quantile(word, more, draw.table) for word, more in zip(words, extra, strict=True)]
-    elif draw.kind == base.LATTICE:
+    elif draw.kind == const.LATTICE:
         found = [lattice(word, more, draw.lattice.thresholds) for word, more in zip(words, extra, strict=True)]
     else:
         found = [symmetric_uniform(word) for word in words]

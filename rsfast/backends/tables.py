@@ -24,10 +24,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..kernels import quantiles
+from ..kernels.coefficients import DEGREE, INNER_ROW, ROWS, TAIL_ROW
 from ..numerics.incomplete_gamma import gammainccinv, gammaincinv
 
-DEGREE, ROWS = 7, 128
-INNER, TAIL = 32, 64  # first rows of the inner half and of the far tail
 DIGITS = 40
 
 
@@ -94,9 +93,9 @@ def computed_table(shape: float) -> NDArray[np.float32]:
 
         for row in range(31):
             table[:, row] = fitted(row - 1, lambda x: x / 2**32)
-            table[:, INNER + row] = fitted(row - 1, lambda x: mp.mpf(1) / 2 - x / 2**32)
+            table[:, INNER_ROW + row] = fitted(row - 1, lambda x: mp.mpf(1) / 2 - x / 2**32)
         for row in range(41):
-            table[:, TAIL + row] = fitted(row - 32, lambda x: x / 2**32)
+            table[:, TAIL_ROW + row] = fitted(row - 32, lambda x: x / 2**32)
     return table
 
 

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from ..errors import BackendUnavailableError
+from ..kernels import coefficients as const
 from ..noise import Noise
 from ..transforms import Transform, View
 from . import base
@@ -99,7 +100,7 @@ MOST_PIXELS = 2**30  # places in an image are 32-bit numbers
 
 # What a program of `perturb_kernel` draws, by Draw.kind.  One warp waits for no other; 16 pixels a thread share what is done
 # once, and 8 where table rows are held in registers, too: chosen by instructions and registers, not timed on a GPU yet.
-TILES_OF_A_WARP = (8, 4, 8, 4)
+TILES_OF_A_WARP = {const.NORMAL: 8, const.QUANTILE: 4, const.UNIFORM: 8, const.LATTICE: 4}
 
 _constants: dict[tuple[int, torch.device], tuple[np.ndarray, torch.Tensor]] = {}
 
@@ -146,7 +147,7 @@ def _part(rows: base.Rows, view: View, width: int) -> None:
         "m": m,
     }
     fill = base.fill_of(view)
-    if fill == base.TAPS:
+    if fill == const.TAPS:
         taps, plane = view.indices.shape
         pixels = 65536 if interpreting() else 512
         pixels = min(pixels, _next_power_of_two(channels * plane))
