@@ -28,9 +28,10 @@ demo: setup ## train on handwritten digits, certify 200 images, write a report i
 
 test: setup check unit ## everything that CI checks
 
-check: setup ## ruff, mypy, import linter
+check: setup ## ruff, clang-format, mypy, import linter
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/clang-format --dry-run --Werror csrc/*.[ch]pp
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 

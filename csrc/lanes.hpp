@@ -90,7 +90,8 @@ RSFAST_INLINE Floats lookup(const float* table, Ints place) {
 constexpr int NEAR_ROWS = 16;
 RSFAST_INLINE Ints near_place(Ints place) { return place - ((place >> 5) * 16 + 15); }  // 0 ... 15 or 16 ... 31
 RSFAST_INLINE Floats lookup_near(const float* table, Ints where) {
-    return bit_cast<Floats>(_mm512_permutex2var_ps(_mm512_loadu_ps(table + 15), bit_cast<__m512i>(where), _mm512_loadu_ps(table + 47)));
+    return bit_cast<Floats>(
+        _mm512_permutex2var_ps(_mm512_loadu_ps(table + 15), bit_cast<__m512i>(where), _mm512_loadu_ps(table + 47)));
 }
 // The lane of the first true one, of which there is at least one.
 RSFAST_INLINE int first(Ints mask) { return __builtin_ctz(_mm512_movepi32_mask(bit_cast<__m512i>(mask))); }
@@ -123,7 +124,8 @@ RSFAST_INLINE Floats lookup(const float* table, Ints place) {
 }
 // Rows 23 ... 30 and 55 ... 62 are a register each, and two permutations and a choice cost less than a gather.
 constexpr int NEAR_ROWS = 8;
-RSFAST_INLINE Ints near_place(Ints place) { return (place - 23) | (place << 26); }  // the lane in 3 bits, the sign: which register
+// The lane in 3 bits; the sign says which register.
+RSFAST_INLINE Ints near_place(Ints place) { return (place - 23) | (place << 26); }
 RSFAST_INLINE Floats lookup_near(const float* table, Ints where) {
     const __m256i lane = bit_cast<__m256i>(where);
     const __m256 a = _mm256_permutevar8x32_ps(_mm256_loadu_ps(table + 23), lane);
@@ -215,18 +217,18 @@ struct Pack {
     T at[N];
 };
 
-#define RSFAST_EACH_LANE(op)                                                       \
-    template <class T, int N>                                                      \
-    RSFAST_INLINE auto operator op(const Pack<T, N>& a, const Pack<T, N>& b) {     \
-        Pack<decltype(a.at[0] op b.at[0]), N> result;                              \
+#define RSFAST_EACH_LANE(op)                                                         \
+    template <class T, int N>                                                        \
+    RSFAST_INLINE auto operator op(const Pack<T, N>& a, const Pack<T, N>& b) {       \
+        Pack<decltype(a.at[0] op b.at[0]), N> result;                                \
         RSFAST_UNROLL for (int i = 0; i < N; ++i) result.at[i] = a.at[i] op b.at[i]; \
-        return result;                                                             \
-    }                                                                              \
-    template <class T, int N, class Number>                                        \
-    RSFAST_INLINE auto operator op(const Pack<T, N>& a, Number b) {                \
-        Pack<decltype(a.at[0] op b), N> result;                                    \
-        RSFAST_UNROLL for (int i = 0; i < N; ++i) result.at[i] = a.at[i] op b;     \
-        return result;                                                             \
+        return result;                                                               \
+    }                                                                                \
+    template <class T, int N, class Number>                                          \
+    RSFAST_INLINE auto operator op(const Pack<T, N>& a, Number b) {                  \
+        Pack<decltype(a.at[0] op b), N> result;                                      \
+        RSFAST_UNROLL for (int i = 0; i < N; ++i) result.at[i] = a.at[i] op b;       \
+        return result;                                                               \
     }
 RSFAST_EACH_LANE(+)
 RSFAST_EACH_LANE(-)
@@ -243,12 +245,12 @@ RSFAST_EACH_LANE(==)
 RSFAST_EACH_LANE(>)
 #undef RSFAST_EACH_LANE
 
-#define RSFAST_EACH_LANE(function)                                                   \
-    template <class T, int N>                                                        \
-    RSFAST_INLINE auto function(const Pack<T, N>& a) {                               \
-        Pack<decltype(function(a.at[0])), N> result;                                 \
-        RSFAST_UNROLL for (int i = 0; i < N; ++i) result.at[i] = function(a.at[i]);  \
-        return result;                                                               \
+#define RSFAST_EACH_LANE(function)                                                  \
+    template <class T, int N>                                                       \
+    RSFAST_INLINE auto function(const Pack<T, N>& a) {                              \
+        Pack<decltype(function(a.at[0])), N> result;                                \
+        RSFAST_UNROLL for (int i = 0; i < N; ++i) result.at[i] = function(a.at[i]); \
+        return result;                                                              \
     }
 RSFAST_EACH_LANE(to_float)
 RSFAST_EACH_LANE(to_int)

@@ -42,9 +42,9 @@ Cast cast_named(const std::string& cast) {
 
 // A checked call; `plane` is that of the image shown.
 Perturbation checked(const Array<float>& pixels, const Array<float>& scale, const Array<uint32_t>& ids, uint64_t seed,
-                     uint32_t stream, uint32_t first, int64_t count, py::array& out, const std::string& cast,
-                     bool channels_last, int kind, const Array<float>& table,
-                     const Array<int64_t>& thresholds, const Array<int32_t>& high, float step, int64_t begin, int64_t end, int64_t plane) {
+                     uint32_t stream, uint32_t first, int64_t count, py::array& out, const std::string& cast, bool channels_last,
+                     int kind, const Array<float>& table, const Array<int64_t>& thresholds, const Array<int32_t>& high,
+                     float step, int64_t begin, int64_t end, int64_t plane) {
     const int64_t images = pixels.shape(0), channels = pixels.shape(1);
     require(scale.ndim() == 2 && scale.shape(0) == images && scale.shape(1) == channels, "scale must be [images, channels]");
     require(ids.ndim() == 1 && ids.shape(0) == images, "ids must be [images]");
@@ -59,10 +59,23 @@ Perturbation checked(const Array<float>& pixels, const Array<float>& scale, cons
     require(thresholds.ndim() == 1 && high.ndim() == 1 && high.size() == length && length > 0 && length < (1 << 24) &&
                 (length & (length - 1)) == 0,
             "thresholds and high must have the same length, a power of two");
-    require(Kind(kind) != Kind::lattice || (thresholds.data()[length - 1] == 0 && step >= 0.0f && step < 1e5f), "the last threshold must be 0");
+    require(Kind(kind) != Kind::lattice || (thresholds.data()[length - 1] == 0 && step >= 0.0f && step < 1e5f),
+            "the last threshold must be 0");
     require(table.ndim() == 2 && table.shape(0) == DEGREE + 1 && table.shape(1) == ROWS, "table must be [8, 128]");
-    return {pixels.data(), scale.data(), ids.data(), images, channels, pixels.shape(2), split(seed), stream, first,
-            count, out.mutable_data(), type, channels_last, {Kind(kind), table.data(), thresholds.data(), high.data(), int32_t(length), step}};
+    return {pixels.data(),
+            scale.data(),
+            ids.data(),
+            images,
+            channels,
+            pixels.shape(2),
+            split(seed),
+            stream,
+            first,
+            count,
+            out.mutable_data(),
+            type,
+            channels_last,
+            {Kind(kind), table.data(), thresholds.data(), high.data(), int32_t(length), step}};
 }
 
 // Shares rows begin ... end - 1 out over threads.  The noise does not depend on how.
@@ -83,13 +96,12 @@ void over_threads(int64_t begin, int64_t end, int threads, Work work) {
 }
 
 void perturb_rows(const Array<float>& pixels, const Array<float>& scale, const Array<uint32_t>& ids, uint64_t seed,
-                  uint32_t stream, uint32_t first, int64_t count, py::array out, const std::string& cast,
-                  bool channels_last, int kind, const Array<float>& table,
-                     const Array<int64_t>& thresholds, const Array<int32_t>& high, float step, int64_t begin, int64_t end, int threads) {
+                  uint32_t stream, uint32_t first, int64_t count, py::array out, const std::string& cast, bool channels_last,
+                  int kind, const Array<float>& table, const Array<int64_t>& thresholds, const Array<int32_t>& high, float step,
+                  int64_t begin, int64_t end, int threads) {
     require(pixels.ndim() == 3, "pixels must be [images, channels, plane]");
-    const Perturbation call =
-        checked(pixels, scale, ids, seed, stream, first, count, out, cast, channels_last, kind, table, thresholds, high, step, begin, end,
-                pixels.shape(2));
+    const Perturbation call = checked(pixels, scale, ids, seed, stream, first, count, out, cast, channels_last, kind, table,
+                                      thresholds, high, step, begin, end, pixels.shape(2));
     py::gil_scoped_release unlocked;
     over_threads(begin, end, threads, [&](int64_t first, int64_t last) { level().perturb(call, first, last); });
 }
@@ -99,9 +111,9 @@ bool all_below(const Array<int32_t>& values, int64_t limit) {
 }
 
 void perturb_part_rows(const Array<float>& pixels, const Array<float>& scale, const Array<uint32_t>& ids, uint64_t seed,
-                       uint32_t stream, uint32_t first, int64_t count, py::array out, const std::string& cast,
-                       bool channels_last, int kind, const Array<float>& table,
-                     const Array<int64_t>& thresholds, const Array<int32_t>& high, float step, int64_t begin, int64_t end, int threads, int fill, int64_t width, const Array<float>& gain,
+                       uint32_t stream, uint32_t first, int64_t count, py::array out, const std::string& cast, bool channels_last,
+                       int kind, const Array<float>& table, const Array<int64_t>& thresholds, const Array<int32_t>& high,
+                       float step, int64_t begin, int64_t end, int threads, int fill, int64_t width, const Array<float>& gain,
                        const Array<float>& offset, const Array<int32_t>& kept, const Array<int32_t>& indices,
                        const Array<float>& weights) {
     require(pixels.ndim() == 3, "pixels must be [images, channels, kept]");
@@ -117,10 +129,10 @@ void perturb_part_rows(const Array<float>& pixels, const Array<float>& scale, co
     require(Fill(fill) == Fill::taps || (2 * m == plane && width > 0 && width % 2 == 0 && plane % (2 * width) == 0),
             "this fill keeps one pixel of every pair of columns of an even number of rows");
     require(all_below(indices, m), "an index is outside the kept pixels");
-    const Perturbation call =
-        checked(pixels, scale, ids, seed, stream, first, count, out, cast, channels_last, kind, table, thresholds, high, step, begin, end, plane);
-    const View view{Fill(fill), plane, width, gain.data(), offset.data(), kept.data(), indices.data(), weights.data(),
-                    indices.shape(0)};
+    const Perturbation call = checked(pixels, scale, ids, seed, stream, first, count, out, cast, channels_last, kind, table,
+                                      thresholds, high, step, begin, end, plane);
+    const View view{Fill(fill),  plane,          width,          gain.data(),     offset.data(),
+                    kept.data(), indices.data(), weights.data(), indices.shape(0)};
     py::gil_scoped_release unlocked;
     over_threads(begin, end, threads, [&](int64_t first, int64_t last) { level().perturb_part(call, view, first, last); });
 }
@@ -181,16 +193,18 @@ void use_simd(const std::string& name) {
 
 PYBIND11_MODULE(_C, module) {
     module.doc() = "Compiled noise and counting on the CPU; the arithmetic is that of rsfast.backends.reference.";
-    module.def("perturb", &perturb_rows, py::arg("pixels").noconvert(), py::arg("scale").noconvert(),
-               py::arg("ids").noconvert(), py::arg("seed"), py::arg("stream"), py::arg("first"), py::arg("count"),
-               py::arg("out").noconvert(), py::arg("cast"), py::arg("channels_last"), py::arg("kind"), py::arg("table").noconvert(),
-               py::arg("thresholds").noconvert(), py::arg("high").noconvert(), py::arg("step"), py::arg("begin"), py::arg("end"), py::arg("threads"));
+    module.def("perturb", &perturb_rows, py::arg("pixels").noconvert(), py::arg("scale").noconvert(), py::arg("ids").noconvert(),
+               py::arg("seed"), py::arg("stream"), py::arg("first"), py::arg("count"), py::arg("out").noconvert(),
+               py::arg("cast"), py::arg("channels_last"), py::arg("kind"), py::arg("table").noconvert(),
+               py::arg("thresholds").noconvert(), py::arg("high").noconvert(), py::arg("step"), py::arg("begin"), py::arg("end"),
+               py::arg("threads"));
     module.def("perturb_part", &perturb_part_rows, py::arg("pixels").noconvert(), py::arg("scale").noconvert(),
                py::arg("ids").noconvert(), py::arg("seed"), py::arg("stream"), py::arg("first"), py::arg("count"),
-               py::arg("out").noconvert(), py::arg("cast"), py::arg("channels_last"), py::arg("kind"), py::arg("table").noconvert(),
-               py::arg("thresholds").noconvert(), py::arg("high").noconvert(), py::arg("step"), py::arg("begin"), py::arg("end"), py::arg("threads"),
-               py::arg("fill"), py::arg("width"), py::arg("gain").noconvert(), py::arg("offset").noconvert(),
-               py::arg("kept").noconvert(), py::arg("indices").noconvert(), py::arg("weights").noconvert());
+               py::arg("out").noconvert(), py::arg("cast"), py::arg("channels_last"), py::arg("kind"),
+               py::arg("table").noconvert(), py::arg("thresholds").noconvert(), py::arg("high").noconvert(), py::arg("step"),
+               py::arg("begin"), py::arg("end"), py::arg("threads"), py::arg("fill"), py::arg("width"),
+               py::arg("gain").noconvert(), py::arg("offset").noconvert(), py::arg("kept").noconvert(),
+               py::arg("indices").noconvert(), py::arg("weights").noconvert());
     module.def("count", &count<float>, py::arg("logits").noconvert(), py::arg("votes").noconvert(), py::arg("rows").noconvert());
     module.def("count", &count<double>, py::arg("logits").noconvert(), py::arg("votes").noconvert(), py::arg("rows").noconvert());
     module.def("philox", &philox, py::arg("block"), py::arg("n"), py::arg("sample"), py::arg("image"), py::arg("stream"),

@@ -199,7 +199,8 @@ void perturb(const Perturbation& call, int64_t begin, int64_t end) {
                 Noisy values[MOST_CHANNELS];
                 for (int c = 0; c < together; ++c) {
                     const int64_t line = b * call.channels + channel + c, e = (channel + c) * call.plane + first;
-                    values[c] = {call.pixels + line * call.plane + first, draws.pixels(e, n, z.data() + c * ROOM), call.scale[line]};
+                    values[c] = {call.pixels + line * call.plane + first, draws.pixels(e, n, z.data() + c * ROOM),
+                                 call.scale[line]};
                 }
                 write(target, together, values, n);
             }
@@ -296,7 +297,8 @@ void perturb_part(const Perturbation& call, const View& view, int64_t begin, int
                 Shown values[MOST_CHANNELS];
                 for (int c = 0; c < together; ++c) {
                     const int64_t line = b * call.channels + channel + c, e = (channel + c) * call.plane + first;
-                    add_noise(v.data(), {call.pixels + line * call.plane + first, draws.pixels(e, n, z.data()), call.scale[line]}, n);
+                    add_noise(v.data(), {call.pixels + line * call.plane + first, draws.pixels(e, n, z.data()), call.scale[line]},
+                              n);
                     show(view, v.data(), first, n, lines.data() + c * most_shown);
                     values[c] = {lines.data() + c * most_shown, view.gain[channel + c], view.offset[channel + c]};
                 }
