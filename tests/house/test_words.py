@@ -1,0 +1,100 @@
+"""What is written for people can be read: short lines, one figure a cell, links that lead somewhere, figures that were measured."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from bench import figures
+
+ROOT = Path(__file__).parents[2]
+DOCUMENTS = sorted(
+    str(file.relative_to(ROOT))
+    for pattern in ("*.md", "docs/*.md", "bench/*.md", "tests/**/*.md")
+    for file in ROOT.glob(pattern)
+    if not any(part.startswith(".") for part in file.relative_to(ROOT).parts)
+)
+
+# What holds digits and is no figure, in the order in which it is taken out of a cell.
+NO_FIGURES = [
+    r"`[^`]*`",  # code, and formulas written as code
+    r"\]\([^)]*\)",  # where a link leads
+    r"\d+(?: ?x ?\d+)+",  # shapes: 3x32x32, 256 x 1000
+    r"\b[A-Za-z_]\w*(?:[-_.]?\d[\w.]*)+",  # names: ResNet-20, float32, l2, sm_90, v1.2
+    r"\b(?:eq\.|Theorem|Table|[Ff]igure|Algorithm|Proposition|Appendix|A|B|§) ?\(?[\d.]+\)?(?:,? \(\d+\))*",  # places in a paper
+    r"\b(?:19|20)\d\d\b(?! ?[%a-z])",  # years
+    r"(?:[A-Za-z_ΣΦ]\w*|\)) ?[=<>≥≤] ?(?:\([^)]*\)|[-+.\w/]+(?:,\d{3})*)",  # equations: n = 100,000, p = (.9, .05)
+]
+NUMBER = r"\d(?:[\d,]*\d)?(?:\.\d+)?(?:e[-+]?\d+)?|\.\d+"
+
+
+def tables(text: str) -> list[list[str]]:
+    """The cells of each line of each table, code blocks left out."""
+    text = re.sub(r"^```.*?^```", "", text, flags=re.DOTALL | re.MULTILINE)
+    lines = [line for line in text.splitlines() if line.startswith("|") and not re.fullmatch(r"[|:-]+", line)]
+    return [[cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]] for line in lines]
+
+
+def figures_of(cell: str) -> list[str]:
+    """The figures of a cell; a range "from 1 to 9" is one."""
+    for pattern in NO_FIGURES:
+        cell = re.sub(pattern, " ", cell)
+    cell = re.sub(rf"from (?:{NUMBER}) to (?:{NUMBER})", "0", cell)
+    return re.findall(NUMBER, cell)
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_no_line_is_longer_than_120_columns(document):
+    lines = (ROOT / document).read_text().splitlines()
+    long = [number for number, line in enumerate(lines, 1) if len(re.sub(r"https?://\S+", "", line)) > 120]
+    assert long == [], f"{document}: lines {long}"
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_a_cell_holds_at_most_one_figure(document):
+    crowded = [cell for cells in tables((ROOT / document).read_text()) for cell in cells if len(figures_of(cell)) > 1]
+    assert crowded == []
+
+
+@pytest.mark.parametrize(
+    ("cell", "figures"),
+    [
+        ("0.60 / 0.36 ns a pixel", ["0.60", "0.36"]),
+        ("14.1 (6.7)", ["14.1", "6.7"]),
+        ("306 / 9,870 us a copy", ["306", "9,870"]),
+        ("1e-14 R + 2 eps", ["1e-14", "2"]),
+        ("votes of 256 x 1000 logits, ResNet-20, n = 100,000, Hayes 2020, eq. (20)", []),
+        ("`1e-14 R + 2 eps sigma`", []),
+        ("from 1e-300 to 1", ["0"]),
+        ("26.2 ms", ["26.2"]),
+    ],
+)
+def test_figures_are_told_from_shapes_names_and_equations(cell, figures):
+    assert figures_of(cell) == figures
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_links_lead_somewhere(document):
+    file = ROOT / document
+    for target, heading in re.findall(r"\]\((?!https?:)([^)#]*)(?:#([^)]*))?\)", file.read_text()):
+        there = file.parent / target if target else file
+        assert there.exists(), target
+        if heading:
+            assert heading in anchors(there.read_text()), f"{target}#{heading}"
+
+
+def anchors(text: str) -> list[str]:
+    """Headings as links name them."""
+    return [re.sub(r"[^\w -]", "", line.lower()).replace(" ", "-") for line in re.findall(r"^#+ (.*)$", text, flags=re.MULTILINE)]
+
+
+@pytest.mark.parametrize("document", figures.DOCUMENTS)
+def test_tables_of_figures_are_the_stored_rows(document):
+    text = (ROOT / document).read_text()
+    assert "<!-- figures " in text
+    assert figures.filled(text) == text, "`python -m bench.figures` writes the tables anew"
+
+
+def test_every_table_of_figures_is_shown():
+    shown = [name for document in figures.DOCUMENTS for name in re.findall(r"<!-- figures ([a-z0-9-]+) -->", (ROOT / document).read_text())]
+    assert sorted(shown) == sorted(figures.TABLES)
