@@ -29,7 +29,7 @@ TABLE = {  # group: {module: what}
     },
     "numerics": {
         "show_ncx2_accuracy": "non-central chi-square against arbitrary precision, SciPy, R (`RMATH=`)",
-        "show_input_dependent_radii": "radii against 60 digits, 16,000 curves, radius against the rate",
+        "show_input_dependent_radii": "radii against 60 digits, curves with one crossing, radius against the rate",
         "bench_ncx2": "its tails and quantiles over arrays, against SciPy",
         "bench_input_dependent": "radii, against brentq on SciPy's functions",
     },
@@ -40,7 +40,7 @@ TABLE = {  # group: {module: what}
     "dual-and-input-dependent": {
         "show_dual_soundness": "parts' bits; exact radii and flips of linear halves; coverage",
         "bench_dual": "one half into the model's buffer, against the authors' sequence in torch",
-        "show_neighbors": "exact neighbours in a 3 GB memory map under 1 GiB of memory",
+        "show_neighbors": "exact neighbours in a memory map larger than the memory that is used",
         "bench_sigma": "nearest neighbours of 200 queries, against scikit-learn's brute force",
         "show_smoothings": "the digits demo smoothed in three ways, at equal numbers of draws",
         "show_idrs_toy": "the toy experiments of input-dependent smoothing, beside the paper's",

@@ -266,7 +266,7 @@ TABLES: dict[str, tuple[Cells, Callable[[], list[Cells]]]] = {
     "plans": (
         ("radii", "median, 0.8", "least, 0.8", "median, 0.5", "least, 0.5"),
         lambda: [
-            ("step 0.25, up to 2 sigma", *savings("up to 2 sigma")),
+            ("quarters, up to twice sigma", *savings("up to 2 sigma")),
             ("the same, labels tested", *savings("up to 2 sigma", "label")),
             ("one radius, sigma", *savings("sigma only")),
             ("up to the largest possible", *savings("whole grid")),

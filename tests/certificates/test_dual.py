@@ -2,6 +2,7 @@
 
 import math
 
+import mpmath as mp
 import numpy as np
 import pytest
 from scipy import stats
@@ -10,6 +11,8 @@ from rsfast import certificates as c
 from rsfast.errors import InvalidArgumentError
 from tests.reference import optimal
 from tests.reference.cases import multiclass_cases
+
+mp.mp.dps = 50
 
 
 def test_dual_holds_for_linear_classifiers(rng):
@@ -147,3 +150,15 @@ def test_dual_l1_is_where_the_halves_lose_what_they_lead_by(shape, rng):
     assert certain.sum() > 10
     assert (kept[:, certain] >= 1 - 1e-9).all()
     np.testing.assert_allclose(radius, np.maximum(0.5 * (noise.ppf(p[:, 0]) + noise.ppf(p[:, 1])), 0), rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("shape", [1.0, 2.0])
+def test_dual_l1_is_never_above_and_close_below(shape, rng):
+    """Laplace and Gaussian quantiles in 50 digits."""
+    for p in rng.uniform(0.05, 0.9999, (30, 2)):
+        below = [mp.mpf(min(one, 1 - one)) for one in p]  # 1 - p is exact where p is at least one half
+        tails = [mp.log(2 * q) if shape == 1.0 else -mp.erfinv(1 - 2 * q) for q in below]
+        quantiles = [-tail if one > 0.5 else tail for one, tail in zip(p, tails, strict=True)]
+        exact = max(mp.mpf(0), sum(quantiles)) / 2
+        got = float(c.dual_log_concave_l1(*p, scale_left=0.5, scale_right=0.8, shape=shape))
+        assert exact - 3e-14 * sum(map(abs, quantiles)) <= got <= exact, p

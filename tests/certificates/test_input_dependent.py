@@ -171,6 +171,17 @@ def test_limit_of_theorem_4_solves_its_equation(rng):
         np.testing.assert_allclose(np.log(t) + 1 - t, 2 * np.log1p(-p) / dim, rtol=1e-6, atol=1e-15)
 
 
+def test_ratio_limits_are_accurate(rng):
+    """The root is one of Lambert's W: t = -W(-e^(c - 1)), c = 2 log(1 - p) / N."""
+    for p, dim in zip(1 - 10 ** rng.uniform(-12, -0.31, 40), np.round(10 ** rng.uniform(0.5, 6, 40)), strict=True):
+        c = 2 * mp.log(1 - mp.mpf(p)) / dim
+        for increasing in (False, True):
+            t = -mp.lambertw(-mp.exp(c - 1), -1 if increasing else 0).real * (dim / mp.mpf(dim - 1) if increasing else 1)
+            assert abs(float(sigma_ratio_limit(p, dim=dim, increasing=increasing)) - mp.sqrt(t)) <= 5e-15 * mp.sqrt(t), (p, dim)
+        simple = mp.sqrt(max(0, 1 - 2 * mp.sqrt(-c / 2)))
+        assert abs(float(sigma_ratio_limit_simple(p, dim=dim)) - simple) <= 5e-15 * max(simple, mp.mpf("1e-3")), (p, dim)
+
+
 def test_corollary_5_is_weaker_than_theorem_4_and_theorem_4_than_the_exact_ratio(rng):
     p, dim = rng.uniform(0.5, 1 - 1e-12, 500), np.round(10 ** rng.uniform(0, 6, 500))
     simple, limit, half = (f(p, dim=dim) for f in (sigma_ratio_limit_simple, sigma_ratio_limit, sigma_ratio_at_half))

@@ -1,11 +1,16 @@
 """What is written for people can be read: short lines, one figure a cell, links that lead somewhere, figures that were measured."""
 
+import importlib
+import inspect
 import re
 from pathlib import Path
 
 import pytest
+from numpy.typing import ArrayLike
 
 from bench import figures
+from rsfast import certificates
+from tests.certificates import test_golden as golden
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = sorted(
@@ -20,6 +25,7 @@ NO_FIGURES = [
     r"`[^`]*`",  # code, and formulas written as code
     r"\]\([^)]*\)",  # where a link leads
     r"\d+(?: ?x ?\d+)+",  # shapes: 3x32x32, 256 x 1000
+    r"\d+\^[-\d]+",  # powers: 2^53
     r"\b[A-Za-z_]\w*(?:[-_.]?\d[\w.]*)+",  # names: ResNet-20, float32, l2, sm_90, v1.2
     r"\b(?:eq\.|Theorem|Table|[Ff]igure|Algorithm|Proposition|Appendix|A|B|§) ?\(?[\d.]+\)?(?:,? \(\d+\))*",  # places in a paper
     r"\b(?:19|20)\d\d\b(?! ?[%a-z])",  # years
@@ -96,5 +102,61 @@ def test_tables_of_figures_are_the_stored_rows(document):
 
 
 def test_every_table_of_figures_is_shown():
-    shown = [name for document in figures.DOCUMENTS for name in re.findall(r"<!-- figures ([a-z0-9-]+) -->", (ROOT / document).read_text())]
+    shown = [
+        name
+        for document in figures.DOCUMENTS
+        for name in re.findall(r"<!-- figures ([a-z0-9-]+) -->", (ROOT / document).read_text())
+    ]
     assert sorted(shown) == sorted(figures.TABLES)
+
+
+def functions_of_arrays(module):
+    """What a module of rsfast.numerics offers: its functions whose first argument is an array."""
+    found = {
+        f"{module}.{name}": f
+        for name, f in vars(importlib.import_module(f"rsfast.numerics.{module}")).items()
+        if inspect.isfunction(f)
+    }
+    return {
+        name
+        for name, f in found.items()
+        if next(iter(inspect.signature(f).parameters.values())).annotation in ("ArrayLike", ArrayLike)
+    }
+
+
+def accuracy():
+    return tables((ROOT / "docs" / "accuracy.md").read_text())
+
+
+def test_every_special_function_and_certificate_has_its_row_of_accuracy():
+    rows = {cells[0].strip("`") for cells in accuracy()} | {cells[1].strip("`") for cells in accuracy()}
+    modules = [file.stem for file in (ROOT / "rsfast" / "numerics").glob("*.py") if file.stem != "__init__"]
+    wanted = set().union(*map(functions_of_arrays, modules)) | {"roots.solve", "beta.log_tail", "beta.failure_bounds"}
+    assert len(wanted) > 20
+    wanted |= set(certificates.CERTIFICATES) | set(certificates.__all__) - {"CERTIFICATES", "get"}
+    assert wanted - rows == set()
+
+
+def test_rows_of_accuracy_name_tests_that_exist():
+    named = {cells[-1] for cells in accuracy() if cells[-1].startswith("test_")}
+    assert len(named) > 10
+    assert named <= {
+        file.stem for folder in ("numerics", "certificates", "confidence") for file in (ROOT / "tests" / folder).glob("test_*.py")
+    }
+
+
+def test_accuracy_states_what_the_golden_table_shows():
+    stated = {cells[1].strip("`"): cells for cells in accuracy() if cells[1].strip("`") in certificates.CERTIFICATES}
+    allowed = dict.fromkeys(golden.NEITHER, 2e-14)
+    measured = dict.fromkeys(set(stated) - {"input_dependent_l2"}, 0.0)  # which has a table of its own
+    for row in golden.ROWS:
+        name = row["certificate"]
+        if name in measured and row["value"] and abs(row["value"]) < float("inf"):
+            got, exact, tolerance = golden.call(row)
+            measured[name] = max(measured[name], abs(got - exact) / abs(exact))
+            allowed.setdefault(name, tolerance)
+    for name, largest in measured.items():
+        _, _, side, shown, most, _ = stated[name]
+        assert side == ("either" if name in golden.NEITHER else "above" if name in golden.UPPER else "below"), name
+        assert float(most) == allowed[name], name
+        assert largest <= 1.1 * float(shown), name
