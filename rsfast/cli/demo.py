@@ -20,21 +20,23 @@ SMOOTHINGS = ("plain", "dual", "input-dependent")
 
 
 @click.command()
-@click.option("--out", type=Folder(), help="Run directory.  [default: runs/demo, runs/demo-dual, runs/demo-input-dependent]")
-@click.option("--images", type=click.IntRange(min=1), default=IMAGES, show_default=True, help="How many test images.")
-@click.option("--n", type=int, default=N, show_default=True, help="Draws per image, over all its parts.")
+@click.option(
+    "--out", type=Folder(), help="Write into this run directory.  [default: runs/demo, runs/demo-dual, runs/demo-input-dependent]"
+)
+@click.option("--images", type=click.IntRange(min=1), default=IMAGES, show_default=True, help="Certify so many test images.")
+@click.option("--n", type=int, default=N, show_default=True, help="Take so many draws of an image, over all its parts.")
 @click.option(
     "--smoothing",
     type=click.Choice(SMOOTHINGS),
     default="plain",
     show_default=True,
-    help="dual: two networks on "
-    "two diagonals of each 2 x 2 block; input-dependent: the noise level grows with the distance to the training images.",
+    help="Smooth in this way.  dual has two networks on the two diagonals of each 2 x 2 block.  With input-dependent the noise "
+    "level grows with the distance to the training images.",
 )
 def demo(out: str | None, images: int, n: int, smoothing: str) -> None:
-    """Train a small network on handwritten digits with Gaussian noise, certify the test images, write a report.
+    """Train a small network on handwritten digits with Gaussian noise, certify the test images, and write a report.
 
-    Writes model.safetensors, the counts, results.tsv, a plot (PNG, SVG) and report.html into the run directory; a second
+    It writes model.safetensors, the counts, results.tsv, a plot (PNG, SVG) and report.html into the run directory; a second
     call continues.
     """
     from .. import sources

@@ -13,7 +13,7 @@ WITHOUT_NATIVE = (
 
 @click.command()
 def info() -> None:
-    """What is installed, which backends can run here, and what a missing one costs."""
+    """Say what is installed, which backends can run here, and what a missing one costs."""
     import platform
 
     import numba

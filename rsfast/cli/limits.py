@@ -14,11 +14,20 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.option("--out", required=True, type=Folder(), help="Folder for the figures and their numbers.")
-@click.option("--logs", type=Named(), help="A log, a run directory or a folder of them, for the figures about real classifiers.")
-@click.option("--format", "ending", type=click.Choice(["svg", "png"]), default="svg", show_default=True)
+@click.option("--out", required=True, type=Folder(), help="Write the figures and their numbers into this folder.")
+@click.option(
+    "--logs", type=Named(), help="Read a log, a run directory or a folder of them, for the figures about real classifiers."
+)
+@click.option(
+    "--format",
+    "ending",
+    type=click.Choice(["svg", "png"]),
+    default="svg",
+    show_default=True,
+    help="Write figures in this format.",
+)
 def limits(out: str, logs: str | None, ending: str) -> None:
-    """What no certificate can exceed, beside what certificates give: each figure as CSV and plot.
+    """Draw what no certificate can exceed beside what certificates give, each figure as CSV and plot.
 
     Published logs say their noise level and data set in their path, as in imagenet/sigma_0.25; runs say both themselves.
     """

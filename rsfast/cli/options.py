@@ -96,32 +96,41 @@ class Seed(click.ParamType):
 
 
 what_to_run = combined(
-    click.option("--model", "models", required=True, multiple=True, help="module:factory, a torch.export (.pt2) or .onnx file, "
-                 "or an architecture: small-cnn, cifar-resnet20, cifar-resnet110, resnet50, torchvision:NAME, timm:NAME.  "
-                 "Of a split image: once, or once for each part."),
+    click.option("--model", "models", required=True, multiple=True, help="Run this model: module:factory, a torch.export (.pt2) "
+                 "or .onnx file, or an architecture (small-cnn, cifar-resnet20, cifar-resnet110, resnet50, torchvision:NAME, "
+                 "timm:NAME).  For split images give it once, or once for each part."),
     click.option("--checkpoint", "checkpoints", type=click.Path(), multiple=True,
-                 help="Weights of an architecture: .safetensors or a torch state dict; as often as --model."),
-    click.option("--trust-files", is_flag=True, help="Code that .pt2 files and checkpoints name may run: for files of your own."),
-    click.option("--data", required=True, help="digits, FILE.npz, FILE.npy, cifar10:PATH, mnist:FOLDER, or an image folder."),
-    click.option("--split", type=click.Choice(["test", "train"]), help="Of digits, cifar10 and mnist.  [default: test]"),
-    click.option("--resize", type=click.IntRange(min=1), help="Image folders: scale the shorter side to this many pixels."),
-    click.option("--crop", type=click.IntRange(min=1), help="Image folders: cut the central square of this size."),
-    click.option("--gray", is_flag=True, help="Image folders: read as one channel."),
-    click.option("--class-map", help="Image folders: FILE with the model's class of each subfolder (JSON, or lines of folder and "
-                 "index), or alphabet.  [default: the checkpoint's own; else the alphabet, if the numbers agree]"),
-    click.option("--num-classes", type=click.IntRange(min=1, max=10**7), help="Of the model.  [default: of the data]"),
-    click.option("--mean", type=FloatList(), help="Per channel, for models that do not normalise: 0.4914,0.4822,0.4465."),
-    click.option("--std", type=FloatList(), help="Per channel."),
+                 help="Load the weights of an architecture from a .safetensors file or a torch state dict.  Give it as often as "
+                 "--model."),
+    click.option("--trust-files", is_flag=True, help="Let the code run that .pt2 files and checkpoints name: for files of "
+                 "your own."),
+    click.option("--data", required=True,
+                 help="Read digits, FILE.npz, FILE.npy, cifar10:PATH, mnist:FOLDER, or an image folder."),
+    click.option("--split", type=click.Choice(["test", "train"]),
+                 help="Take this set of digits, cifar10 or mnist.  [default: test]"),
+    click.option("--resize", type=click.IntRange(min=1), help="Scale the shorter side to this many pixels (image folders)."),
+    click.option("--crop", type=click.IntRange(min=1), help="Cut out the central square of this size (image folders)."),
+    click.option("--gray", is_flag=True, help="Read one channel (image folders)."),
+    click.option("--class-map", help="Say which class of the model each subfolder is, by FILE (JSON, or lines of folder and "
+                 "index) or by alphabet (image folders).  [default: the checkpoint's own; else the alphabet, if the "
+                 "numbers agree]"),
+    click.option("--num-classes", type=click.IntRange(min=1, max=10**7), help="Say how many classes the model has.  "
+                 "[default: as many as the data]"),
+    click.option("--mean", type=FloatList(), help="Subtract this from each channel, for models that do not normalise: "
+                 "0.4914,0.4822,0.4465."),
+    click.option("--std", type=FloatList(), help="Divide each channel by this."),
 )  # fmt: skip
 
 how_to_run = combined(
-    click.option("--out", type=Folder(), required=True, help="Run directory; the same command continues a run."),
-    click.option("--seed", type=Seed(), help="Of the noise.  [default: fresh; the run's own when continuing]"),
-    click.option("--batch", type=Batch(), help="Noisy copies per forward pass, or auto to measure.  [default: by image size]"),
+    click.option("--out", type=Folder(), required=True, help="Write into this run directory; the same command continues a run."),
+    click.option("--seed", type=Seed(), help="Draw the noise from this seed.  [default: fresh; the run's own when continuing]"),
+    click.option(
+        "--batch", type=Batch(), help="Put so many noisy copies into a forward pass; auto measures.  [default: by image size]"
+    ),
     click.option(
         "--dtype",
         type=click.Choice(["auto", "float32", "bfloat16", "float16"]),
-        help="auto measures what is fastest here.  [default: the model's]",
+        help="Run the model in this dtype; auto measures what is fastest here.  [default: the model's]",
     ),
     click.option("--fold", is_flag=True, help="Fold batch norms into the layers before them."),
     click.option(
@@ -129,17 +138,21 @@ how_to_run = combined(
         type=click.Choice(["torch", "compile", "cudagraph", "openvino", "onnxruntime"]),
         default="torch",
         show_default=True,
-        help="What runs the model; openvino and onnxruntime are extras, for the CPU.",
+        help="Run the model by this; openvino and onnxruntime are extras, for the CPU.",
     ),
-    click.option("--device", help="cpu, cuda, cuda:1, …  [default: cuda if torch sees one, else cpu]"),
-    click.option("--channels-last/--contiguous", default=None, help="Memory layout of the model's input."),
-    click.option("--backend", default="auto", show_default=True, help="auto, triton, native, numba or reference."),
-    click.option("--threads", type=click.IntRange(1, 1024), help="Of torch and of the noise.  [default: torch's]"),
-    click.option("--start", type=click.IntRange(min=0), default=0, show_default=True, help="First image."),
-    click.option("--count", type=click.IntRange(min=1), help="At most this many images.  [default: all]"),
-    click.option("--every", type=click.IntRange(min=1), default=1, show_default=True, help="Every so many-th image."),
-    click.option("--shard", type=Shard(), default="0/1", show_default=True, help="This process's share, such as 2/8."),
-    click.option("--quiet", is_flag=True, help="No progress."),
+    click.option("--device", help="Run on cpu, cuda, cuda:1, …  [default: cuda if torch sees one, else cpu]"),
+    click.option("--channels-last/--contiguous", default=None, help="Lay out the model's input so in memory."),
+    click.option(
+        "--backend", default="auto", show_default=True, help="Draw and count by auto, triton, native, numba or reference."
+    ),
+    click.option(
+        "--threads", type=click.IntRange(1, 1024), help="Use so many threads for torch and the noise.  [default: torch's]"
+    ),
+    click.option("--start", type=click.IntRange(min=0), default=0, show_default=True, help="Begin with this image."),
+    click.option("--count", type=click.IntRange(min=1), help="Take at most this many images.  [default: all]"),
+    click.option("--every", type=click.IntRange(min=1), default=1, show_default=True, help="Take every so many-th image."),
+    click.option("--shard", type=Shard(), default="0/1", show_default=True, help="Do this process's share, such as 2/8."),
+    click.option("--quiet", is_flag=True, help="Show no progress."),
 )
 
 allow_missing = click.option(
@@ -147,9 +160,9 @@ allow_missing = click.option(
 )
 
 rederive = combined(
-    click.option("--alpha", type=float, help="Another failure probability per image than the run's."),
-    click.option("--norm", type=float, help="Another norm than the run's: 1, 2, inf, …"),
-    click.option("--bound", help="Another confidence bound than the run's."),
-    click.option("--joint", help="Another way of making the parts' bounds jointly confident: bonferroni or product."),
-    click.option("--multiclass/--two-class", default=None, help="Whether the other classes are bounded, too."),
+    click.option("--alpha", type=float, help="Take another failure probability per image than the run's."),
+    click.option("--norm", type=float, help="Take another norm than the run's: 1, 2, inf, …"),
+    click.option("--bound", help="Take another confidence bound than the run's."),
+    click.option("--joint", help="Make the parts' bounds jointly confident in another way: bonferroni or product."),
+    click.option("--multiclass/--two-class", default=None, help="Bound the other classes, too, or do not."),
 )

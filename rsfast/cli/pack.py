@@ -10,14 +10,14 @@ import click
 @click.command()
 @click.argument("data")
 @click.argument("file", type=click.Path())
-@click.option("--split", type=click.Choice(["test", "train"]), help="Of digits, cifar10 and mnist.  [default: test]")
-@click.option("--resize", type=click.IntRange(min=1), help="Image folders: scale the shorter side to this many pixels.")
-@click.option("--crop", type=click.IntRange(min=1), help="Image folders: cut the central square of this size.")
-@click.option("--gray", is_flag=True, help="Image folders: read as one channel.")
+@click.option("--split", type=click.Choice(["test", "train"]), help="Take this set of digits, cifar10 or mnist.  [default: test]")
+@click.option("--resize", type=click.IntRange(min=1), help="Scale the shorter side to this many pixels (image folders).")
+@click.option("--crop", type=click.IntRange(min=1), help="Cut out the central square of this size (image folders).")
+@click.option("--gray", is_flag=True, help="Read one channel (image folders).")
 def pack(data: str, file: str, split: str | None, resize: int | None, crop: int | None, gray: bool) -> None:
-    """Decode DATA once into FILE.npy, [N, C, H, W]: uint8, or floating point where the data are.
+    """Decode DATA once into FILE.npy, [N, C, H, W], as uint8, or as floating point where the data are.
 
-    A search for nearest neighbours passes over the training images many times: over a packed file a pass is one sequential read,
+    A search for nearest neighbours passes over the training images many times.  Over a packed file a pass is one sequential read,
     over a folder every image is decoded again.  `--train FILE.npy` takes it.
     """
     from .. import sources

@@ -29,17 +29,17 @@ DENSE = 10**6
     "--run",
     "pilot",
     type=click.Path(),
-    help="A run of `rsfast certify` without a plan on some images: says of norm and image size, and what plans would draw.",
+    help="Take noise, norm and image size from a run of `rsfast certify` without a plan, and say what plans would draw.",
 )
 @which_noise
-@click.option("--radii", type=FloatList(), required=True, help="To be certified, separated by commas.")
-@click.option("--n", type=int, default=100_000, show_default=True, help="Most draws per image.")
-@click.option("--alpha", type=float, default=0.001, show_default=True, help="Failure probability per image.")
-@click.option("--norm", type=float, help="Of the ball.  [default: the pilot's, or 2]")
-@click.option("--dim", type=click.IntRange(min=1), default=1, help="Pixels of an image, where the norm needs them "
-              "and there is no --run.")  # fmt: skip
+@click.option("--radii", type=FloatList(), required=True, help="Say what these radii take, separated by commas.")
+@click.option("--n", type=int, default=100_000, show_default=True, help="Take at most so many draws of each image.")
+@click.option("--alpha", type=float, default=0.001, show_default=True, help="Let each image fail with at most this probability.")
+@click.option("--norm", type=float, help="Certify balls of this norm.  [default: the pilot's, or 2]")
+@click.option("--dim", type=click.IntRange(min=1), default=1, help="Say how many pixels an image has, where the "
+              "norm needs them and there is no --run.")  # fmt: skip
 def plan(pilot: str | None, radii: list[float], n: int, alpha: float, norm: float | None, dim: int, **options: Any) -> None:
-    """How many draws radii take, and what sequential plans save.
+    """Say how many draws radii take, and what sequential plans save.
 
     \b
     rsfast plan --sigma 0.5 --radii 0.25,0.5,1,1.5
@@ -190,27 +190,30 @@ def refuse_beside_a_pilot(options: dict[str, Any]) -> None:
 @what_to_run
 @which_noise
 @which_transform
-@click.option("--radii", type=FloatList(), required=True, help="At which the certified accuracy is wanted, separated by commas.")
-@click.option("--images", type=click.IntRange(min=1), help="Images to draw at random.")
-@click.option("--precision", type=float, help="Instead: as many as bring the interval within this distance, such as 0.01.")
+@click.option("--radii", type=FloatList(), required=True, help="Say the certified accuracy at these radii, separated by commas.")
+@click.option("--images", type=click.IntRange(min=1), help="Draw so many images at random.")
+@click.option("--precision", type=float, help="Draw as many images as bring the interval within this distance, such as 0.01.")
 @click.option(
     "--growing",
     is_flag=True,
-    help="Intervals that hold at every look, a little wider: the same command with more --images goes on, as often as you like.",
+    help="Give intervals that hold at every look, a little wider.  The same command with more --images goes on, at any time.",
 )
-@click.option("--confidence", type=float, default=0.95, show_default=True, help="Of the intervals, for all radii together.")
-@click.option("--sample-seed", type=int, default=0, show_default=True, help="Of the choice of images.")
-@click.option("--n", type=int, default=100_000, show_default=True, help="Most draws (of each part) per image.")
-@click.option("--alpha", type=float, default=0.001, show_default=True, help="Failure probability per image.")
-@click.option("--norm", type=float, default=2.0, show_default=True, help="Of the certified ball: 1, 2, inf, …")
-@click.option("--final", type=float, default=0.8, show_default=True, help="The last look's share of alpha.")
+@click.option(
+    "--confidence", type=float, default=0.95, show_default=True, help="Give intervals of this confidence, for all radii together."
+)
+@click.option("--sample-seed", type=int, default=0, show_default=True, help="Choose the images by this seed.")
+@click.option("--n", type=int, default=100_000, show_default=True, help="Take at most so many draws (of each part) of an image.")
+@click.option("--alpha", type=float, default=0.001, show_default=True, help="Let each image fail with at most this probability.")
+@click.option("--norm", type=float, default=2.0, show_default=True, help="Certify balls of this norm: 1, 2, inf, …")
+@click.option("--final", type=float, default=0.8, show_default=True, help="Keep this share of alpha for the last look.")
 @how_to_run
 def estimate(radii: list[float], confidence: float, **options: Any) -> None:
-    """Certified accuracy of a whole data set from images drawn at random, each with as few draws as it needs.
+    """Estimate the certified accuracy of a whole data set from images drawn at random, each with as few draws as it needs.
 
-    Says the share that this run would certify of all images, with an exact interval, and a lower bound of the share that is truly
-    robust.  The same command continues an interrupted run; the answer comes when all images drawn are done.  Choose the number
-    of images before the first answer, or give --growing: trying larger samples until one pleases makes intervals miss more often.
+    It says the share that this run would certify of all images, with an exact interval, and a lower bound of the share that is
+    truly robust.  The same command continues an interrupted run.  The answer comes when all images drawn are done.  Choose the
+    number of images before the first answer, or give --growing: trying larger samples until one pleases makes intervals miss
+    more often.
 
     \b
     rsfast estimate --model small-cnn --checkpoint runs/demo/model.safetensors --data digits --sigma 0.25 \\

@@ -17,17 +17,25 @@ def reproduce() -> None:
 
 
 @reproduce.command("idrs-toy")
-@click.option("--out", required=True, type=Folder(), help="Folder for curves (CSV, SVG, PNG) and clean-accuracy.csv.")
-@click.option("--dimension", "wanted", multiple=True, type=click.Choice(DIMENSIONS), help="Of Table 5; repeat for more.  [all]")
-@click.option("--n", type=click.IntRange(min=1, max=2**32 - 1), default=10_000, show_default=True, help="Draws per point.")
-@click.option("--alpha", type=float, default=0.001, show_default=True, help="Failure probability per point.")
-@click.option("--seed", type=Seed(), default=0, show_default=True, help="Of data, networks and noise.")
+@click.option("--out", required=True, type=Folder(), help="Write curves (CSV, SVG, PNG) and clean-accuracy.csv into this folder.")
+@click.option(
+    "--dimension",
+    "wanted",
+    multiple=True,
+    type=click.Choice(DIMENSIONS),
+    help="Run Table 5 in this dimension; repeat it for more.  [default: all]",
+)
+@click.option(
+    "--n", type=click.IntRange(min=1, max=2**32 - 1), default=10_000, show_default=True, help="Take so many draws of each point."
+)
+@click.option("--alpha", type=float, default=0.001, show_default=True, help="Let each point fail with at most this probability.")
+@click.option("--seed", type=Seed(), default=0, show_default=True, help="Make data, networks and noise from this seed.")
 def idrs_toy(out: str, wanted: tuple[str, ...], n: int, alpha: float, seed: int) -> None:
-    """Constant noise levels against levels that depend on the input (Súkeník et al. 2022, Figures 1 and 10, Table 5).
+    """Compare constant noise levels with levels that depend on the input (Súkeník et al. 2022, Figures 1 and 10, Table 5).
 
-    Two classes, one in a narrow cone; Figure 1 always, Table 5 in the dimensions that are named.  A constant sigma certifies
-    nothing beyond its ceiling, the radius of n equal votes; "beyond" is the share of points that sigma(x) certifies there.
-    Recovered and lost points are those that only sigma(x) or only the constant classifies correctly.
+    One of the two classes lies in a narrow cone.  Figure 1 is always run, Table 5 in the dimensions that are named.  A constant
+    sigma certifies nothing beyond its ceiling, the radius of n equal votes.  "beyond" is the share of points that sigma(x)
+    certifies there.  Recovered and lost points are those that only sigma(x) or only the constant classifies correctly.
     """
     from ..reproduce import idrs_toy as toy
     from ..result import floor_decimals

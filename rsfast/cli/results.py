@@ -26,7 +26,7 @@ UNREADABLE_NAMED = 5
 @click.command()
 @click.argument("run", type=click.Path())
 def status(run: str) -> None:
-    """How far a run is: what was asked for, finished, could not be read, is missing, and of which shards."""
+    """Say how far a run is: what was asked for, finished, could not be read, is missing, and of which shards."""
     from ..runs.store import standing
 
     state = standing(Path(run))
@@ -70,8 +70,12 @@ def _short(value: object) -> str:
 
 
 columns = combined(
-    click.option("--radii", type=FloatList(), help="Columns of the table, separated by commas.  [default: what fits the radii]"),
-    click.option("--per-255", is_flag=True, help="Radii as multiples of 1/255, those of --radii, too: 2 is 2/255."),
+    click.option(
+        "--radii", type=FloatList(), help="Give the table these columns, separated by commas.  [default: what fits the radii]"
+    ),
+    click.option(
+        "--per-255", is_flag=True, help="Show radii as multiples of 1/255, and take those of --radii so, too: 2 is 2/255."
+    ),
 )
 
 
@@ -79,11 +83,11 @@ columns = combined(
 @click.argument("run", type=Named())
 @rederive
 @columns
-@click.option("--out", type=Named(), help="Also write the rows, as .tsv or .csv.")
+@click.option("--out", type=Named(), help="Write the rows, too, as .tsv or .csv.")
 def recertify(run: str, radii: list[float] | None, per_255: bool, out: str | None, **options: Any) -> None:
-    """Certificates of a stored run at another alpha, norm or bound, without the network.
+    """Certify a stored run at another alpha, norm or bound, without the network.
 
-    The guarantee is for an alpha chosen before the radii are seen; trying several and keeping the best spends it.
+    The guarantee is for an alpha chosen before the radii are seen.  Trying several and keeping the best spends it.
     """
     from ..runs.read import result_table
 
@@ -100,9 +104,11 @@ def recertify(run: str, radii: list[float] | None, per_255: bool, out: str | Non
 @click.command()
 @click.argument("paths", nargs=-1, required=True, type=Named())
 @columns
-@click.option("--out", type=Folder(), help="Folder for the plot (PNG, SVG), the table (CSV, JSON) and a one-file HTML report.")
+@click.option(
+    "--out", type=Folder(), help="Write the plot (PNG, SVG), the table (CSV, JSON) and a one-file HTML report into this folder."
+)
 def report(paths: Sequence[str], radii: list[float] | None, per_255: bool, out: str | None) -> int:
-    """Certified accuracy of runs and of foreign logs.
+    """Show the certified accuracy of runs and of foreign logs.
 
     PATHS are run directories, logs (idx label predict radius correct time), or folders of both, which are searched.  What
     cannot be read is named, and the exit code is then 3; it is 1 if nothing can be read.
@@ -131,7 +137,7 @@ def report(paths: Sequence[str], radii: list[float] | None, per_255: bool, out: 
 def export(run: str, file: str, **options: Any) -> None:
     """Write a run as the field's TSV or as CSV, by the ending of FILE.
 
-    Columns idx label predict radius correct time; radii rounded down to six decimals.
+    The columns are idx label predict radius correct time.  Radii are rounded down to six decimals.
     """
     from ..runs.read import result_table
 

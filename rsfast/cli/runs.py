@@ -23,12 +23,15 @@ if TYPE_CHECKING:
 @what_to_run
 @which_noise
 @which_transform
-@click.option("--n0", type=int, default=100, show_default=True, help="Draws (of each part) that choose the class.")
-@click.option("--n", type=int, default=100_000, show_default=True, help="Draws (of each part) that bound its probability.")
-@click.option("--alpha", type=float, default=0.001, show_default=True, help="Failure probability per image.")
-@click.option("--norm", type=float, default=2.0, show_default=True, help="Of the certified ball: 1, 2, inf, …")
+@click.option("--n0", type=int, default=100, show_default=True, help="Choose the class by so many draws (of each part).")
+@click.option("--n", type=int, default=100_000, show_default=True, help="Bound its probability by so many draws (of each part).")
+@click.option("--alpha", type=float, default=0.001, show_default=True, help="Let each image fail with at most this probability.")
+@click.option("--norm", type=float, default=2.0, show_default=True, help="Certify balls of this norm: 1, 2, inf, …")
 @click.option(
-    "--bound", default="clopper-pearson", show_default=True, help="clopper-pearson, or two-sided: bounds the other classes, too."
+    "--bound",
+    default="clopper-pearson",
+    show_default=True,
+    help="Bound by clopper-pearson, or by two-sided, which bounds the other classes, too.",
 )
 @which_draws
 @allow_missing
@@ -36,7 +39,7 @@ if TYPE_CHECKING:
 def certify(n0: int, n: int, alpha: float, norm: float, **options: Any) -> None:
     """Certify a data set, image by image, into a run directory.
 
-    Killed at any moment, nothing finished is lost: the same command continues.  `rsfast report`, `rsfast export` and
+    After a kill at any moment nothing finished is lost: the same command continues.  `rsfast report`, `rsfast export` and
     `rsfast recertify` read the directory.
 
     \b
@@ -76,12 +79,12 @@ def certify(n0: int, n: int, alpha: float, norm: float, **options: Any) -> None:
 @click.command()
 @what_to_run
 @which_noise
-@click.option("--n", type=int, default=1000, show_default=True, help="Draws per image.")
-@click.option("--alpha", type=float, default=0.001, show_default=True, help="Failure probability per image.")
+@click.option("--n", type=int, default=1000, show_default=True, help="Take so many draws of each image.")
+@click.option("--alpha", type=float, default=0.001, show_default=True, help="Let each image fail with at most this probability.")
 @allow_missing
 @how_to_run
 def predict(n: int, alpha: float, **options: Any) -> None:
-    """The smoothed classifier's answers for a data set, into a run directory (cheaper than certifying)."""
+    """Write the smoothed classifier's answers for a data set into a run directory, which is cheaper than certifying."""
     from .. import checks
 
     n = checks.whole("n", n, 1, 2**32 - 1)

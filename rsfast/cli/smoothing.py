@@ -42,40 +42,46 @@ class Offset(click.ParamType):
 
 
 which_noise = combined(
-    click.option("--sigma", type=FloatList(), help="Standard deviation of the Gaussian noise, images being in [0, 1]; sigma_b "
-                 "where it depends on the input; one for each part of a split image, or one for all."),
+    click.option("--sigma", type=FloatList(), help="Set the standard deviation of the Gaussian noise, images being in [0, 1].  "
+                 "It is sigma_b where the level depends on the input.  Split images take one for each part, or one for all."),
     click.option("--noise", default="gaussian", show_default=True, type=click.Choice(["gaussian", "lattice-gaussian",
-                 "input-dependent", "laplace", "generalized-gaussian", "uniform"])),
-    click.option("--scale", type=float, help="Of Laplace and generalised Gaussian noise; the half width of uniform noise."),
-    click.option("--shape", type=float, help="Of generalised Gaussian noise, from 1 to 100."),
-    click.option("--rate", type=float, help="Input-dependent: semi-elasticity of sigma(x).  [default: 0.01]"),
-    click.option("--neighbors", type=click.IntRange(min=1), help="Input-dependent: k.  [default: 20]"),
-    click.option("--offset", type=Offset(), help="Input-dependent: m, a number, average or minimum.  [default: 5 for cifar10, "
-                 "1.5 for mnist, else average]"),
-    click.option("--largest", type=float, help="Input-dependent: no level above this."),
-    click.option("--train", help="Input-dependent: training images, as --data takes them.  [default: the train split of --data]"),
-    click.option("--sigma-function", help="Input-dependent: module:function instead, images [B, C, H, W] to levels; "
-                 "give its --rate."),
+                 "input-dependent", "laplace", "generalized-gaussian", "uniform"]), help="Draw this noise."),
+    click.option("--scale", type=float, help="Set the scale of Laplace or generalised Gaussian noise, or the half width of "
+                 "uniform noise."),
+    click.option("--shape", type=float, help="Set the shape of generalised Gaussian noise, from 1 to 100."),
+    click.option("--rate", type=float, help="Let input-dependent sigma(x) have this semi-elasticity.  [default: 0.01]"),
+    click.option("--neighbors", type=click.IntRange(min=1), help="Take the mean distance to so many training images, k.  "
+                 "[default: 20]"),
+    click.option("--offset", type=Offset(), help="Take this off the mean distance, m: a number, average or minimum.  "
+                 "[default: 5 for cifar10, 1.5 for mnist, else average]"),
+    click.option("--largest", type=float, help="Let no input-dependent level be above this."),
+    click.option("--train", help="Read the training images of input-dependent noise, as --data takes them.  [default: the train "
+                 "split of --data]"),
+    click.option("--sigma-function", help="Take the levels from module:function instead, of images [B, C, H, W]; give its "
+                 "--rate."),
 )  # fmt: skip
 
 which_transform = combined(
-    click.option("--transform", default="whole", show_default=True, help="whole, diagonal, released (the masks of the DRS "
-                 "authors' code), or FILE.npy with bool masks [k, H, W]."),
-    click.option("--interpolation", help="Of a split image: nearest, bilinear, pooled (diagonals) or frame (masks).  "
+    click.option("--transform", default="whole", show_default=True, help="Show images whole, or split them: diagonal, "
+                 "released (the masks of the DRS authors' code), or FILE.npy with bool masks [k, H, W]."),
+    click.option("--interpolation", help="Show parts by nearest, bilinear, pooled (diagonals) or frame (masks).  "
                  "[default: nearest; for released what its authors' code does]"),
-    click.option("--joint", default="bonferroni", show_default=True, help="Of a split image: bonferroni or product."),
+    click.option("--joint", default="bonferroni", show_default=True, help="Make the bounds of parts jointly confident by "
+                 "bonferroni or product."),
     click.option("--multiclass", is_flag=True, help="Bound the other classes, too."),
 )  # fmt: skip
 
 which_draws = combined(
     click.option("--plan", "plan", type=click.Choice(["all", "grid", "radius", "betting"]), default="all", show_default=True,
-                 help="all: --n draws of every image.  grid: until the last of --radii is certified or out of reach.  radius: "
-                 "until the radius is within --tolerance.  betting: as grid, and may be continued with a larger --n."),
-    click.option("--radii", type=FloatList(), help="Of plans: what is to be certified, separated by commas."),
-    click.option("--tolerance", type=float, help="Of the radius plan, relative.  [default: 0.05]"),
-    click.option("--final", type=float, help="Of grid and radius: the last look's share of alpha.  [default: 0.8, 0.9]"),
-    click.option("--test-labels", is_flag=True, help="Of plans: test the true labels instead of selected classes; for certified "
-                 "accuracy."),
+                 help="Stop drawing by this plan.  all takes --n draws of every image.  grid stops when the last of --radii is "
+                 "certified or out of reach.  radius stops when the radius is within --tolerance.  betting is as grid, and may "
+                 "be continued with a larger --n."),
+    click.option("--radii", type=FloatList(), help="Certify these radii by a plan, separated by commas."),
+    click.option("--tolerance", type=float, help="Let the radius plan lose at most this share of a radius.  [default: 0.05]"),
+    click.option("--final", type=float, help="Keep this share of alpha for the last look of grid or radius.  "
+                 "[default: 0.8, 0.9]"),
+    click.option("--test-labels", is_flag=True, help="Test the true labels instead of selected classes, by a plan; for "
+                 "certified accuracy."),
     click.option("--curtail", is_flag=True, help="Leave out draws that cannot change an abstention; the results stay the same."),
 )  # fmt: skip
 

@@ -332,11 +332,13 @@ def _report(
 def run(argv: Sequence[str] | None = None) -> None:
     from ...errors import InvalidArgumentError
 
-    found = argparse.ArgumentParser(description="Certified accuracy of logs: LaTeX and Markdown tables, plots.")
-    found.add_argument("logs", nargs="*", help="logs with radii; none: every log below --data, in the original's layout")
-    found.add_argument("--data", default="data", help="folder of certify/DATASET/MODEL/noise_X/test/sigma_Y (data)")
-    found.add_argument("--out", default="analysis", help="folder to write to (analysis)")
-    found.add_argument("--name", default="certified_accuracy", help="name of the tables and the plot of named logs")
+    found = argparse.ArgumentParser(description="Show the certified accuracy of logs in LaTeX and Markdown tables and in plots.")
+    found.add_argument(
+        "logs", nargs="*", help="read these logs with radii; without them, every log below --data, in the original's layout"
+    )
+    found.add_argument("--data", default="data", help="read this folder of certify/DATASET/MODEL/noise_X/test/sigma_Y (data)")
+    found.add_argument("--out", default="analysis", help="write to this folder (analysis)")
+    found.add_argument("--name", default="certified_accuracy", help="give the tables and the plot of named logs this name")
     options = found.parse_args(argv)
     out = Path(options.out)
     if not options.name or Path(options.name).name != options.name:

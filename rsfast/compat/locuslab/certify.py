@@ -22,7 +22,7 @@ def _answer(smoothed: Smooth, x: torch.Tensor, options: argparse.Namespace) -> t
 
 
 def run(argv: Sequence[str] | None = None) -> None:
-    options = commands.parser("Certify many images; killed at any moment, the same command continues.", selection=True)
+    options = commands.parser("Certify many images; after a kill at any moment the same command continues.", selection=True)
     commands.run(options.parse_args(argv), "certify", commands.CERTIFY, _answer)
 
 

@@ -28,23 +28,23 @@ Answer = Callable[["Smooth", "torch.Tensor", argparse.Namespace], tuple[int, lis
 def parser(description: str, *, selection: bool) -> argparse.ArgumentParser:
     """The arguments of certify.py (with `selection`) and predict.py, and --seed."""
     found = argparse.ArgumentParser(description=description)
-    found.add_argument("dataset", help="imagenet (in $IMAGENET_DIR), cifar10 (in $CIFAR10_DIR or ./dataset_cache), or any data "
-                       "source of `rsfast certify --data`")  # fmt: skip
-    found.add_argument("base_classifier", help="a checkpoint with arch and state_dict, a torch.export (.pt2) or .onnx file, or "
-                       "module:factory")  # fmt: skip
-    found.add_argument("sigma", type=float, help="standard deviation of the noise")
-    found.add_argument("outfile", help="log to write; continued if the same command began it")
-    found.add_argument("--batch", type=int, default=1000, help="noisy copies per forward pass (1000)")
-    found.add_argument("--skip", type=int, default=1, help="every how many-th image (1)")
-    found.add_argument("--max", type=int, default=-1, help="images before this number only (all)")
-    found.add_argument("--split", choices=["train", "test"], default="test", help="train or test set (test)")
-    found.add_argument("--class-map", help="imagenet and image folders: file with the model's class of each folder, or alphabet")
+    found.add_argument("dataset", help="read imagenet (in $IMAGENET_DIR), cifar10 (in $CIFAR10_DIR or ./dataset_cache), or any "
+                       "data source of `rsfast certify --data`")  # fmt: skip
+    found.add_argument("base_classifier", help="run a checkpoint with arch and state_dict, a torch.export (.pt2) or .onnx "
+                       "file, or module:factory")  # fmt: skip
+    found.add_argument("sigma", type=float, help="set the standard deviation of the noise")
+    found.add_argument("outfile", help="write this log; it is continued if the same command began it")
+    found.add_argument("--batch", type=int, default=1000, help="put so many noisy copies into a forward pass (1000)")
+    found.add_argument("--skip", type=int, default=1, help="take every so many-th image (1)")
+    found.add_argument("--max", type=int, default=-1, help="take only images before this number (all)")
+    found.add_argument("--split", choices=["train", "test"], default="test", help="take the train or the test set (test)")
+    found.add_argument("--class-map", help="say which class each folder is (imagenet, image folders): a file, or alphabet")
     if selection:
-        found.add_argument("--N0", type=int, default=100, help="draws that choose the class (100)")
-    found.add_argument("--N", type=int, default=100_000, help="draws that bound its probability (100000)")
-    found.add_argument("--alpha", type=float, default=0.001, help="failure probability per image (0.001)")
-    found.add_argument("--seed", type=int, default=None, help="of the noise (fresh, and kept beside the log)")
-    found.add_argument("--trust-files", action="store_true", help="code that the checkpoint or .pt2 file names may run")
+        found.add_argument("--N0", type=int, default=100, help="choose the class by so many draws (100)")
+    found.add_argument("--N", type=int, default=100_000, help="bound its probability by so many draws (100000)")
+    found.add_argument("--alpha", type=float, default=0.001, help="let each image fail with at most this probability (0.001)")
+    found.add_argument("--seed", type=int, default=None, help="draw the noise from this seed (fresh, and kept beside the log)")
+    found.add_argument("--trust-files", action="store_true", help="let the code run that the checkpoint or .pt2 file names")
     return found
 
 

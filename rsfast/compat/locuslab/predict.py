@@ -19,7 +19,7 @@ def _answer(smoothed: Smooth, x: torch.Tensor, options: argparse.Namespace) -> t
 
 
 def run(argv: Sequence[str] | None = None) -> None:
-    options = commands.parser("Predict many images; killed at any moment, the same command continues.", selection=False)
+    options = commands.parser("Predict many images; after a kill at any moment the same command continues.", selection=False)
     commands.run(options.parse_args(argv), "predict", commands.PREDICT, _answer)
 
 
