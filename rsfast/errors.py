@@ -14,7 +14,7 @@ STACK = re.compile(
 
 
 def reason(error: BaseException, longest: int = LONGEST) -> str:
-    """What another library's exception says, as one line for the end of a message of ours; without a full stop.
+    """Return what another library's exception says, as one line for the end of a message of ours, without a full stop.
 
     Colours, control characters and stacks of C++ frames are left out and white space is folded.  The whole text is kept up to
     `longest` characters.  Of a longer one the middle is left out, sentence by sentence where there are some: it begins with
@@ -47,7 +47,7 @@ def _shortened(text: str, longest: int) -> str:
 
 
 class RsfastError(Exception):
-    """Base class; `except RsfastError` catches everything that rsfast refuses.
+    """This is the base class; `except RsfastError` catches everything that rsfast refuses.
 
     Raised in the middle of a call over several images, `finished` is how many images were completed before and `counts`
     holds their votes (None if there are none).

@@ -73,7 +73,7 @@ def split(model: nn.Module, layer: str | nn.Module) -> tuple[Head, Tail]:
 
 
 class Head:
-    """Inputs → the layer's output as images [N, C, H, W]; see `split`."""
+    """A head takes inputs to the layer's output as images [N, C, H, W]; see `split`."""
 
     def __init__(self, model: nn.Module, layer: nn.Module) -> None:
         self.model, self.layer = model, layer
@@ -84,7 +84,7 @@ class Head:
 
 
 class Tail:
-    """One input → the base classifier of its activation; see `split`."""
+    """A tail takes one input to the base classifier of its activation; see `split`."""
 
     def __init__(self, model: nn.Module, layer: nn.Module) -> None:
         self.model, self.layer = model, layer

@@ -44,7 +44,7 @@ def _level(name: str, value: object) -> float:
 @explained_class
 @dataclasses.dataclass(frozen=True)
 class Gaussian:
-    """Isotropic Gaussian noise N(0, sigma² I) (Cohen, Rosenfeld & Kolter 2019, eq. 1).
+    """This is isotropic Gaussian noise N(0, sigma² I) (Cohen, Rosenfeld & Kolter 2019, eq. 1).
 
     Parameters
     ----------
@@ -74,7 +74,7 @@ class Gaussian:
 @explained_class
 @dataclasses.dataclass(frozen=True)
 class Laplace:
-    """Independent Laplace noise, density proportional to exp(-|z| / scale) per pixel; certifies in l1 (Teng et al. 2020).
+    """This is independent Laplace noise of density ~ exp(-|z| / scale) per pixel, which certifies in l1 (Teng et al. 2020).
 
     Parameters
     ----------
@@ -107,7 +107,7 @@ class Laplace:
 @explained_class
 @dataclasses.dataclass(frozen=True)
 class GeneralizedGaussian:
-    """Independent noise of density proportional to exp(-|z / scale|^shape) per pixel (Hayes 2020, §5; Kumar et al. 2020, §4).
+    """This is independent noise of density ~ exp(-|z / scale|^shape) per pixel (Hayes 2020, §5; Kumar et al. 2020, §4).
 
     Parameters
     ----------
@@ -145,7 +145,7 @@ class GeneralizedGaussian:
 @explained_class
 @dataclasses.dataclass(frozen=True)
 class Uniform:
-    """Independent uniform noise on [-half_width, half_width] per pixel (Lee et al. 2019); certifies in l1.
+    """This is independent uniform noise on [-half_width, half_width] per pixel, which certifies in l1 (Lee et al. 2019).
 
     Parameters
     ----------
@@ -174,7 +174,7 @@ class Uniform:
 @explained_class
 @dataclasses.dataclass(frozen=True)
 class LatticeGaussian:
-    """Gaussian noise rounded to the lattice of 8-bit images: smoothing that is sound in the arithmetic that is performed.
+    """This is Gaussian noise rounded to the lattice of 8-bit images: smoothing that is sound in the arithmetic that is performed.
 
     Images are k / levels with whole k.  Rounding commutes with whole shifts, round(k + levels * e) = k + round(levels * e), so
     that the classifier of k + J, J = round(levels * e), e ~ N(0, sigma²), is a Gaussian-smoothed classifier in exact arithmetic,
@@ -216,12 +216,12 @@ class LatticeGaussian:
 
     @property
     def total_variation(self) -> float:
-        """Of one pixel's draw from the rounded Gaussian, rounded up: 63-bit thresholds, rounded to nearest, up to 9.25 sigma."""
+        """Bound one pixel's distance from the rounded Gaussian: 63-bit thresholds, rounded to nearest, up to 9.25 sigma."""
         return (9.25 * self.sigma * self.levels + 8.0) * 2.0**-64
 
 
 class LevelFunction(Protocol):
-    """sigma(x) of input-dependent smoothing: images [B, C, H, W] to noise levels, float64 [B].
+    """A level function gives sigma(x) of input-dependent smoothing: images [B, C, H, W] to noise levels, float64 [B].
 
     It may bring its own `rate` and `proven` (that the rate is a theorem) and `describe()` (a JSON-able dict).
     """
@@ -232,7 +232,7 @@ class LevelFunction(Protocol):
 @explained_class
 @dataclasses.dataclass(frozen=True, init=False)
 class InputDependentGaussian:
-    """Isotropic Gaussian noise N(0, sigma(x)² I) whose level depends on the input (Súkeník et al. 2022, §3).
+    """This is isotropic Gaussian noise N(0, sigma(x)² I) whose level depends on the input (Súkeník et al. 2022, §3).
 
     Parameters
     ----------
@@ -299,7 +299,7 @@ class InputDependentGaussian:
 
     @classmethod
     def stored(cls, rate: float, proven: bool, function: dict[str, Any]) -> InputDependentGaussian:
-        """As read from a run: it can be certified with, not drawn from."""
+        """Return the noise as read from a run: it can be certified with, not drawn from."""
         noise = object.__new__(cls)
         noise._fill(rate, proven, function, None)
         return noise
@@ -323,14 +323,14 @@ NOISES: dict[str, Any] = {
 
 
 def is_noise(value: object) -> bool:
-    """Whether this is a noise that is known here; a subclass may draw something else."""
+    """Say whether this is a noise that is known here; a subclass may draw something else."""
     if isinstance(value, tuple):
         return len(value) > 0 and all(type(item) is Gaussian for item in value)
     return type(value) in NOISES.values()
 
 
 def check(noise: object, parts: int = 1) -> Noise:
-    """`noise` if it is one for an image in so many parts, else InvalidArgumentError."""
+    """Return `noise` if it is one for an image in so many parts, and raise InvalidArgumentError otherwise."""
     if isinstance(noise, list):
         noise = tuple(noise)
     if not (isinstance(noise, tuple(NOISES.values())) or is_noise(noise)):
@@ -363,7 +363,7 @@ def check_scale(noise: Noise, low: float, high: float, otherwise: str = "give va
 
 
 def levels(noise: Noise, images: Any, parts: int = 1) -> NDArray[np.float64]:
-    """Noise level of each image and part: float64 [B, parts].
+    """Return the noise level of each image and part: float64 [B, parts].
 
     Raises
     ------
@@ -395,12 +395,12 @@ def levels(noise: Noise, images: Any, parts: int = 1) -> NDArray[np.float64]:
 
 
 def to_dict(noise: Noise) -> dict[str, Any]:
-    """A noise as JSON."""
+    """Return a noise as JSON."""
     return {"name": "gaussian", "sigma": [one.sigma for one in noise]} if isinstance(noise, tuple) else noise.to_dict()
 
 
 def from_dict(fields: dict[str, Any]) -> Noise:
-    """The noise that `to_dict` described."""
+    """Return the noise that `to_dict` described."""
     if not isinstance(fields, Mapping):
         raise InvalidArgumentError(f"a noise is described by {shown(fields)}: give the dict of to_dict().")
     fields = dict(fields)

@@ -44,7 +44,7 @@ def add_noise(
     channels_last: bool = False,
     backend: str = "auto",
 ) -> Any:
-    """x plus noise, in one pass: the copies that `rsfast.sample_counts` would show a model, bit for bit.
+    """Return x plus noise, in one pass: the copies that `rsfast.sample_counts` would show a model, bit for bit.
 
     Parameters
     ----------

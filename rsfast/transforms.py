@@ -24,7 +24,7 @@ from .hints import explained_class
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class View:
-    """How one part is shown in images of H x W pixels: with v the noisy kept pixels of a channel,
+    """A view says how one part is shown in images of H x W pixels: with v the noisy kept pixels of a channel,
 
         out[p] = sum over t of weights[t, p] v[indices[t, p]],      or where `partner` is given
         out[kept[e]] = v[e] + max(v[e], v[partner[e]], 0),  0 elsewhere,
@@ -48,20 +48,20 @@ class View:
 
 
 class Transform(Protocol):
-    """What every transform offers; a value that can be compared, hashed and stored."""
+    """This is what every transform offers; it is a value that can be compared, hashed and stored."""
 
     @property
     def parts(self) -> int:
-        """How many."""
+        """Return the number of parts."""
 
     def view(self, part: int, height: int, width: int) -> View | None:
-        """How part `part` is shown in images of height x width; None for the whole image.
+        """Say how part `part` is shown in images of height x width; None stands for the whole image.
 
         Raises InvalidArgumentError if images of that size cannot be split so.
         """
 
     def pixels(self, part: int, height: int, width: int) -> int:
-        """Kept pixels of one channel."""
+        """Return the number of kept pixels of one channel."""
 
     def to_dict(self) -> dict[str, Any]: ...
 
@@ -91,7 +91,7 @@ INTERPOLATIONS = ("nearest", "bilinear", "frame")
 @explained_class
 @dataclasses.dataclass(frozen=True)
 class DiagonalSplit:
-    """Two sub-images: the two diagonals of every 2 x 2 block of pixels (Xia et al. 2024, §4.2, figure 2).
+    """This splits an image into two: the two diagonals of every 2 x 2 block of pixels (Xia et al. 2024, §4.2, figure 2).
 
     Parameters
     ----------
@@ -121,7 +121,7 @@ class DiagonalSplit:
             choice("interpolation", self.interpolation, SPLIT_INTERPOLATIONS)
 
     def fill(self, height: int) -> str:
-        """The interpolation of images of so many rows."""
+        """Return the interpolation of images of so many rows."""
         return self.interpolation or ("pooled" if height <= SMALL else "bilinear")
 
     def view(self, part: int, height: int, width: int) -> View:
@@ -136,7 +136,7 @@ class DiagonalSplit:
         return {"name": "diagonal-split", **dataclasses.asdict(self)}
 
     def kept(self, part: int, height: int, width: int) -> NDArray[np.int64]:
-        """Positions of the kept pixels, row by row: int64 [H * W / 2]."""
+        """Return the positions of the kept pixels, row by row: int64 [H * W / 2]."""
         row, pair = np.mgrid[:height, : width // 2]
         second = (row + part + (pair > 0 if self.layout == "released" else 0)) % 2
         return (row * width + 2 * pair + second).ravel()
@@ -151,7 +151,7 @@ class DiagonalSplit:
 @explained_class
 @dataclasses.dataclass(frozen=True)
 class Partition:
-    """k sub-images: any partition of the pixels, the same for all channels (Xia et al. 2024, Appendix A.3).
+    """This splits an image by any partition of the pixels, the same for all channels (Xia et al. 2024, Appendix A.3).
 
     Parameters
     ----------
@@ -219,7 +219,7 @@ class Partition:
 
 
 def strided_masks(rows: int, columns: int, height: int, width: int) -> NDArray[np.bool_]:
-    """Masks [rows * columns, H, W] of the pixels that are equal modulo `rows` and `columns`: sub-sampled images."""
+    """Return masks [rows * columns, H, W] of the pixels that are equal modulo `rows` and `columns`: sub-sampled images."""
     height = whole("height", height, 1, 2**15)
     width = whole("width", width, 1, 2**24 // height)
     whole("rows", rows, 1, height)
@@ -231,7 +231,7 @@ def strided_masks(rows: int, columns: int, height: int, width: int) -> NDArray[n
 
 @functools.lru_cache(maxsize=64)
 def whole_view(height: int, width: int) -> View:
-    """The whole image as a part."""
+    """Return the whole image as a part."""
     every = np.arange(height * width, dtype=np.int32)
     return View(every, every[None], np.ones((1, height * width), dtype=np.float32))
 
@@ -305,7 +305,7 @@ TRANSFORMS = {"identity": Identity, "diagonal-split": DiagonalSplit, "partition"
 
 
 def check(transform: object) -> Transform:
-    """`transform` if it is one, else InvalidArgumentError."""
+    """Return `transform` if it is one, and raise InvalidArgumentError otherwise."""
     if not isinstance(transform, tuple(TRANSFORMS.values())):
         raise InvalidArgumentError(f"transform={shown(transform)} is not a transform: give rsfast.DiagonalSplit(), for instance.")
     return transform  # type: ignore[return-value]
@@ -326,7 +326,7 @@ def _masks(owner: object, shape: object) -> NDArray[np.bool_]:
 
 
 def from_dict(fields: dict[str, Any]) -> Transform:
-    """The transform that `to_dict` described."""
+    """Return the transform that `to_dict` described."""
     if not isinstance(fields, Mapping):
         raise InvalidArgumentError(f"a transform is described by {shown(fields)}: give the dict of to_dict().")
     fields = dict(fields)

@@ -24,7 +24,7 @@ EXACT = "clopper-pearson"
 
 @checks.public
 def cohen_certify(count: ArrayLike, n: ArrayLike, alpha: ArrayLike, *, sigma: ArrayLike) -> Floats:
-    """Cohen's radius from the votes of a class chosen by *separate* samples (Cohen, Rosenfeld & Kolter 2019, CERTIFY).
+    """Certify Cohen's radius from the votes of a class chosen by *separate* samples (Cohen et al. 2019, CERTIFY).
 
     Parameters
     ----------
@@ -52,7 +52,7 @@ def cohen_certify(count: ArrayLike, n: ArrayLike, alpha: ArrayLike, *, sigma: Ar
 def cohen_certify_multiclass(
     count: ArrayLike, count_other: ArrayLike, n: ArrayLike, alpha: ArrayLike, *, sigma: ArrayLike
 ) -> Floats:
-    """Cohen's radius with a bound for the other classes, each at alpha / 2.
+    """Certify Cohen's radius with a bound for the other classes, each at alpha / 2.
 
     Parameters
     ----------
@@ -70,7 +70,7 @@ def cohen_certify_multiclass(
     Notes
     -----
     The factor is 2, not the number of classes: the upper bound is monotone in the count, and the largest count is at least
-    that of the true runner-up, one fixed class.  Raises as `cohen_certify`, also where the two counts exceed n together.
+    that of the true runner-up, one fixed class.  It raises as `cohen_certify` does, also where the two counts exceed n together.
     """
     count, count_other, n, alpha = checks.together(
         count=checks.counts("count", count),
@@ -108,9 +108,10 @@ def dual_certify_bonferroni(
     sigma: ArrayLike,
     sigma_right: ArrayLike | None = None,
 ) -> Floats:
-    """`dual_l2` from the votes of both halves, each bounded at alpha / 2; which joint bound is used is fixed before counting.
+    """Certify `dual_l2` from the votes of both halves, each bounded at alpha / 2; fix the joint bound before counting.
 
-    Xia et al. 2024, Algorithm 1, gives both halves alpha, for which no proof is known.  Further arguments as `cohen_certify`.
+    Xia et al. 2024, Algorithm 1, gives both halves alpha, for which no proof is known.  Further arguments are as in
+    `cohen_certify`.
     """
     alpha = 0.5 * checks.alpha(alpha)
     for name, count in (("count_left", count_left), ("count_right", count_right)):
@@ -162,7 +163,7 @@ def _product_region(count_l, count_r, n, c):
 
 @checks.public
 def dual_product_level(alpha: ArrayLike) -> Floats:
-    """e^-c of the region in `dual_certify_product`, (1 + c) e^-c = alpha, rounded down: each half's own level in it."""
+    """Return each half's own level in `dual_certify_product`: e^-c with (1 + c) e^-c = alpha, rounded down."""
     return np.exp(-gammainccinv(2.0, checks.alpha(alpha)) * (1.0 + 1e-13)) * (1.0 - 1e-15)
 
 
@@ -170,11 +171,11 @@ def dual_product_level(alpha: ArrayLike) -> Floats:
 def dual_certify_product(
     count_left: ArrayLike, count_right: ArrayLike, n: ArrayLike, alpha: ArrayLike, *, sigma: ArrayLike
 ) -> Floats:
-    """`dual_l2` of equal noise levels, from the product of the halves' p-values (Fisher); usually larger than Bonferroni's.
+    """Certify `dual_l2` of equal noise levels from the product of the halves' p-values (Fisher), usually above Bonferroni's.
 
     The tail p-values pi_j(p) = P(Bin(n, p) >= count_j) of the halves are independent and super-uniform, so that
     {pi_left pi_right >= e^-c}, (1 + c) e^-c = alpha, holds the true pair with probability 1 - alpha; the radius is the least over
-    that region, bounded from below to 1e-7.  Beyond the paper.  Arguments and errors as `dual_certify_bonferroni`.
+    that region, bounded from below to 1e-7.  This is beyond the paper.  Arguments and errors are as in `dual_certify_bonferroni`.
     """
     count_left, count_right, n, alpha, sigma = checks.together(
         count_left=checks.counts("count_left", count_left),

@@ -49,7 +49,7 @@ def _log_mean_ratio(t, s):
 
 @njit(cache=True, error_model="numpy")
 def half_log_ratio(p1, p2):
-    """log(p1 / p2) / 2 for p1 >= p2 > 0."""
+    """Return log(p1 / p2) / 2 for p1 >= p2 > 0."""
     if p1 < 2.0 * p2:
         return 0.5 * math.log1p((p1 - p2) / p2)
     return 0.5 * (math.log(p1) - math.log(p2))
@@ -79,7 +79,7 @@ def _divergence(p1, q1, p2, order):
 
 @njit(cache=True, error_model="numpy")
 def least_divergence(p1, q1, p2, order):
-    """h: the least Rényi divergence of that order from (p1, p2, …) to any distribution with another most likely class."""
+    """Return h, the least Rényi divergence of that order from (p1, p2, …) to any distribution with another most likely class."""
     h = _divergence(p1, q1, p2, order)
     return h if h > SMALLEST else 0.0
 
@@ -199,7 +199,7 @@ def renyi_l2_fixed(
     p_upper: ArrayLike | None = None,
     q_upper: ArrayLike | None = None,
 ) -> Floats:
-    """Certified l2 radius of Gaussian smoothing from the Rényi divergence of one order (Li et al. 2019, Lemma 1, Theorem 2).
+    """Certify an l2 radius of Gaussian smoothing by the Rényi divergence of one order (Li et al. 2019, Lemma 1, Theorem 2).
 
     Parameters
     ----------
@@ -232,7 +232,7 @@ def renyi_l2_fixed(
 def renyi_l2(
     p_lower: ArrayLike, *, sigma: ArrayLike, p_upper: ArrayLike | None = None, q_upper: ArrayLike | None = None
 ) -> Floats:
-    """`renyi_l2_fixed` at its best order above 1 (Li et al. 2019; the limit 1, which is KL, included)."""
+    """Certify by `renyi_l2_fixed` at its best order above 1, the limit 1, which is KL, included (Li et al. 2019)."""
     return _radius(_renyi_best, p_lower, sigma, p_upper, q_upper, least_order=np.asarray(1.0))
 
 
@@ -240,13 +240,13 @@ def renyi_l2(
 def renyi_l2_all(
     p_lower: ArrayLike, *, sigma: ArrayLike, p_upper: ArrayLike | None = None, q_upper: ArrayLike | None = None
 ) -> Floats:
-    """`renyi_l2_fixed` at its best order of all; orders below 1 win where p_upper is far below 1 - p_lower."""
+    """Certify by `renyi_l2_fixed` at its best order of all; orders below 1 win where p_upper is far below 1 - p_lower."""
     return _radius(_renyi_best, p_lower, sigma, p_upper, q_upper, least_order=np.asarray(0.2))
 
 
 @checks.public
 def kl_l2(p_lower: ArrayLike, *, sigma: ArrayLike, p_upper: ArrayLike | None = None, q_upper: ArrayLike | None = None) -> Floats:
-    """KL: sigma sqrt(-2 log(1 - (sqrt p1 - sqrt p2)²)) (Hayes 2020, Table 1, with the Gaussian KL that is d²/(2 sigma²))."""
+    """Certify by KL: sigma sqrt(-2 log(1 - (sqrt p1 - sqrt p2)²)) (Hayes 2020, Table 1, with the Gaussian KL d²/(2 sigma²))."""
     return _radius(_renyi_fixed, p_lower, sigma, p_upper, q_upper, order=np.asarray(1.0))
 
 
@@ -254,7 +254,7 @@ def kl_l2(p_lower: ArrayLike, *, sigma: ArrayLike, p_upper: ArrayLike | None = N
 def chi2_l2(
     p_lower: ArrayLike, *, sigma: ArrayLike, p_upper: ArrayLike | None = None, q_upper: ArrayLike | None = None
 ) -> Floats:
-    """Chi-square: sigma sqrt(-log(1 - (p1 - p2)²/(p1 + p2))) (Hayes 2020, Table 1)."""
+    """Certify by chi-square: sigma sqrt(-log(1 - (p1 - p2)²/(p1 + p2))) (Hayes 2020, Table 1)."""
     return _radius(_chi2, p_lower, sigma, p_upper, q_upper)
 
 
@@ -262,7 +262,7 @@ def chi2_l2(
 def hellinger_l2(
     p_lower: ArrayLike, *, sigma: ArrayLike, p_upper: ArrayLike | None = None, q_upper: ArrayLike | None = None
 ) -> Floats:
-    """Hellinger: sigma sqrt(-4 log(1 - (sqrt p1 - sqrt p2)²/2)), at most 1.6651 sigma (Hayes 2020, Table 1)."""
+    """Certify by Hellinger: sigma sqrt(-4 log(1 - (sqrt p1 - sqrt p2)²/2)), at most 1.6651 sigma (Hayes 2020, Table 1)."""
     return _radius(_hellinger, p_lower, sigma, p_upper, q_upper, uses_q=False)
 
 
@@ -270,13 +270,13 @@ def hellinger_l2(
 def bhattacharyya_l2(
     p_lower: ArrayLike, *, sigma: ArrayLike, p_upper: ArrayLike | None = None, q_upper: ArrayLike | None = None
 ) -> Floats:
-    """Bhattacharyya: the same radius as `hellinger_l2` (Hayes 2020, Table 1)."""
+    """Certify by Bhattacharyya, which gives the same radius as `hellinger_l2` (Hayes 2020, Table 1)."""
     return hellinger_l2(p_lower, sigma=sigma, p_upper=p_upper, q_upper=q_upper)
 
 
 @checks.public
 def tv_l2(p_lower: ArrayLike, *, sigma: ArrayLike, p_upper: ArrayLike | None = None, q_upper: ArrayLike | None = None) -> Floats:
-    """Total variation: 2 sigma Phi^-1(1/2 + (p1 - p2)/4), at most 1.349 sigma.
+    """Certify by total variation: 2 sigma Phi^-1(1/2 + (p1 - p2)/4), at most 1.349 sigma.
 
     Hayes 2020, Table 1, prints twice the gap under Phi^-1, which exceeds the tight radius (docs/errata.md).
     """
@@ -287,7 +287,8 @@ def tv_l2(p_lower: ArrayLike, *, sigma: ArrayLike, p_upper: ArrayLike | None = N
 def lecuyer_l2(
     p_lower: ArrayLike, *, sigma: ArrayLike, p_upper: ArrayLike | None = None, q_upper: ArrayLike | None = None
 ) -> Floats:
-    """PixelDP's l2 radius (Lécuyer et al. 2019) at the best split of its budget; at most 0.627 of `cohen_l2` for two classes.
+    """Certify PixelDP's l2 radius (Lécuyer et al. 2019) at the best split of its budget, at most 0.627 of `cohen_l2` for two
+    classes.
 
     The privacy parameter is kept at 1 and below, where the classical Gaussian mechanism is proved; at 4 it is false.
     """

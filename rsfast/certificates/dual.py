@@ -27,7 +27,7 @@ def z_of(p: Floats, q: Floats) -> Floats:
 def halves(
     p_left: ArrayLike, p_right: ArrayLike, q_left: ArrayLike | None, q_right: ArrayLike | None, **others: Floats
 ) -> list[Floats]:
-    """[p_left, q_left, p_right, q_right, *others], broadcast."""
+    """Return [p_left, q_left, p_right, q_right, *others], broadcast."""
     p_l, q_l = arguments.failure(p_left, q_left, ("p_left", "q_left"))
     p_r, q_r = arguments.failure(p_right, q_right, ("p_right", "q_right"))
     return checks.together(p_left=p_l, q_left=q_l, p_right=p_r, q_right=q_r, **others)
@@ -50,7 +50,7 @@ def dual_l2(
     q_left: ArrayLike | None = None,
     q_right: ArrayLike | None = None,
 ) -> Floats:
-    """Certified l2 radius of dual smoothing: (z_left + z_right) / hypot(1/sigma_left, 1/sigma_right).  Exact and tight.
+    """Certify the l2 radius of dual smoothing, (z_left + z_right) / hypot(1/sigma_left, 1/sigma_right).  It is exact and tight.
 
     Parameters
     ----------
@@ -101,10 +101,10 @@ def dual_lp(
     q_left: ArrayLike | None = None,
     q_right: ArrayLike | None = None,
 ) -> Floats:
-    """Certified lp radius of dual smoothing, every p.  Tight; beyond the paper.
+    """Certify the lp radius of dual smoothing for every p.  It is tight, and beyond the paper.
 
-    (z_left + z_right) / ||(a, c)||_(p/(p-1)) with a = dim_left^e / sigma_left, c = dim_right^e / sigma_right,
-    e = max(0, 1/2 - 1/p); for p <= 1 the dual norm is the maximum.  Further arguments and errors as `dual_l2`.
+    It is (z_left + z_right) / ||(a, c)||_(p/(p-1)) with a = dim_left^e / sigma_left, c = dim_right^e / sigma_right,
+    e = max(0, 1/2 - 1/p); for p <= 1 the dual norm is the maximum.  Further arguments and errors are as in `dual_l2`.
     """
     left = arguments.scale("sigma_left", sigma_left)
     right = left if sigma_right is None else arguments.scale("sigma_right", sigma_right)
@@ -143,9 +143,10 @@ def dual_log_concave_l1(
     q_left: ArrayLike | None = None,
     q_right: ArrayLike | None = None,
 ) -> Floats:
-    """Certified l1 radius of dual smoothing with generalised Gaussian noise (Laplace by default).  Tight; beyond the paper.
+    """Certify the l1 radius of dual smoothing with generalised Gaussian noise (Laplace by default).  It is tight, beyond the
+    paper.
 
-    min(scale_left, scale_right) (F^-1(p_left) + F^-1(p_right)), F of unit scale; see `generalized_gaussian_l1`.
+    It is min(scale_left, scale_right) (F^-1(p_left) + F^-1(p_right)) with F of unit scale; see `generalized_gaussian_l1`.
     """
     left = arguments.scale("scale_left", scale_left)
     right = left if scale_right is None else arguments.scale("scale_right", scale_right)

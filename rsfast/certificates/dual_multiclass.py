@@ -177,7 +177,7 @@ def dual_multiclass_l2(
     q_left: ArrayLike | None = None,
     q_right: ArrayLike | None = None,
 ) -> Floats:
-    """Certified l2 radius of dual smoothing with bounds for the other classes; exact, within 1e-9, and never above.
+    """Certify the l2 radius of dual smoothing with bounds for the other classes.  It is exact within 1e-9, and never above.
 
     Parameters
     ----------

@@ -18,7 +18,7 @@ EPS = 2.220446049250313e-16
 def cohen_l2(
     p_lower: ArrayLike, *, sigma: ArrayLike, p_upper: ArrayLike | None = None, q_upper: ArrayLike | None = None
 ) -> Floats:
-    """Certified l2 radius of Gaussian smoothing: sigma / 2 (Phi^-1(p_lower) - Phi^-1(p_upper)).  Tight.
+    """Certify the l2 radius of Gaussian smoothing, sigma / 2 (Phi^-1(p_lower) - Phi^-1(p_upper)).  It is tight.
 
     Parameters
     ----------
@@ -73,7 +73,7 @@ def gaussian_lp(
     p_upper: ArrayLike | None = None,
     q_upper: ArrayLike | None = None,
 ) -> Floats:
-    """Certified lp radius of Gaussian smoothing: cohen_l2 * dim^-max(0, 1/2 - 1/order).  Tight for every order > 0.
+    """Certify the lp radius of Gaussian smoothing, cohen_l2 * dim^-max(0, 1/2 - 1/order).  It is tight for every order > 0.
 
     Parameters
     ----------

@@ -166,7 +166,7 @@ def _shape(value: ArrayLike, least: int = 1) -> Floats:
 
 @checks.public
 def generalized_gaussian_kl(delta: ArrayLike, *, scale: ArrayLike, shape: ArrayLike) -> Floats:
-    """Exact KL divergence between one-dimensional generalised Gaussian noise and its shift by `delta`.
+    """Return the exact KL divergence between one-dimensional generalised Gaussian noise and its shift by `delta`.
 
     Parameters
     ----------
@@ -195,7 +195,7 @@ def generalized_gaussian_kl(delta: ArrayLike, *, scale: ArrayLike, shape: ArrayL
 
 @checks.public
 def generalized_gaussian_kl_bound(delta: ArrayLike, *, scale: ArrayLike, shape: ArrayLike) -> Floats:
-    """The published polynomial (Hayes 2020, eq. 14): the KL divergence for even shapes, an upper bound of it for odd ones."""
+    """Return the published polynomial (Hayes 2020, eq. 14): the KL divergence for even shapes, an upper bound for odd ones."""
     delta = checks.floats("delta", delta, -1e100, 1e100, "finite shifts")
     delta, scale, shape = checks.together(delta=delta, scale=arguments.scale("scale", scale), shape=_shape(shape))
     return np.asarray(_polynomial_many(np.abs(delta) / scale, shape))
@@ -211,9 +211,10 @@ def generalized_gaussian_hayes(
     p_upper: ArrayLike | None = None,
     q_upper: ArrayLike | None = None,
 ) -> Floats:
-    """The published certificate in the norm of order `shape` (Hayes 2020, eq. 20 and 21).  Sound; loose for odd shapes.
+    """Certify the published radius in the norm of order `shape` (Hayes 2020, eq. 20 and 21).  It is sound, and loose for odd
+    shapes.
 
-    The root u of Sum c_k u^k = h / dim gives R = scale dim^(1/shape) u.  Rounded down by 6e-14.
+    The root u of Sum c_k u^k = h / dim gives R = scale dim^(1/shape) u.  It is rounded down by 6e-14.
     """
     p, q, other, scale, shape, dim = arguments.classes(
         p_lower, p_upper, q_upper, scale=arguments.scale("scale", scale), shape=_shape(shape), dim=arguments.dimension("dim", dim)
@@ -232,11 +233,12 @@ def generalized_gaussian_kl_lp(
     p_upper: ArrayLike | None = None,
     q_upper: ArrayLike | None = None,
 ) -> Floats:
-    """Certified lp radius from the exact KL divergence of generalised Gaussian noise, any p.
+    """Certify the lp radius from the exact KL divergence of generalised Gaussian noise, for any p.
 
-    For order >= max(2, shape) the worst perturbation is the same in every pixel, for order <= min(2, shape) it is one pixel;
-    between, the better of the two by norm inequalities.  Beyond the papers; 40 times `generalized_gaussian_hayes` at shape 3,
-    order 3, dim 3072.  Rounded down by 6e-14.  Errors as `generalized_gaussian_l1`; shapes are whole numbers.
+    For order >= max(2, shape) the worst perturbation is the same in every pixel, and for order <= min(2, shape) it is one
+    pixel.  Between, it is the better of the two by norm inequalities.  It is beyond the papers, and 40 times
+    `generalized_gaussian_hayes` at shape 3, order 3, dim 3072.  It is rounded down by 6e-14.  Errors are as in
+    `generalized_gaussian_l1`; shapes are whole numbers.
     """
     p, q, other, scale, shape, order, dim = arguments.classes(
         p_lower,
@@ -260,7 +262,7 @@ def generalized_gaussian_tradeoff(
     p_upper: ArrayLike | None = None,
     q_upper: ArrayLike | None = None,
 ) -> Floats:
-    """eps_low such that every perturbation with ||delta||_s < eps_high *and* ||delta||_(s-2) < eps_low is certified.
+    """Return eps_low such that all delta with ||delta||_s < eps_high *and* ||delta||_(s-2) < eps_low are certified.
 
     Parameters
     ----------

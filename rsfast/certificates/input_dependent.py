@@ -186,7 +186,7 @@ def input_dependent_l2(
     p_upper: ArrayLike | None = None,
     q_upper: ArrayLike | None = None,
 ) -> Floats:
-    """Certified l2 radius where the noise level depends on the input.  Tight for what it uses.
+    """Certify the l2 radius where the noise level depends on the input.  It is tight for what it uses.
 
     Parameters
     ----------
@@ -311,7 +311,7 @@ def xi_greater(
     dim: ArrayLike,
     q_upper: ArrayLike | None = None,
 ) -> Floats:
-    """Largest probability of another class at distance `a` under noise sigma1 < sigma0 (xi_> of the paper's §2).
+    """Return the largest probability of another class at distance `a` under noise sigma1 < sigma0 (xi_> of the paper's §2).
 
     p_lower bounds the class's probability at x0 under sigma0; x1 is certified with respect to x0 while the value is below
     1/2.  Relative error below 3e-14, also where sigma1 is within rounding of sigma0.
@@ -329,7 +329,7 @@ def xi_less(
     dim: ArrayLike,
     q_upper: ArrayLike | None = None,
 ) -> Floats:
-    """As `xi_greater`, under noise sigma1 > sigma0 (xi_<)."""
+    """Return the same as `xi_greater` under noise sigma1 > sigma0 (xi_<)."""
     return _xi(a, p_lower, sigma0, sigma1, dim, q_upper, -1)
 
 
@@ -343,7 +343,7 @@ def _chernoff(log_e, arguments):
 def sigma_ratio_limit(
     p_lower: ArrayLike, *, dim: ArrayLike, increasing: bool = False, q_upper: ArrayLike | None = None
 ) -> Floats:
-    """The ratio sigma1 / sigma0 beyond which no point can be certified (the curse of dimensionality, Theorem 4).
+    """Return the ratio sigma1 / sigma0 beyond which no point can be certified (the curse of dimensionality, Theorem 4).
 
     Parameters
     ----------
@@ -375,7 +375,9 @@ def sigma_ratio_limit(
 
 @checks.public
 def sigma_ratio_limit_simple(p_lower: ArrayLike, *, dim: ArrayLike, q_upper: ArrayLike | None = None) -> Floats:
-    """The weaker closed form for sigma1 < sigma0: sqrt(1 - 2 sqrt(-log(1 - p) / N)), 0 where that has no sense (Corollary 5)."""
+    """Return the weaker closed form for sigma1 < sigma0, sqrt(1 - 2 sqrt(-log(1 - p) / N)), and 0 where it has no sense
+    (Corollary 5).
+    """
     p, q = arguments.failure(p_lower, q_upper)
     dim = checks.counts("dim", dim, 1)
     p, q, dim = checks.together(p_lower=p, q_upper=q, dim=dim)
@@ -387,7 +389,7 @@ def sigma_ratio_limit_simple(p_lower: ArrayLike, *, dim: ArrayLike, q_upper: Arr
 def sigma_ratio_at_half(
     p_lower: ArrayLike, *, dim: ArrayLike, increasing: bool = False, q_upper: ArrayLike | None = None
 ) -> Floats:
-    """The ratio sigma1 / sigma0 at which xi(0) = 1/2: the exact threshold that `sigma_ratio_limit` bounds.
+    """Return the ratio sigma1 / sigma0 at which xi(0) = 1/2: the exact threshold that `sigma_ratio_limit` bounds.
 
     Beyond it (below for sigma1 < sigma0, above for `increasing`) not even x0 itself is certified.
     """
@@ -404,7 +406,8 @@ def sigma_ratio_at_half(
 def input_dependent_rule(
     p_lower: ArrayLike, *, sigma: ArrayLike, dim: ArrayLike, rate: ArrayLike, q_upper: ArrayLike | None = None
 ) -> Floats:
-    """R ~ R_Cohen / sqrt(1 + 2 N (r sigma)²): what a rate costs, at a glance.  *Not a certificate*: it may be too large.
+    """Return R ~ R_Cohen / sqrt(1 + 2 N (r sigma)²), what a rate costs at a glance.  It is *not a certificate* and may be too
+    large.
 
     Relative error below 1e-3 for N >= 150,528, p <= .99, r sigma <= 2.5e-3, and a few per cent at N = 784, r sigma = .1.
     """

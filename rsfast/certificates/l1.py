@@ -35,7 +35,7 @@ EPS = 2.220446049250313e-16
 
 @njit(cache=True, error_model="numpy")
 def upper_quantile(q, s):
-    """The x >= 0 with probability q <= 1/2 above it, of density ~ exp(-abs(x)^s), s >= 1."""
+    """Return the x >= 0 with probability q <= 1/2 above it, of density ~ exp(-abs(x)^s), s >= 1."""
     if q == 0.0:
         return math.inf
     if s == 1.0:
@@ -74,7 +74,7 @@ def generalized_gaussian_l1(
     p_upper: ArrayLike | None = None,
     q_upper: ArrayLike | None = None,
 ) -> Floats:
-    """Certified l1 radius for noise of density ~ exp(-abs(x / scale)^shape) in every pixel.  Tight.
+    """Certify the l1 radius for noise of density ~ exp(-abs(x / scale)^shape) in every pixel.  It is tight.
 
     Parameters
     ----------
@@ -97,7 +97,7 @@ def generalized_gaussian_l1(
 
     Notes
     -----
-    Beyond the papers: see the argument above.  Hayes 2020 and Li et al. 2019 have shape 1 with p_upper = 1 - p_lower.
+    This is beyond the papers: see the argument above.  Hayes 2020 and Li et al. 2019 have shape 1 with p_upper = 1 - p_lower.
 
     Examples
     --------
@@ -114,9 +114,11 @@ def generalized_gaussian_l1(
 def laplace_l1(
     p_lower: ArrayLike, *, scale: ArrayLike, p_upper: ArrayLike | None = None, q_upper: ArrayLike | None = None
 ) -> Floats:
-    """Certified l1 radius for Laplace noise of density ~ exp(-abs(x) / scale): `generalized_gaussian_l1` of shape 1.  Tight.
+    """Certify the l1 radius for Laplace noise of density ~ exp(-abs(x) / scale), `generalized_gaussian_l1` of shape 1; it is
+    tight.
 
-    -scale/2 (log 2 (1 - p1) + log 2 p2) for p1 >= 1/2, scale/2 log(p1/p2) below.  The standard deviation is scale sqrt 2.
+    It is -scale/2 (log 2 (1 - p1) + log 2 p2) for p1 >= 1/2, and scale/2 log(p1/p2) below.  The standard deviation is scale sqrt
+    2.
     """
     return generalized_gaussian_l1(p_lower, scale=scale, shape=1.0, p_upper=p_upper, q_upper=q_upper)
 
@@ -140,9 +142,9 @@ def _half_log_ratio(p1, p2):
 def teng_l1(
     p_lower: ArrayLike, *, scale: ArrayLike, p_upper: ArrayLike | None = None, q_upper: ArrayLike | None = None
 ) -> Floats:
-    """The published l1 radius for Laplace noise: max(scale/2 log(p1/p2), -scale log(1 - p1 + p2)) (Teng et al. 2020; Li et al.).
+    """Certify the published l1 radius for Laplace noise (Teng et al. 2020), max(scale/2 log(p1/p2), -scale log(1 - p1 + p2)).
 
-    Sound, tight only for p_upper = 1 - p_lower or p_lower <= 1/2; `laplace_l1` is never smaller.
+    It is sound, and tight only for p_upper = 1 - p_lower or p_lower <= 1/2; `laplace_l1` is never smaller.
     """
     p, q, other, scale = arguments.classes(p_lower, p_upper, q_upper, scale=arguments.scale("scale", scale))
     return arguments.certified(_teng(p, q, other) * scale * MARGIN - 4.0 * EPS * scale, p > other)
@@ -152,7 +154,7 @@ def teng_l1(
 def lecuyer_l1(
     p_lower: ArrayLike, *, scale: ArrayLike, p_upper: ArrayLike | None = None, q_upper: ArrayLike | None = None
 ) -> Floats:
-    """PixelDP's l1 radius for Laplace noise: scale/2 log(p1/p2) (Lécuyer et al. 2019).  Sound, not tight."""
+    """Certify PixelDP's l1 radius for Laplace noise: scale/2 log(p1/p2) (Lécuyer et al. 2019).  It is sound and not tight."""
     p, _, other, scale = arguments.classes(p_lower, p_upper, q_upper, scale=arguments.scale("scale", scale))
     return arguments.certified(_half_log_ratio(p, other) * scale * MARGIN, p > other)
 
@@ -167,9 +169,9 @@ def _gap(p: Floats, other: Floats) -> Floats:
 def uniform_l1(
     p_lower: ArrayLike, *, half_width: ArrayLike, p_upper: ArrayLike | None = None, q_upper: ArrayLike | None = None
 ) -> Floats:
-    """Certified l1 radius for noise uniform on [-half_width, half_width] in every pixel: half_width (p1 - p2).  Tight.
+    """Certify the l1 radius for noise uniform on [-half_width, half_width] in every pixel: half_width (p1 - p2).  It is tight.
 
-    Lee et al. 2019; Yang et al. 2020.  The standard deviation is half_width / sqrt 3.
+    See Lee et al. 2019 and Yang et al. 2020.  The standard deviation is half_width / sqrt 3.
     """
     p, _, other, width = arguments.classes(p_lower, p_upper, q_upper, half_width=arguments.scale("half_width", half_width))
     return arguments.certified(width * (p - other) * MARGIN, p > other)
@@ -184,7 +186,7 @@ def uniform_ball(
     p_upper: ArrayLike | None = None,
     q_upper: ArrayLike | None = None,
 ) -> Floats:
-    """Certified radius, in the body's own norm, for noise uniform on `scale` times a symmetric convex body.
+    """Certify the radius, in the body's own norm, for noise uniform on `scale` times a symmetric convex body.
 
     Parameters
     ----------
@@ -202,8 +204,9 @@ def uniform_ball(
 
     Notes
     -----
-    Beyond the papers.  By Brunn-Minkowski vol(K ∩ (K + delta))^(1/dim) is concave along rays, 1 at 0 and 0 at norm 2 scale.
-    Tight for the cube (diagonal) and the l1 ball (axis), the counter-examples of Kumar et al. 2020, Theorems 4 and 5.
+    This is beyond the papers.  By Brunn-Minkowski vol(K ∩ (K + delta))^(1/dim) is concave along rays, 1 at 0 and 0 at norm 2
+    scale.  It is tight for the cube (diagonal) and the l1 ball (axis), the counter-examples of Kumar et al. 2020, Theorems 4 and
+    5.
     """
     p, _, other, scale, dim = arguments.classes(
         p_lower, p_upper, q_upper, scale=arguments.scale("scale", scale), dim=arguments.dimension("dim", dim)
@@ -221,9 +224,9 @@ def uniform_lp(
     p_upper: ArrayLike | None = None,
     q_upper: ArrayLike | None = None,
 ) -> Floats:
-    """Certified lp radius for noise uniform on [-half_width, half_width] in every pixel.
+    """Certify the lp radius for noise uniform on [-half_width, half_width] in every pixel.
 
-    dim^(1/order) `uniform_ball` for order >= 2 (tight), and for 1 < order < 2 of a gap p1 - p2 cut at 2 (1 - 1/order), or
+    It is dim^(1/order) `uniform_ball` for order >= 2 (tight), and for 1 < order < 2 of a gap p1 - p2 cut at 2 (1 - 1/order), or
     dim^-(1 - 1/order) `uniform_l1` where that is larger; `uniform_l1` itself for order <= 1.  Beyond the papers: in that range
     -log(1 - w^(1/order)) is concave, so that the diagonal is worst.
     """

@@ -45,7 +45,7 @@ def kumar_iid(
     p_upper: ArrayLike | None = None,
     q_upper: ArrayLike | None = None,
 ) -> Floats:
-    """Largest lp radius for i.i.d. symmetric noise of standard deviation sigma (Kumar et al. 2020, Theorem 1).
+    """Bound every lp radius for i.i.d. symmetric noise of standard deviation sigma (Kumar et al. 2020, Theorem 1).
 
     Parameters
     ----------
@@ -83,9 +83,10 @@ def unimodal_iid(
     p_upper: ArrayLike | None = None,
     q_upper: ArrayLike | None = None,
 ) -> Floats:
-    """As `kumar_iid` for noise that is also unimodal, tighter by Gauss's inequality; beyond the papers, attained for dim 1.
+    """Bound radii as `kumar_iid` for noise that is also unimodal, tighter by Gauss's inequality.  It is attained for dim 1.
 
-    sigma / (2 dim^(1/2 - 1/order)) (g(1 - p1) + g(p2)) with g(t) = 2/3 / sqrt(2 t) for t <= 1/6, max(0, sqrt 3 (1 - 2 t)) above.
+    It is beyond the papers: sigma / (2 dim^(1/2 - 1/order)) (g(1 - p1) + g(p2)) with g(t) = 2/3 / sqrt(2 t) for t <= 1/6, max(0,
+    sqrt 3 (1 - 2 t)) above.
     """
     _, q, other, sigma, dim, order = _given(p_lower, p_upper, q_upper, sigma, dim, order)
 
@@ -105,10 +106,10 @@ def kumar_generalized_gaussian(
     p_upper: ArrayLike | None = None,
     q_upper: ArrayLike | None = None,
 ) -> Floats:
-    """Largest lp radius for generalised Gaussian noise of shape >= 1 and standard deviation sigma (Kumar et al., Theorem 2).
+    """Bound every lp radius for generalised Gaussian noise of shape >= 1 and standard deviation sigma (Kumar et al., Theorem 2).
 
-    2 sigma / dim^(1/2 - 1/order) (sqrt(log 1/(1 - p1)) + sqrt(log 1/p2)), proved for e^(-dim/4) < p2 <= p1 < 1 - e^(-dim/4);
-    inf outside, where the formula can lie below the truth.
+    It is 2 sigma / dim^(1/2 - 1/order) (sqrt(log 1/(1 - p1)) + sqrt(log 1/p2)), proved for e^(-dim/4) < p2 <= p1 < 1 -
+    e^(-dim/4); inf outside, where the formula can lie below the truth.
     """
     p, q, other, sigma, dim, order = _given(p_lower, p_upper, q_upper, sigma, dim, order)
     log_q, log_other = -np.log(q), -np.log(other)
@@ -119,7 +120,7 @@ def kumar_generalized_gaussian(
 
 @checks.public
 def kumar_uniform_cube(*, half_width: ArrayLike, dim: ArrayLike, order: ArrayLike) -> Floats:
-    """Largest lp radius for noise uniform on a cube: 2 half_width / dim^(1 - 1/order) (Kumar et al. 2020, Theorem 4)."""
+    """Bound every lp radius for noise uniform on a cube: 2 half_width / dim^(1 - 1/order) (Kumar et al. 2020, Theorem 4)."""
     width, dim, order = checks.together(
         half_width=arguments.scale("half_width", half_width), dim=arguments.dimension("dim", dim), order=arguments.order(order)
     )
@@ -128,17 +129,19 @@ def kumar_uniform_cube(*, half_width: ArrayLike, dim: ArrayLike, order: ArrayLik
 
 @checks.public
 def kumar_uniform_l1_ball(*, scale: ArrayLike, dim: ArrayLike) -> Floats:
-    """Largest lp radius, any p, for noise uniform on an l1 ball of radius `scale`: 2 scale / dim (Kumar et al., Theorem 5)."""
+    """Bound every lp radius, for any p, for noise uniform on an l1 ball of radius `scale`: 2 scale / dim (Kumar et al., Theorem
+    5).
+    """
     scale, dim = checks.together(scale=arguments.scale("scale", scale), dim=arguments.dimension("dim", dim))
     return 2.0 * scale / dim * UP
 
 
 @checks.public
 def wu_l2(p_lower: ArrayLike, *, sigma: ArrayLike, dim: ArrayLike, q_upper: ArrayLike | None = None) -> Floats:
-    """Largest l2 radius of Gaussian smoothing with p_upper = 1 - p_lower (Wu et al. 2021; Xia et al. 2024, Proposition 1).
+    """Bound every l2 radius of Gaussian smoothing with p_upper = 1 - p_lower (Wu et al. 2021; Xia et al. 2024, Proposition 1).
 
-    5 sigma / sqrt(dim) sqrt(q) with q the p_lower / (1 - 5e-7) quantile of chi-square(dim); inf from 1 - 5e-7 on, where nothing
-    is stated.  Not proved in the five papers; never below Gaussian radii where it was tried.
+    It is 5 sigma / sqrt(dim) sqrt(q) with q the p_lower / (1 - 5e-7) quantile of chi-square(dim); inf from 1 - 5e-7 on, where
+    nothing is stated.  It is not proved in the five papers, and never below Gaussian radii where it was tried.
     """
     p, q = arguments.failure(p_lower, q_upper)
     p, q, sigma, dim = checks.together(
@@ -155,7 +158,7 @@ def wu_l2(p_lower: ArrayLike, *, sigma: ArrayLike, dim: ArrayLike, q_upper: Arra
 
 @checks.public
 def dual_wu_l2(p_left: ArrayLike, p_right: ArrayLike, *, sigma: ArrayLike, dim_left: ArrayLike, dim_right: ArrayLike) -> Floats:
-    """Largest l2 radius of dual smoothing by `wu_l2` of both halves (Xia et al. 2024, eq. 15): their sum over sqrt 2."""
+    """Bound every l2 radius of dual smoothing by `wu_l2` of both halves (Xia et al. 2024, eq. 15): their sum over sqrt 2."""
     left, right = wu_l2(p_left, sigma=sigma, dim=dim_left), wu_l2(p_right, sigma=sigma, dim=dim_right)
     left, right = checks.together(p_left=left, p_right=right)
     return (left + right) / np.sqrt(2.0)
@@ -168,7 +171,9 @@ def _std(shape):
 
 @checks.public
 def std_of_scale(scale: ArrayLike, *, shape: ArrayLike) -> Floats:
-    """Standard deviation of generalised Gaussian noise of that scale and real shape: scale sqrt(Γ(3/shape)/Γ(1/shape))."""
+    """Return the standard deviation of generalised Gaussian noise of that scale and real shape: scale
+    sqrt(Γ(3/shape)/Γ(1/shape)).
+    """
     scale, shape = checks.together(
         scale=arguments.scale("scale", scale), shape=checks.floats("shape", shape, 1e-2, 1e6, "shapes from 0.01 to 1e6")
     )

@@ -12,7 +12,7 @@ from . import arguments
 
 @checks.public
 def l2_to_lp(radius: ArrayLike, *, dim: ArrayLike, order: ArrayLike) -> Floats:
-    """Radius of the largest lp ball inside an l2 ball: radius * dim^-max(0, 1/2 - 1/order).
+    """Return the radius of the largest lp ball inside an l2 ball: radius * dim^-max(0, 1/2 - 1/order).
 
     Parameters
     ----------
@@ -37,7 +37,9 @@ def l2_to_lp(radius: ArrayLike, *, dim: ArrayLike, order: ArrayLike) -> Floats:
 
 @checks.public
 def l1_to_lp(radius: ArrayLike, *, dim: ArrayLike, order: ArrayLike) -> Floats:
-    """Radius of the largest lp ball inside an l1 ball: radius * dim^-max(0, 1 - 1/order); arguments as `l2_to_lp`."""
+    """Return the radius of the largest lp ball inside an l1 ball: radius * dim^-max(0, 1 - 1/order); the arguments are those of
+    `l2_to_lp`.
+    """
     return _inside(radius, dim, order, 1.0)
 
 

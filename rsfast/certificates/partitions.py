@@ -203,7 +203,7 @@ def _partition_rows(z, sigma, lead, out):
 
 @checks.public
 def partition_l2(p_lower: ArrayLike, *, sigma: ArrayLike, q_upper: ArrayLike | None = None) -> Floats:
-    """Certified l2 radius of smoothing in k disjoint parts whose votes are added; exact within 1e-9 and never above.
+    """Certify the l2 radius of smoothing in k disjoint parts whose votes are added.  It is exact within 1e-9 and never above.
 
     Parameters
     ----------

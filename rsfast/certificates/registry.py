@@ -149,7 +149,7 @@ CERTIFICATES: dict[str, Certificate] = {
 
 @checks.public
 def get(name: str) -> Certificate:
-    """The certificate, limit or bound of that name, taking the formula's parameters as keywords.
+    """Return the certificate, limit or bound of that name; it takes the formula's parameters as keywords.
 
     Raises
     ------

@@ -149,7 +149,7 @@ def _orders(order: Floats, s1: Floats, s0: Floats) -> None:
 def renyi_gaussian_divergence(
     order: ArrayLike, *, distance: ArrayLike, sigma1: ArrayLike, sigma0: ArrayLike, dim: ArrayLike
 ) -> Floats:
-    """Rényi divergence D_order(N(x1, sigma1² I) || N(x0, sigma0² I)) at ||x1 - x0|| = distance (Lemmas 10 to 12).
+    """Return the Rényi divergence D_order(N(x1, sigma1² I) || N(x0, sigma0² I)) at ||x1 - x0|| = distance (Lemmas 10 to 12).
 
     Parameters
     ----------
@@ -193,11 +193,12 @@ def input_dependent_renyi_fixed(
     p_upper: ArrayLike | None = None,
     q_upper: ArrayLike | None = None,
 ) -> Floats:
-    """l2 distance within which x1, smoothed with sigma1, is certified from x0, smoothed with sigma0, by one order (Theorem 14).
+    """Certify the l2 distance within which x1, smoothed with sigma1, is certified from x0, smoothed with sigma0, by one order
+    (Theorem 14).
 
-    sqrt((2 s / order) (h - dim n)), s = sigma1² + order (sigma0² - sigma1²); 0 where that is negative.  Rounded down by 2e-13,
-    with h taken down by 2e-15 and n up by 3e-14, both times max(1, 1/order), and s down by 3e-14.
-    Arguments and errors as `renyi_gaussian_divergence` and `cohen_l2`.
+    It is sqrt((2 s / order) (h - dim n)) with s = sigma1² + order (sigma0² - sigma1²); it is 0 where that is negative.  It is
+    rounded down by 2e-13, with h taken down by 2e-15 and n up by 3e-14, both times max(1, 1/order), and s down by
+    3e-14.  Arguments and errors are as in `renyi_gaussian_divergence` and `cohen_l2`.
     """
     p, q, other, sigma0, sigma1, dim, order = arguments.classes(
         p_lower,
@@ -223,7 +224,7 @@ def input_dependent_renyi_l2(
     p_upper: ArrayLike | None = None,
     q_upper: ArrayLike | None = None,
 ) -> Floats:
-    """`input_dependent_renyi_fixed` at its best order (Theorem 14); orders below 1 can win."""
+    """Certify by `input_dependent_renyi_fixed` at its best order (Theorem 14); orders below 1 can win."""
     p, q, other, sigma0, sigma1, dim = arguments.classes(
         p_lower,
         p_upper,

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 
 class Smoothing(Draws):
-    """What stands before the toolbox's own class: counts, bounds and radii of rsfast.
+    """This stands before the toolbox's own class: its counts, bounds and radii are rsfast's.
 
     The noise is added to x before preprocessing, which belongs to the base classifier.  `seed` (an attribute, fresh unless it is
     set) repeats all draws; see `rsfast.compat.draws.Draws`.
@@ -42,7 +42,7 @@ class Smoothing(Draws):
     nb_classes: int
 
     def certify(self, x: np.ndarray, n: int, batch_size: int = 32) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-        """Class and certified l2 radius of each input.
+        """Return class and certified l2 radius of each input.
 
         Parameters
         ----------
@@ -70,7 +70,7 @@ class Smoothing(Draws):
         return labels, radii
 
     def predict(self, x: np.ndarray, batch_size: int = 128, verbose: bool = False, **kwargs: Any) -> NDArray[np.float64]:
-        """The smoothed classifier's answers: one-hot rows [B, nb_classes], rows of zeros where it abstains.
+        """Return the smoothed classifier's answers: one-hot rows [B, nb_classes], rows of zeros where it abstains.
 
         With `is_abstain=False` it always answers.  `verbose` shows the toolbox's progress bar.
         """
@@ -183,15 +183,15 @@ def _as_image(shape: tuple[int, ...]) -> tuple[int, ...]:
 
 
 class PyTorchRandomizedSmoothing(_TorchSmoothing, toolbox.PyTorchRandomizedSmoothing):
-    """art.estimators.certification.randomized_smoothing.PyTorchRandomizedSmoothing, with rsfast inside."""
+    """This is art.estimators.certification.randomized_smoothing.PyTorchRandomizedSmoothing, with rsfast inside."""
 
 
 class NumpyRandomizedSmoothing(Smoothing, toolbox.NumpyRandomizedSmoothing):
-    """art.estimators.certification.randomized_smoothing.NumpyRandomizedSmoothing, with rsfast inside."""
+    """This is art.estimators.certification.randomized_smoothing.NumpyRandomizedSmoothing, with rsfast inside."""
 
 
 class PyTorchMACER(PyTorchRandomizedSmoothing, toolbox.PyTorchMACER):
-    """The toolbox's MACER trainer (Zhai et al. 2020), certified by rsfast."""
+    """This is the toolbox's MACER trainer (Zhai et al. 2020), certified by rsfast."""
 
     # the toolbox's own list names a parameter that no object has, so that its get_params fails
     estimator_params: ClassVar[list[str]] = [
@@ -200,11 +200,11 @@ class PyTorchMACER(PyTorchRandomizedSmoothing, toolbox.PyTorchMACER):
 
 
 class PyTorchSmoothAdv(PyTorchRandomizedSmoothing, toolbox.PyTorchSmoothAdv):
-    """The toolbox's SmoothAdv trainer (Salman et al. 2019), certified by rsfast."""
+    """This is the toolbox's SmoothAdv trainer (Salman et al. 2019), certified by rsfast."""
 
 
 class PyTorchSmoothMix(PyTorchRandomizedSmoothing, toolbox.PyTorchSmoothMix):
-    """The toolbox's SmoothMix trainer (Jeong et al. 2021), certified by rsfast."""
+    """This is the toolbox's SmoothMix trainer (Jeong et al. 2021), certified by rsfast."""
 
 
 __all__ = [

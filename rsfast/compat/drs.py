@@ -28,7 +28,7 @@ RELEASED = DiagonalSplit(layout="released")
 
 @forked_class
 class Smooth(Draws):
-    """Two base classifiers, each shown noisy copies of its half of the pixels; the class with the largest sum of probabilities.
+    """This has two base classifiers, each shown noisy copies of its half of the pixels; the largest sum of probabilities wins.
 
     Parameters
     ----------
@@ -82,7 +82,7 @@ class Smooth(Draws):
 
     @forked
     def certify(self, x: Any, n0: int, n: int, alpha: float, batch_size: int | None = None) -> tuple[int, float]:
-        """Class and l2 radius around one image [C, H, W], right with probability at least 1 - alpha.
+        """Return class and l2 radius around one image [C, H, W], right with probability at least 1 - alpha.
 
         Parameters
         ----------
@@ -117,7 +117,7 @@ class Smooth(Draws):
 
     @forked
     def predict(self, x: Any, n: int, alpha: float, batch_size: int | None = None) -> int:
-        """The class with the largest sum of both halves' probabilities, wrong with probability at most alpha; or ABSTAIN.
+        """Return the class with the largest sum of both halves' probabilities, wrong with probability at most alpha, or ABSTAIN.
 
         A tenth of the n draws of each half choose the class, the others show that its sum exceeds 1.  (The released code's
         `predict` does not run: it names a classifier that the object does not have.)

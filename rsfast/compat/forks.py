@@ -40,7 +40,7 @@ INSTEAD = {
 
 
 def forked(function: F) -> F:
-    """The function, which answers arguments of forks with what to do instead."""
+    """Return the function, which answers arguments of forks with what to do instead."""
     known = inspect.signature(function).parameters
     plain = explained(function)
 
@@ -55,7 +55,7 @@ def forked(function: F) -> F:
 
 
 def forked_class(kind: T) -> T:
-    """The same for a class's constructor."""
+    """Do the same for a class's constructor."""
     original = kind.__init__  # type: ignore[misc]
     signature = inspect.signature(original)
 

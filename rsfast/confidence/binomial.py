@@ -18,7 +18,9 @@ LOG_2 = 0.6931471805599453
 
 
 class Bound(NamedTuple):
-    """A probability's lower bound and, for the same event, the upper bound of its failure (not formed as 1 - p_lower)."""
+    """A bound holds a probability's lower bound and, for the same event, the upper bound of its failure (not formed as 1 -
+    p_lower).
+    """
 
     p_lower: Floats
     q_upper: Floats
@@ -42,7 +44,7 @@ def _settled(value: Floats, what: str) -> Floats:
 
 @checks.public
 def clopper_pearson_upper(count: ArrayLike, n: ArrayLike, alpha: ArrayLike) -> Floats:
-    """Exact one-sided upper confidence bound of a probability seen `count` times in `n`.
+    """Return the exact one-sided upper confidence bound of a probability seen `count` times in `n`.
 
     Parameters
     ----------
@@ -77,9 +79,9 @@ def clopper_pearson_upper(count: ArrayLike, n: ArrayLike, alpha: ArrayLike) -> F
 
 @checks.public
 def clopper_pearson_lower(count: ArrayLike, n: ArrayLike, alpha: ArrayLike) -> Floats:
-    """Exact one-sided lower confidence bound of a probability seen `count` times in `n`; rounded down.
+    """Return the exact one-sided lower confidence bound of a probability seen `count` times in `n`, rounded down.
 
-    Arguments, errors and accuracy as `clopper_pearson_upper`; 0 for count = 0, alpha^(1/n) for count = n.
+    Arguments, errors and accuracy are as in `clopper_pearson_upper`; it is 0 for count = 0, alpha^(1/n) for count = n.
 
     Examples
     --------
@@ -92,9 +94,9 @@ def clopper_pearson_lower(count: ArrayLike, n: ArrayLike, alpha: ArrayLike) -> F
 
 @checks.public
 def failure_upper(count: ArrayLike, n: ArrayLike, alpha: ArrayLike) -> Floats:
-    """Upper bound of 1 - p for a probability p seen `count` times in `n`; rounded up.
+    """Return an upper bound of 1 - p for a probability p seen `count` times in `n`, rounded up.
 
-    The failure form of the Clopper-Pearson lower bound: near p = 1 it keeps the digits that 1 - p_lower would lose.
+    This is the failure form of the Clopper-Pearson lower bound: near p = 1 it keeps the digits that 1 - p_lower would lose.
     """
     count, n, alpha = _counted(count, n, alpha)
     return _settled(beta.binomial_upper(n - count, n, alpha), "the upper bound")
@@ -109,18 +111,18 @@ BOUNDS: dict[str, Callable[[ArrayLike, ArrayLike, ArrayLike], Bound]] = {"cloppe
 
 @checks.public
 def bound(name: str, count: ArrayLike, n: ArrayLike, alpha: ArrayLike) -> Bound:
-    """The bound of that name (see BOUNDS) on a probability seen `count` times in `n`."""
+    """Return the bound of that name (see BOUNDS) on a probability seen `count` times in `n`."""
     return BOUNDS[checks.choice("bound", name, BOUNDS)](count, n, alpha)
 
 
 @checks.public
 def prediction_pvalue(count_a: ArrayLike, count_b: ArrayLike) -> Floats:
-    """Two-sided p-value that the class with `count_a` votes is not more likely than the one with `count_b`.
+    """Return the two-sided p-value that the class with `count_a` votes is not more likely than the one with `count_b`.
 
-    min(1, 2 P(Bin(count_a + count_b, 1/2) >= max)): the test of PREDICT (Cohen, Rosenfeld & Kolter 2019, §3.2.1; Hung &
-    Fithian 2019), sound although the two classes are chosen by the same counts.  1 if the counts are equal or both 0.
-    Rounded up, by 8e-15 - 1.2e-15 log(p-value) relative, and never to 0: below the range of doubles to the smallest positive one.
-    The counts together are at most 2^53.
+    It is min(1, 2 P(Bin(count_a + count_b, 1/2) >= max)): the test of PREDICT (Cohen, Rosenfeld & Kolter 2019, §3.2.1; Hung &
+    Fithian 2019), sound although the two classes are chosen by the same counts.  It is 1 if the counts are equal or both 0.  It
+    is rounded up, by 8e-15 - 1.2e-15 log(p-value) relative, and never to 0: below the range of doubles to the smallest positive
+    one.  The counts together are at most 2^53.
     """
     count_a, count_b = checks.together(count_a=checks.counts("count_a", count_a), count_b=checks.counts("count_b", count_b))
     bad = count_a > 2.0**53 - count_b
@@ -139,6 +141,6 @@ def prediction_pvalue(count_a: ArrayLike, count_b: ArrayLike) -> Floats:
 
 @checks.public
 def least_samples(alpha: float) -> int:
-    """The least n that can certify anything at level alpha: the smallest with alpha^(1/n) > 1/2."""
+    """Return the least n that can certify anything at level alpha: the smallest with alpha^(1/n) > 1/2."""
     alpha = checks.one_alpha(alpha)
     return math.floor(-math.log2(alpha)) + 1

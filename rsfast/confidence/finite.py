@@ -96,7 +96,7 @@ def _checked(certified: ArrayLike, drawn: ArrayLike, population: ArrayLike, **le
 def population_lower(
     certified: ArrayLike, drawn: ArrayLike, population: ArrayLike, *, alpha_image: ArrayLike, delta: ArrayLike
 ) -> Floats:
-    """Lower confidence bound of the share of a data set's images that are truly robust, from some images' certificates.
+    """Bound from below the share of a data set's images that are truly robust, from some images' certificates.
 
     Parameters
     ----------
@@ -139,14 +139,15 @@ def population_lower(
 def population_interval(
     certified: ArrayLike, drawn: ArrayLike, population: ArrayLike, *, delta: ArrayLike
 ) -> tuple[Floats, Floats]:
-    """Exact two-sided interval of the share of a data set's images that this very run would certify if it went over all of them.
+    """Return an exact two-sided interval of the share of a data set's images that this very run would certify if it went over
+    all.
 
     With its seed fixed, a run certifies an image or does not: the images drawn are a sample of a finite population of two kinds,
     and the interval inverts the hypergeometric tails at delta / 2 each.  It says nothing of robustness that the run fails to
     see or asserts wrongly: for that see `population_lower`.
 
-    Arguments and errors as `population_lower`.  Returns the lower bounds, rounded down, and the upper bounds, rounded up; both
-    hold with probability at least 1 - delta.
+    Arguments and errors are as in `population_lower`.  It returns the lower bounds, rounded down, and the upper bounds, rounded
+    up; both hold with probability at least 1 - delta.
 
     Examples
     --------

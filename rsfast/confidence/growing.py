@@ -51,10 +51,10 @@ def _lowest(certified: int, drawn: int, population: int, delta: float) -> int:
 def population_sequence(
     certified: ArrayLike, drawn: ArrayLike, population: ArrayLike, *, delta: ArrayLike
 ) -> tuple[Floats, Floats]:
-    """As `population_interval`, but for looking as often as one likes while `drawn` grows, and stopping at any look.
+    """Return what `population_interval` does, for looking as often as one likes while `drawn` grows, and stopping at any look.
 
     The images are drawn in one random order: a larger sample holds the smaller ones.  P(the interval misses at any number
-    of images) <= delta.  Arguments and errors as `population_interval`; lower bounds are rounded down and upper ones up.
+    of images) <= delta.  Arguments and errors are as in `population_interval`; lower bounds are rounded down and upper ones up.
 
     Examples
     --------
@@ -70,7 +70,7 @@ def population_sequence(
 def population_lower_sequence(
     certified: ArrayLike, drawn: ArrayLike, population: ArrayLike, *, alpha_image: ArrayLike, delta: ArrayLike
 ) -> Floats:
-    """As `population_lower`, but for looking as often as one likes while `drawn` grows.
+    """Return what `population_lower` does, for looking as often as one likes while `drawn` grows.
 
     A tenth of delta is for the images that the run would certify wrongly: they are at most Bin(population, alpha_image).  The
     rest is for `population_sequence` of those that it would certify.

@@ -20,7 +20,7 @@ INSIDE = ("meta", "hyper_parameters", "args", "config")
 
 @explained
 def load_checkpoint(path: str | Path, *, trust: bool = False) -> Any:
-    """A .safetensors file's tensors, or what torch.save wrote into a file.
+    """Return a .safetensors file's tensors, or what torch.save wrote into a file.
 
     Nothing is executed unless `trust` is given: of a torch file only tensors, containers, numbers and a few harmless types
     are read.
@@ -51,7 +51,7 @@ def load_checkpoint(path: str | Path, *, trust: bool = False) -> Any:
 
 
 def class_names(checkpoint: Any) -> tuple[str, ...] | None:
-    """The names of classes that a checkpoint holds, by index; None if it holds none, or not one for each index from 0."""
+    """Return the names of classes that a checkpoint holds, by index; None if it holds none, or not one for each index from 0."""
     if not isinstance(checkpoint, Mapping):
         return None
     for place in (checkpoint, *(checkpoint.get(name) for name in INSIDE)):

@@ -10,7 +10,7 @@ from ..errors import InvalidArgumentError
 
 
 def projection(inside: int, outside: int, stride: int) -> nn.Module | None:
-    """A shortcut where a block changes its size; None where it does not."""
+    """Return the shortcut where a block changes its size, and None where it does not."""
     if stride == 1 and inside == outside:
         return None
     return nn.Sequential(nn.Conv2d(inside, outside, 1, stride=stride, bias=False), nn.BatchNorm2d(outside))
@@ -33,7 +33,7 @@ class BasicBlock(nn.Module):
 
 
 class CifarResNet(nn.Module):
-    """ResNet of depth 6 k + 2 with 16, 32 and 64 channels; projection shortcuts; takes [N, channels, 32, 32]."""
+    """This is a ResNet of depth 6 k + 2 with 16, 32 and 64 channels and projection shortcuts; it takes [N, channels, 32, 32]."""
 
     def __init__(self, depth: int, num_classes: int = 10, channels: int = 3) -> None:
         super().__init__()

@@ -16,7 +16,7 @@ PREDICTS = ("noise", "image")
 
 
 class Denoised(nn.Module):
-    """classifier(denoiser(x)) for noisy images x in the scale of [0, 1], with one step of a diffusion model as the denoiser.
+    """This is classifier(denoiser(x)) for noisy x in the scale of [0, 1], with one step of a diffusion model as the denoiser.
 
     A diffusion model is trained on x_t = sqrt(a_t) z + sqrt(1 - a_t) noise with images z in [-1, 1].  An image with Gaussian
     noise of level sigma is such an x_t up to scale, at the step t whose sqrt((1 - a_t) / a_t) is 2 sigma.  No noise is added

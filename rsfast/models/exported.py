@@ -33,7 +33,7 @@ TYPES = {
 def from_onnx(
     model: str | Path | bytes, *, providers: Sequence[Any] | None = None, input: str | None = None, output: str | None = None
 ) -> Callable[[torch.Tensor], torch.Tensor]:
-    """A base classifier [N, C, H, W] → logits [N, K] that ONNX Runtime computes.
+    """Return a base classifier [N, C, H, W] → logits [N, K] that ONNX Runtime computes.
 
     Parameters
     ----------
@@ -114,7 +114,7 @@ class _Onnx:
 
 
 def onnx_sha256(model: str | Path | bytes) -> str:
-    """The sha256 of a model and of the files that hold its weights.
+    """Return the sha256 of a model and of the files that hold its weights.
 
     Raises
     ------
@@ -166,7 +166,7 @@ def _chosen(found: Sequence[Any], name: str | None, what: str) -> Any:
 def from_exported(
     program: torch.export.ExportedProgram | str | Path, *, trust: bool = False
 ) -> Callable[[torch.Tensor], torch.Tensor]:
-    """A base classifier from a program of torch.export, or from a .pt2 file of one.
+    """Return a base classifier from a program of torch.export, or from a .pt2 file of one.
 
     Exported programs are in the mode that they were exported in: export `model.eval()`.  One that was exported for a fixed batch
     takes `batch=` that many.
@@ -214,7 +214,7 @@ def _opened(path: str | Path, trust: bool) -> torch.export.ExportedProgram:
 
 
 class Exported:
-    """An exported program, called as a function: it is already in the mode it was exported in."""
+    """An exported program is called as a function: it is already in the mode it was exported in."""
 
     def __init__(self, module: torch.nn.Module) -> None:
         self.module = module

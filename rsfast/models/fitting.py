@@ -40,7 +40,7 @@ SHOWN = 5
 
 @dataclasses.dataclass(frozen=True)
 class Fit:
-    """The weights for every name of a network, and what stands before it in the file.
+    """A fit holds the weights for every name of a network, and what stands before it in the file.
 
     `mean` and `std` are those of a normalisation that the file says is applied first; `before` is a sentence on something
     that is applied first and is not known, and `unused` names what the file holds of it.  `notes` are sentences on what else the
@@ -70,7 +70,7 @@ class _Candidate:
 
 
 def fit(checkpoint: Any, network: torch.nn.Module, file: str, spec: str, hint: Callable[[set[str]], str]) -> Fit:
-    """Weights of a checkpoint for a network.
+    """Find the weights of a checkpoint for a network.
 
     Parameters
     ----------

@@ -10,7 +10,7 @@ from .cifar_resnet import projection
 
 
 class Bottleneck(nn.Module):
-    """1x1, 3x3 (with the stride), 1x1 convolution and a shortcut."""
+    """A bottleneck has 1x1, 3x3 (with the stride) and 1x1 convolutions and a shortcut."""
 
     def __init__(self, inside: int, width: int, stride: int) -> None:
         super().__init__()
@@ -32,7 +32,7 @@ class Bottleneck(nn.Module):
 
 
 class ResNet50(nn.Module):
-    """ResNet-50 (stride in the 3x3 convolutions); takes [N, channels, H, W], 224x224 customarily."""
+    """This is ResNet-50 (stride in the 3x3 convolutions); it takes [N, channels, H, W], 224x224 customarily."""
 
     def __init__(self, num_classes: int = 1000, channels: int = 3) -> None:
         super().__init__()

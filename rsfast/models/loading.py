@@ -43,7 +43,7 @@ WEIGHTS = (".pt", ".pth", ".ckpt", ".tar", ".bin", ".safetensors", ".npz", ".pkl
 
 @dataclasses.dataclass(frozen=True)
 class LoadedModel:
-    """A base classifier (or one for each part of an image), a name to show, and its fingerprint.
+    """A loaded model is a base classifier (or one for each part of an image), a name to show, and its fingerprint.
 
     Attributes
     ----------
@@ -70,14 +70,14 @@ class LoadedModel:
     notes: tuple[str, ...] = ()
 
     def apart(self) -> LoadedModel:
-        """The same without the normalisation in `model`: for a caller that gives `mean` and `std` to what draws the noise."""
+        """Return the same without the normalisation in `model`, for a caller that gives `mean` and `std` elsewhere."""
         if not isinstance(self.model, Normalized):
             return self
         return dataclasses.replace(self, model=self.model.network, sha256=fingerprint(self.model.network))
 
 
 def together(loaded: Sequence[LoadedModel]) -> LoadedModel:
-    """Models for the parts of an image as one."""
+    """Return models for the parts of an image as one."""
     if len(loaded) == 1:
         return loaded[0]
     models = [model for one in loaded for model in (one.model if isinstance(one.model, list) else [one.model])]
@@ -94,7 +94,7 @@ def together(loaded: Sequence[LoadedModel]) -> LoadedModel:
 
 @explained
 def build(architecture: str, *, num_classes: int, channels: int) -> torch.nn.Module:
-    """A network of a known architecture, with fresh weights.
+    """Build a network of a known architecture, with fresh weights.
 
     Raises
     ------
@@ -205,7 +205,7 @@ def load(
 
 
 def warn_of_what_came_before(model: object, mean: object, std: object) -> None:
-    """A SoundnessWarning where a checkpoint had a layer before the network that is not in `model`, and none is given instead."""
+    """Warn of a layer before the network that a checkpoint had, that is not in `model`, and that is not given instead."""
     for one in model if isinstance(model, (list, tuple)) else [model]:
         if mean is None and std is None and isinstance(one, torch.nn.Module) and one in _BEFORE:
             warnings.warn(_BEFORE[one], SoundnessWarning, stacklevel=outside())
@@ -215,7 +215,7 @@ _BEFORE: weakref.WeakKeyDictionary[torch.nn.Module, str] = weakref.WeakKeyDictio
 
 
 def named(spec: str, what: str) -> Any:
-    """What `module:attribute` names; the current directory counts as on the path.  `what` is it, for messages."""
+    """Return what `module:attribute` names; the current directory counts as on the path.  `what` names it in messages."""
     module, _, attribute = spec.rpartition(":") if isinstance(spec, str) else ("", "", "")
     if not module or not attribute:
         raise InvalidArgumentError(f"{what} {checks.shown(spec)} is not module:name.")

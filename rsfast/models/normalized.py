@@ -9,7 +9,7 @@ from torch import nn
 
 
 class Normalized(nn.Module):
-    """network((x - mean) / std), per channel, for images [N, C, H, W]; mean and std are no entries of the state dict."""
+    """This is network((x - mean) / std), per channel, for images [N, C, H, W]; mean and std are no entries of the state dict."""
 
     def __init__(self, network: nn.Module, mean: Sequence[float], std: Sequence[float]) -> None:
         super().__init__()

@@ -28,7 +28,7 @@ VARINT, LONG, BYTES, SHORT = 0, 1, 2, 5
 
 
 def elsewhere(model: bytes) -> list[str]:
-    """The files that hold an ONNX model's weights, as it names them, each once.
+    """Return the files that hold an ONNX model's weights, as it names them, each once.
 
     Raises
     ------
@@ -92,7 +92,7 @@ def _varint(message: memoryview, place: int) -> tuple[int, int]:
 
 
 def beside(model: Path, location: str) -> Path:
-    """The file that a model names, if it lies in the model's folder or below.
+    """Return the file that a model names, if it lies in the model's folder or below.
 
     Raises
     ------

@@ -17,11 +17,11 @@ TRUST = "If you made the file yourself or trust whoever did, give --trust-files 
 
 
 class UntrustedError(Exception):
-    """Something in a file would run code; the text completes "it holds …"."""
+    """This is raised where something in a file would run code; the text completes "it holds …"."""
 
 
 def read(model: str | Path | bytes) -> bytes:
-    """A file's bytes, or a ModelError that says why not."""
+    """Return a file's bytes, or raise a ModelError that says why not."""
     if isinstance(model, bytes):
         return model
     name = shown(model)
@@ -38,12 +38,12 @@ def read(model: str | Path | bytes) -> bytes:
 
 
 def refusal(file: object, what: str) -> ModelError:
-    """The error for a file that is not opened because `what` in it would run code."""
+    """Return the error for a file that is not opened because `what` in it would run code."""
     return ModelError(f"{shown(file)} cannot be loaded: it holds {what}, which can run code when it is opened. {TRUST}")
 
 
 def archive(data: bytes) -> zipfile.ZipFile:
-    """A zip file as torch writes them: every entry once, stored as it is, and no more in them than the file has.
+    """Open a zip file as torch writes them: every entry once, stored as it is, and no more in them than the file has.
 
     Raises
     ------
@@ -73,7 +73,7 @@ def archive(data: bytes) -> zipfile.ZipFile:
 
 
 def entry(found: zipfile.ZipFile, name: str) -> bytes:
-    """An entry of an archive, checked against its sum."""
+    """Return an entry of an archive, checked against its sum."""
     try:
         return found.read(name)
     except (zipfile.BadZipFile, ValueError, NotImplementedError, OverflowError, EOFError, RuntimeError):
@@ -82,7 +82,7 @@ def entry(found: zipfile.ZipFile, name: str) -> bytes:
 
 @contextlib.contextmanager
 def quietly() -> Iterator[None]:
-    """Without what torch logs and warns of while it reads a file: whatever goes wrong is raised as well."""
+    """Leave out what torch logs and warns of while it reads a file: whatever goes wrong is raised as well."""
     before = logging.root.manager.disable
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -11,7 +11,7 @@ from .checkpoints import class_names, load_checkpoint
 
 
 def own_classes(checkpoints: Sequence[str | Path], *, trust: bool = False) -> tuple[tuple[str, ...], str] | None:
-    """Names of classes by index, and the name of the file that holds them; None if no file does.
+    """Return names of classes by index, and the name of the file that holds them; None if no file does.
 
     Raises
     ------

@@ -33,7 +33,7 @@ NOT_PICKLES = {
 
 
 def unpickled(data: bytes) -> Any:
-    """What torch.save wrote: tensors, containers, numbers, and a few harmless types of the standard library and NumPy.
+    """Return what torch.save wrote: tensors, containers, numbers, and a few harmless types of the standard library and NumPy.
 
     Raises
     ------
@@ -59,7 +59,7 @@ def unpickled(data: bytes) -> Any:
 
 
 def trusted(data: bytes) -> Any:
-    """Whatever torch.save wrote, with all the code that it names.
+    """Return whatever torch.save wrote, with all the code that it names.
 
     Raises
     ------

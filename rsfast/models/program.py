@@ -67,7 +67,7 @@ ENTRIES = {
 
 
 def rewritten(data: bytes) -> bytes:
-    """A torch.export file with the graph and the tensors of `data`, in which nothing is pickled but plain tensors.
+    """Return a torch.export file with the graph and the tensors of `data`, in which nothing is pickled but plain tensors.
 
     Raises
     ------

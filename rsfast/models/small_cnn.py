@@ -9,9 +9,9 @@ from .. import checks
 
 
 class SmallCNN(nn.Module):
-    """Three 3x3 convolutions (16, 32 and 64 channels, the last two with stride 2) and a linear layer; no normalisation.
+    """This has three 3x3 convolutions (16, 32 and 64 channels, the last two with stride 2), a linear layer and no normalisation.
 
-    Takes [N, channels, height, width], any height and width of at least 4.
+    It takes [N, channels, height, width], any height and width of at least 4.
     """
 
     def __init__(self, num_classes: int = 10, channels: int = 1) -> None:

@@ -142,7 +142,7 @@ def _tails(f, n, q, p):
 
 @njit(cache=True, error_model="numpy")
 def log_tail(f, n, q, p):
-    """(log P(X <= f), pmf(f) / P(X <= f)) for X ~ Bin(n, q), p = 1 - q: the smaller of q and p is taken as exact."""
+    """Return (log P(X <= f), pmf(f) / P(X <= f)) for X ~ Bin(n, q), p = 1 - q; the smaller of q and p is taken as exact."""
     if f < 0.0:
         return -math.inf, math.nan
     if f >= n:
@@ -153,7 +153,7 @@ def log_tail(f, n, q, p):
 
 @njit(cache=True, error_model="numpy")
 def log_tail_error(log_tail):
-    """Bound of the error of `log_tail`: twice the largest measured over 20,000 tails down to e^-1000."""
+    """Bound the error of `log_tail` by twice the largest measured over 20,000 tails down to e^-1000."""
     return 7e-15 - 1.2e-15 * log_tail
 
 
@@ -205,7 +205,7 @@ def _solve(f, n, alpha, q, p):
 
 @njit(cache=True, error_model="numpy")
 def failure_bounds(f, n, alpha):
-    """(q, p): the least q with P(Bin(n, q) <= f) <= alpha, rounded up, and p = 1 - q, rounded down; NaN off the domain.
+    """Return (q, p): the least q with P(Bin(n, q) <= f) <= alpha, rounded up, and p = 1 - q, rounded down; NaN off the domain.
 
     q is the exact one-sided upper confidence bound, at level 1 - alpha, of a probability seen f times in n.
     """
@@ -274,7 +274,7 @@ def _logsf(k, n, p):
 
 
 def binomial_upper(k: ArrayLike, n: ArrayLike, alpha: ArrayLike) -> Any:
-    """Exact upper confidence bound, at level 1 - alpha, of a probability seen k times in n; rounded up.
+    """Return the exact upper confidence bound, at level 1 - alpha, of a probability seen k times in n, rounded up.
 
     NaN unless 0 <= k <= n <= 2^53 are whole, n >= 1 and 0 < alpha < 1.
     """
@@ -282,15 +282,19 @@ def binomial_upper(k: ArrayLike, n: ArrayLike, alpha: ArrayLike) -> Any:
 
 
 def binomial_lower(k: ArrayLike, n: ArrayLike, alpha: ArrayLike) -> Any:
-    """Exact lower confidence bound, at level 1 - alpha, of a probability seen k times in n; rounded down; as `binomial_upper`."""
+    """Return the exact lower confidence bound, at level 1 - alpha, of a probability seen k times in n, rounded down; see
+    `binomial_upper`.
+    """
     return apply(_lower, k=k, n=n, alpha=alpha)
 
 
 def binom_logcdf(k: ArrayLike, n: ArrayLike, p: ArrayLike) -> Any:
-    """log P(Bin(n, p) <= k), as scipy.stats.binom.logcdf, for n up to 1e30; NaN beyond, for p outside [0, 1] and n not whole."""
+    """Return log P(Bin(n, p) <= k), as scipy.stats.binom.logcdf, for n up to 1e30; it is NaN beyond, for p outside [0, 1] and n
+    not whole.
+    """
     return apply(_logcdf, k=k, n=n, p=p)
 
 
 def binom_logsf(k: ArrayLike, n: ArrayLike, p: ArrayLike) -> Any:
-    """log P(Bin(n, p) > k), as scipy.stats.binom.logsf; as `binom_logcdf`."""
+    """Return log P(Bin(n, p) > k), as scipy.stats.binom.logsf, on the domain of `binom_logcdf`."""
     return apply(_logsf, k=k, n=n, p=p)

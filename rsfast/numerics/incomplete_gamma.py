@@ -83,7 +83,7 @@ def _gammainccinv(a, q):
 
 
 def gammainc(a: ArrayLike, y: ArrayLike, *, threads: int = 1) -> Any:
-    """Regularised lower incomplete gamma function P(a, y), as scipy.special.gammainc.
+    """Return the regularised lower incomplete gamma function P(a, y), as scipy.special.gammainc.
 
     Parameters
     ----------
@@ -100,15 +100,19 @@ def gammainc(a: ArrayLike, y: ArrayLike, *, threads: int = 1) -> Any:
 
 
 def gammaincc(a: ArrayLike, y: ArrayLike, *, threads: int = 1) -> Any:
-    """Regularised upper incomplete gamma function Q(a, y), as scipy.special.gammaincc; as `gammainc`."""
+    """Return the regularised upper incomplete gamma function Q(a, y), as scipy.special.gammaincc, with the arguments of
+    `gammainc`.
+    """
     return apply(_gammaincc, threads, a=a, y=y)
 
 
 def gammaincinv(a: ArrayLike, p: ArrayLike, *, threads: int = 1) -> Any:
-    """The y with P(a, y) = p, as scipy.special.gammaincinv; NaN for p outside [0, 1], the correct limit below 1e-300."""
+    """Return the y with P(a, y) = p, as scipy.special.gammaincinv; it is NaN for p outside [0, 1], the correct limit below
+    1e-300.
+    """
     return apply(_gammaincinv, threads, a=a, p=p)
 
 
 def gammainccinv(a: ArrayLike, q: ArrayLike, *, threads: int = 1) -> Any:
-    """The y with Q(a, y) = q, as scipy.special.gammainccinv; as `gammaincinv`."""
+    """Return the y with Q(a, y) = q, as scipy.special.gammainccinv, with the arguments of `gammaincinv`."""
     return apply(_gammainccinv, threads, a=a, q=q)

@@ -394,14 +394,14 @@ def _quantile(log_p, df, nc, upper):
 
 
 class Quantile(NamedTuple):
-    """A quantile, and its distance below the mean to full relative accuracy: x alone rounds it away where nc is large."""
+    """A quantile comes with its distance below the mean to full relative accuracy: x alone rounds it away where nc is large."""
 
     x: NDArray[np.float64]
     delta: NDArray[np.float64]
 
 
 def cdf(x: ArrayLike, df: ArrayLike, nc: ArrayLike, *, threads: int = 1) -> Any:
-    """Probability below x, as scipy.stats.ncx2.cdf.
+    """Return the probability below x, as scipy.stats.ncx2.cdf.
 
     Parameters
     ----------
@@ -418,46 +418,46 @@ def cdf(x: ArrayLike, df: ArrayLike, nc: ArrayLike, *, threads: int = 1) -> Any:
 
 
 def sf(x: ArrayLike, df: ArrayLike, nc: ArrayLike, *, threads: int = 1) -> Any:
-    """Probability above x, as scipy.stats.ncx2.sf; arguments and accuracy as `cdf`."""
+    """Return the probability above x, as scipy.stats.ncx2.sf; arguments and accuracy are those of `cdf`."""
     return apply(_sf, threads, x=x, df=df, nc=nc)
 
 
 def logcdf(x: ArrayLike, df: ArrayLike, nc: ArrayLike, *, threads: int = 1) -> Any:
-    """log of `cdf`, to -1e300; relative error at most 2e-14."""
+    """Return the log of `cdf`, to -1e300; its relative error is at most 2e-14."""
     return apply(_logcdf, threads, x=x, df=df, nc=nc)
 
 
 def logsf(x: ArrayLike, df: ArrayLike, nc: ArrayLike, *, threads: int = 1) -> Any:
-    """log of `sf`, to -1e300; relative error at most 2e-14."""
+    """Return the log of `sf`, to -1e300; its relative error is at most 2e-14."""
     return apply(_logsf, threads, x=x, df=df, nc=nc)
 
 
 def pdf(x: ArrayLike, df: ArrayLike, nc: ArrayLike, *, threads: int = 1) -> Any:
-    """Density at x, as scipy.stats.ncx2.pdf; relative error as `cdf` with log pdf."""
+    """Return the density at x, as scipy.stats.ncx2.pdf; its relative error is that of `cdf` with log pdf."""
     return apply(_pdf, threads, x=x, df=df, nc=nc)
 
 
 def logpdf(x: ArrayLike, df: ArrayLike, nc: ArrayLike, *, threads: int = 1) -> Any:
-    """log of `pdf`."""
+    """Return the log of `pdf`."""
     return apply(_logpdf, threads, x=x, df=df, nc=nc)
 
 
 def ppf(q: ArrayLike, df: ArrayLike, nc: ArrayLike, *, threads: int = 1) -> Any:
-    """The x with cdf(x) = q, as scipy.stats.ncx2.ppf; NaN for q outside [0, 1].
+    """Return the x with cdf(x) = q, as scipy.stats.ncx2.ppf, and NaN for q outside [0, 1].
 
-    Rounded to a double; where nc is large use `quantile`, which also returns delta = df + nc - x.  Below 1e-300 the correct
-    limit, which may be 0.
+    It is rounded to a double; where nc is large use `quantile`, which also returns delta = df + nc - x.  Below 1e-300 it is the
+    correct limit, which may be 0.
     """
     return apply(_ppf, threads, q=q, df=df, nc=nc)
 
 
 def isf(q: ArrayLike, df: ArrayLike, nc: ArrayLike, *, threads: int = 1) -> Any:
-    """The x with sf(x) = q, as scipy.stats.ncx2.isf; as `ppf`."""
+    """Return the x with sf(x) = q, as scipy.stats.ncx2.isf; the rest is as in `ppf`."""
     return apply(_isf, threads, q=q, df=df, nc=nc)
 
 
 def quantile(log_p: ArrayLike, df: ArrayLike, nc: ArrayLike, *, upper: bool = False, threads: int = 1) -> Quantile:
-    """The x with logcdf(x) = log_p (upper: logsf), with delta = df + nc - x as accurately as x's own neighbours differ.
+    """Return the x with logcdf(x) = log_p (upper: logsf), with delta = df + nc - x as accurately as x's own neighbours differ.
 
     log_p < 0, far below the range of doubles if need be.  Error of the log tail at the returned (x, delta): at most
     5e-14 max(1, abs(log_p)), where x is at least 1e-300.

@@ -159,7 +159,8 @@ def _erfcx(x):
 
 
 def ndtri(p: ArrayLike) -> Any:
-    """Quantile of the standard normal, as scipy.special.ndtri; NaN outside [0, 1].  Relative error below 1e-15.
+    """Return the quantile of the standard normal, as scipy.special.ndtri; it is NaN outside [0, 1].  Its relative error is below
+    1e-15.
 
     For p near 1 pass the failure probability instead: -ndtri(1 - p), with 1 - p not formed from a rounded p.
     """
@@ -167,20 +168,20 @@ def ndtri(p: ArrayLike) -> Any:
 
 
 def ndtr(x: ArrayLike) -> Any:
-    """Probability below x, as scipy.special.ndtr.  Relative error below 2e-15 in both tails, down to 1e-300."""
+    """Return the probability below x, as scipy.special.ndtr.  The relative error is below 2e-15 in both tails, down to 1e-300."""
     return apply(_ndtr, x=x)
 
 
 def log_ndtr(x: ArrayLike) -> Any:
-    """log of the probability below x, as scipy.special.log_ndtr, to -1e300.  Relative error below 2e-15."""
+    """Return the log of the probability below x, as scipy.special.log_ndtr, to -1e300.  The relative error is below 2e-15."""
     return apply(_log_ndtr, x=x)
 
 
 def ndtri_exp(y: ArrayLike) -> Any:
-    """The x with log_ndtr(x) = y, as scipy.special.ndtri_exp; NaN for y > 0.  Relative error below 1e-15."""
+    """Return the x with log_ndtr(x) = y, as scipy.special.ndtri_exp, and NaN for y > 0.  The relative error is below 1e-15."""
     return apply(_ndtri_exp, y=y)
 
 
 def erfcx(x: ArrayLike) -> Any:
-    """e^(x²) erfc(x), as scipy.special.erfcx, for x >= 0 (NaN below).  Relative error below 2e-15."""
+    """Return e^(x²) erfc(x), as scipy.special.erfcx, for x >= 0 and NaN below.  The relative error is below 2e-15."""
     return apply(_erfcx, x=x)

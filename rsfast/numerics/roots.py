@@ -27,7 +27,7 @@ COLOURS = r"\x1b\[[0-9;]*m"
 
 
 class Root(NamedTuple):
-    """Where a function changes its sign.
+    """A root is where a function changes its sign.
 
     `certified`: the end of the last bracket at which the function has the sign that it has at `low`; NaN unless bracketed.
     `other`: the other end, within a few ulps where `code` is CONVERGED.  `code`: int8.
@@ -115,7 +115,7 @@ def solve(
     rtol: float = 4.5e-16,
     threads: int = 1,
 ) -> Root:
-    """Where function(x, arguments) changes its sign between `low` and `high`.
+    """Find where function(x, arguments) changes its sign between `low` and `high`.
 
     Parameters
     ----------

@@ -36,7 +36,7 @@ CUT = 1e-9  # of what a look may spend on average, cut off at each of three plac
 
 @njit(cache=True, error_model="numpy")
 def binomial_window(n, e, cut):
-    """Terms of Bin(n, e) around its mode: (pmf of low, low + 1, …; low; mass left out at most; relative error at most).
+    """Return terms of Bin(n, e) around its mode: (pmf of low, low + 1, …; low; mass left out at most; relative error at most).
 
     Each side is left where the rest is at most `cut`.
     """
@@ -72,7 +72,7 @@ def binomial_window(n, e, cut):
 
 @njit(cache=True, error_model="numpy")
 def convolve(a, b):
-    """The sums of all a[i] b[j] with i + j fixed."""
+    """Return the sums of all a[i] b[j] with i + j fixed."""
     if len(a) > len(b):
         a, b = b, a
     wide, rows = len(b), (len(a) + 3) // 4 * 4  # four rows at once: fewer loads and stores
@@ -89,7 +89,7 @@ def convolve(a, b):
 
 @njit(cache=True, error_model="numpy")
 def boundary(looks, budgets, e):
-    """int64 [K]: the most failures with which "the failure probability is at least e" is rejected at each look, -1 for never."""
+    """Return the most failures at each look with which "the failure probability is at least e" is rejected, or -1: int64 [K]."""
     most = np.full(len(looks), -1, dtype=np.int64)
     g, low, before = np.ones(1), 0, 0  # g[i] = P(low + i failures, not rejected), too small by at most the relative error
     error, bank = 0.0, 0.0
@@ -123,7 +123,7 @@ def boundary(looks, budgets, e):
 
 @njit(cache=True, error_model="numpy")
 def boundaries(looks, budgets, failure):
-    """`boundary` of every threshold: int64 [K, J].
+    """Return the `boundary` of every threshold: int64 [K, J].
 
     looks : int64 [K], increasing.  budgets : float64 [K], what each look may newly spend.  failure : float64 [J], in [0, 1).
     """
@@ -135,7 +135,7 @@ def boundaries(looks, budgets, failure):
 
 @njit(cache=True, error_model="numpy")
 def critical(n, e, level):
-    """The most failures f with P(Bin(n, e) <= f) <= level, -1 for none: the exact test of one look."""
+    """Return the most failures f with P(Bin(n, e) <= f) <= level, -1 for none: the exact test of one look."""
     size, p, target = float(n), 1.0 - e, math.log(level)
     if log_tail(0.0, size, e, p)[0] > target:
         return -1
@@ -160,7 +160,7 @@ def critical(n, e, level):
 
 @njit(cache=True, error_model="numpy")
 def critical_table(looks, failure, level):
-    """`critical` of every look and threshold: int64 [K, J]."""
+    """Return `critical` of every look and threshold: int64 [K, J]."""
     most = np.empty((len(looks), len(failure)), dtype=np.int64)
     for k in range(len(looks)):
         for j in range(len(failure)):

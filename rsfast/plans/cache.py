@@ -25,7 +25,7 @@ _lock = threading.Lock()
 
 
 def folder() -> Path:
-    """RSFAST_CACHE_DIR, or rsfast/plans in the user's cache."""
+    """Return RSFAST_CACHE_DIR, or rsfast/plans in the user's cache."""
     named = os.environ.get("RSFAST_CACHE_DIR")
     if named:
         return Path(named)
@@ -66,7 +66,7 @@ def _write(key: str, table: Integers) -> None:
 
 
 def table(key: str, shape: tuple[int, ...], compute: Callable[[], Integers]) -> Integers:
-    """The table of that key (a hash of everything it is made of): from memory, from the folder, or computed; read-only."""
+    """Return the table of that key (a hash of everything it is made of), read-only: from memory, from the folder, or computed."""
     with _lock:
         if key in _recent:
             _recent.move_to_end(key)

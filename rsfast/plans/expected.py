@@ -16,7 +16,7 @@ from .table import Integers, Tables
 
 
 class Expected(NamedTuple):
-    """For each image [B]: mean draws, and in how many of the repetitions each threshold was reached, shares [B, J]."""
+    """This holds, for each image [B], mean draws and how often each threshold was reached, as shares of repetitions [B, J]."""
 
     draws: NDArray[np.float64]
     reached: NDArray[np.float64]
@@ -76,7 +76,9 @@ def _walk(tables: Tables, p: Floats, rng: np.random.Generator) -> tuple[Integers
 
 
 class Curve(NamedTuple):
-    """What a plan does at each of many probabilities Phi(z): z [Z], mean and variance of the draws [Z], shares reached [Z, J]."""
+    """A curve holds what a plan does at many probabilities Phi(z): z [Z], mean and variance of the draws [Z], shares reached [Z,
+    J].
+    """
 
     z: Floats
     draws: Floats
@@ -90,7 +92,7 @@ AROUND = np.array([-1.0, -0.5, 0.0, 0.5, 1.0])  # in standard errors of all n dr
 
 @functools.lru_cache(maxsize=8)
 def curve(tables: Tables, *, seed: int = 0) -> Curve:
-    """A plan's draws against the probability: at steps of 0.02 in z, and more closely where they are most.
+    """Return a plan's draws against the probability, at steps of 0.02 in z, and more closely where they are most.
 
     That is at probabilities which all n draws certify half of the time, and is narrow there.  Below z = -1 every plan gives up
     at once, above 6.5 no failure is seen in 10^9 draws.

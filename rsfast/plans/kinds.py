@@ -39,7 +39,7 @@ def _radii(value: object) -> tuple[float, ...]:
 
 
 def lattice_failures(z: Floats) -> Floats:
-    """Phi(-z), rounded down: whoever fails less often than this has Phi^-1(p) >= z."""
+    """Return Phi(-z), rounded down: whoever fails less often than this has Phi^-1(p) >= z."""
     return np.asarray(ndtr(-z) * (1.0 - 4e-15))
 
 
@@ -124,10 +124,10 @@ class Grid(_Looks):
 @explained_class
 @dataclasses.dataclass(frozen=True)
 class Radius(_Looks):
-    """A radius per image, on a lattice, drawing until it is within `tolerance` of what all n draws would give.
+    """Certify a radius for each image, on a lattice, drawing until it is within `tolerance` of what all n draws would give.
 
     The guarantee is that of `Grid`, on the lattice z = 0, spacing, 2 spacing, … of z = Phi^-1(p) (radius sigma z for Gaussian
-    noise).  Stops when the z reached is at least (1 - tolerance) times what the last look would give at the current share of
+    noise).  It stops when the z reached is at least (1 - tolerance) times what the last look would give at the current share of
     failures; that is an estimate, the guarantee does not rest on it.
 
     Parameters
@@ -154,13 +154,15 @@ class Radius(_Looks):
         self._spending()
 
     def lattice(self, alpha: float, n: int) -> Floats:
-        """The z of the thresholds, float64 [J]: from 0 to the largest that n successes in n draws certify (at least z = 0)."""
+        """Return the z of the thresholds, float64 [J], from 0 to the largest that n successes in n draws certify (at least z =
+        0).
+        """
         least_failure = -math.expm1(math.log(checks.one_alpha(alpha)) / checks.whole("n", n, 1))
         largest = max(-float(ndtri(least_failure)), 0.0)
         return np.asarray(np.arange(math.floor(largest / self.spacing + 1e-9) + 1) * self.spacing, dtype=np.float64)
 
     def failures(self, alpha: float, n: int) -> Floats:
-        """Failure probabilities of the thresholds, float64 [J], decreasing: Phi(-z) of `lattice`, rounded down."""
+        """Return the failure probabilities of the thresholds, float64 [J], decreasing: Phi(-z) of `lattice`, rounded down."""
         return lattice_failures(self.lattice(alpha, n))
 
 
@@ -169,10 +171,10 @@ class Radius(_Looks):
 class Betting(_Looks):
     """Certify so that one may stop at any moment and continue later: a mixture martingale per threshold (`plans.mixture`).
 
-    Valid at every n, so that n is merely where a call pauses; a later call with a larger n continues, and alpha stays what it
-    was.  The price: no look is the last, so that nothing is kept for it, and nothing is known of the draws to come.  Paused at
-    100,000 draws it has used about as many as `Grid` and lost more certified accuracy, most at radii that need nearly all of
-    them: up to 0.9 points where `Grid` loses 0.2 (bench/results, plan-savings.json).
+    It is valid at every n, so that n is merely where a call pauses; a later call with a larger n continues, and alpha stays what
+    it was.  The price is that no look is the last, so that nothing is kept for it, and nothing is known of the draws to
+    come.  Paused at 100,000 draws it has used about as many as `Grid` and lost more certified accuracy, most at radii that need
+    nearly all of them: up to 0.9 points where `Grid` loses 0.2 (bench/results, plan-savings.json).
 
     Parameters
     ----------
@@ -201,11 +203,11 @@ class Betting(_Looks):
         self._number("largest", 0.0, 8.0, "the largest radius in units of sigma, from 0 to 8")
 
     def lattice(self, alpha: float, n: int) -> Floats:
-        """The z of the thresholds, float64 [J], whatever alpha and n."""
+        """Return the z of the thresholds, float64 [J], whatever alpha and n."""
         return np.asarray(np.arange(math.floor(self.largest / self.spacing + 1e-9) + 1) * self.spacing, dtype=np.float64)
 
     def failures(self, alpha: float, n: int) -> Floats:
-        """Failure probabilities of the thresholds, float64 [J], decreasing: Phi(-z) of `lattice`, rounded down."""
+        """Return the failure probabilities of the thresholds, float64 [J], decreasing: Phi(-z) of `lattice`, rounded down."""
         return lattice_failures(self.lattice(alpha, n))
 
 
@@ -215,7 +217,7 @@ PLANS: dict[str, type[Plan]] = {plan.name: plan for plan in (Grid, Radius, Betti
 
 
 def check(plan: object) -> Plan:
-    """`plan` if it is one; raises InvalidArgumentError otherwise."""
+    """Return `plan` if it is one, and raise InvalidArgumentError otherwise."""
     if not isinstance(plan, (Grid, Radius, Betting)):
         raise InvalidArgumentError(
             f"plan={checks.shown(plan)} is not a plan: give rsfast.plans.Grid(radii), plans.Radius(tolerance) or plans.Betting()."
@@ -224,7 +226,7 @@ def check(plan: object) -> Plan:
 
 
 def from_dict(fields: Mapping[str, Any]) -> Plan:
-    """The plan that `to_dict` wrote."""
+    """Return the plan that `to_dict` wrote."""
     if not isinstance(fields, Mapping):
         raise InvalidArgumentError(f"a plan is described by {checks.shown(fields)}: give the dict of its to_dict().")
     values = dict(fields)

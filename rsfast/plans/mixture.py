@@ -25,7 +25,7 @@ SURE, SURE_WEIGHT = 8.0, 0.4
 
 @njit(cache=True, error_model="numpy")
 def bets(e):
-    """(failure probabilities f_i < e; weights w_i) for the threshold at failure probability e."""
+    """Return (failure probabilities f_i < e; weights w_i) for the threshold at failure probability e."""
     z = -ndtri_scalar(e)
     f, w = np.empty(NEAR_BETS + 1), np.empty(NEAR_BETS + 1)
     for i in range(NEAR_BETS):
@@ -45,7 +45,7 @@ def _log_ratio(e, f):
 
 @njit(cache=True, error_model="numpy")
 def log_wealth(successes, failures, e, f, w):
-    """log M, rounded down."""
+    """Return log M, rounded down."""
     largest, logs = -math.inf, np.empty(len(f))
     for i in range(len(f)):
         if f[i] <= 0.0 or f[i] >= e:  # below the range of doubles: no bet
@@ -65,7 +65,7 @@ def log_wealth(successes, failures, e, f, w):
 
 @njit(cache=True, error_model="numpy")
 def most_failures(looks, failure, alpha):
-    """int64 [K, J]: the most failures after n draws with which M >= 1 / alpha, -1 for none; M falls in the failures."""
+    """Return the most failures after n draws with which M >= 1 / alpha, -1 for none: int64 [K, J]; M falls in the failures."""
     goal = -math.log(alpha) * (1.0 + 4e-16)
     most = np.full((len(looks), len(failure)), -1, dtype=np.int64)
     for j in range(len(failure)):

@@ -15,10 +15,10 @@ MOST_LOOKS = 4096
 
 
 def schedule(n: int, first: int, growth: float, step: int) -> NDArray[np.int64]:
-    """Numbers of draws after which a plan looks: int64 [K], increasing, the last one n.
+    """Return the numbers of draws after which a plan looks: int64 [K], increasing, the last one n.
 
     n_1 = first, n_(k+1) = the least multiple of `step` that is at least growth * n_k and above n_k; n itself is the last look.
-    52 looks for n = 100,000 and the default plan.
+    That makes 52 looks for n = 100,000 and the default plan.
 
     Raises
     ------
@@ -40,7 +40,7 @@ def schedule(n: int, first: int, growth: float, step: int) -> NDArray[np.int64]:
 
 
 def spending(looks: ArrayLike, alpha: float, final: float, spread: float) -> Floats:
-    """How much of alpha each look may newly use: float64 [K], of sum at most alpha.
+    """Return how much of alpha each look may newly use: float64 [K], of sum at most alpha.
 
     The last look gets `final` of it, the K - 1 before share the rest in proportion to spread^(k - 1).  What a look leaves unused
     is carried to the next by whoever spends it (`boundary.boundaries`).  Between looks that grow by a factor, a spread slightly

@@ -26,7 +26,7 @@ MOST_DRAWS = 10**9
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Tables:
-    """When J thresholds are certified and when drawing stops; all decisions compare whole numbers.
+    """Tables say when J thresholds are certified and when drawing stops; all decisions compare whole numbers.
 
     Attributes
     ----------
@@ -53,7 +53,7 @@ class Tables:
     _near: Integers | None = None  # [J]: the least threshold that is near enough to threshold j
 
     def reached(self, look: int, successes: ArrayLike, before: ArrayLike) -> Integers:
-        """The last threshold certified so far, -1 for none: int64 [B].
+        """Return the last threshold certified so far, -1 for none: int64 [B].
 
         look : index into `looks`.  successes : int [B], among exactly the first looks[look] draws.  before : int [B], the answer
         of the look before, -1 at first.
@@ -62,7 +62,7 @@ class Tables:
         return np.maximum(np.asarray(before, dtype=np.int64), found)
 
     def finished(self, look: int, successes: ArrayLike, reached: ArrayLike) -> Flags:
-        """Whether no more draws are needed: bool [B].
+        """Say whether no more draws are needed: bool [B].
 
         The last threshold is reached, the next one is not pursued further, `Radius` is near enough, or this is the last look.
         """
@@ -77,7 +77,7 @@ class Tables:
         return done | (look == len(self.looks) - 1)
 
     def spent(self, look: int) -> float:
-        """How much of alpha may have been used up by the looks up to this one."""
+        """Return how much of alpha may have been used up by the looks up to this one."""
         if isinstance(self.plan, Betting):
             return self.alpha
         return float(min(spending(self.looks, self.alpha, self.plan.final, self.plan.spread)[: look + 1].sum(), self.alpha))
@@ -120,7 +120,7 @@ def _near(failure: Floats, tolerance: float) -> Integers:
 
 
 def tables(plan: Plan, failure: ArrayLike, *, alpha: float, n: int) -> Tables:
-    """The tables of a plan, kept in memory and, where computing takes longer than 0.2 s, in a folder (`cache.folder`).
+    """Make the tables of a plan, which are kept in memory and, where that takes longer than 0.2 s, in a folder (`cache.folder`).
 
     Parameters
     ----------

@@ -13,14 +13,14 @@ LATEST = 1e9  # seconds that a time may say
 
 
 def bare(cell: str) -> str:
-    """A cell without blanks around it and without torch's wrapping."""
+    """Return a cell without blanks around it and without torch's wrapping."""
     cell = cell.strip()
     wrapped = TENSOR.fullmatch(cell) if cell.startswith("tensor(") else None
     return wrapped[1].strip() if wrapped else cell
 
 
 def number(cell: str, comma: bool = False) -> float:
-    """A number, infinite and NaN ones too; with `comma`, one that is written with a decimal comma, too.
+    """Read a number, infinite and NaN ones too; with `comma`, one that is written with a decimal comma, too.
 
     Raises
     ------
@@ -36,7 +36,7 @@ def number(cell: str, comma: bool = False) -> float:
 
 
 def whole(cell: str) -> int:
-    """A whole number, also one that is written as 3.0.
+    """Read a whole number, also one that is written as 3.0.
 
     Raises
     ------
@@ -53,7 +53,7 @@ def whole(cell: str) -> int:
 
 
 def truth(cell: str) -> tuple[float, float]:
-    """The number that stands for true and false, and the unit of the last place that is printed of it.
+    """Return the number that stands for true and false, and the unit of the last place that is printed of it.
 
     Raises
     ------
@@ -71,7 +71,8 @@ def truth(cell: str) -> tuple[float, float]:
 
 
 def seconds(cell: str) -> float:
-    """Seconds of "0:02:31.238689", "1 day, 0:00:01" or "12.5"; 0 of an empty cell and of a clock that was set back.
+    """Return the seconds of "0:02:31.238689", "1 day, 0:00:01" or "12.5", and 0 of an empty cell and of a clock that was set
+    back.
 
     Raises
     ------

@@ -15,14 +15,14 @@ FEW = 5
 
 
 class Said(NamedTuple):
-    """A log's own column `correct`: its values, and of each the unit of the last place that is printed."""
+    """This holds a log's own column `correct`: its values, and of each the unit of the last place that is printed."""
 
     values: NDArray[np.float64]
     units: NDArray[np.float64]
 
 
 def right(label: NDArray[np.int64], predict: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """An abstention is never right, and nothing is where the label is unknown."""
+    """Say what is right: an abstention is never right, and nothing is where the label is unknown."""
     found: NDArray[np.bool_] = (label == predict) & (predict != ABSTAIN)
     return found
 
@@ -35,7 +35,7 @@ def compared(
     radius: NDArray[np.float64],
     said: Said,
 ) -> str | None:
-    """A sentence about a column `correct` that says the same in another way; None if it says just the same.
+    """Return a sentence about a column `correct` that says the same in another way; None if it says just the same.
 
     Raises
     ------
@@ -72,6 +72,6 @@ def _rows(idx: NDArray[np.int64], which: NDArray[np.bool_]) -> str:
 
 
 def listed(names: Sequence[str], before: str = "") -> str:
-    """The first few of some names, and how many more there are."""
+    """Name the first few of some names, and how many more there are."""
     more = len(names) - FEW
     return before + ", ".join(names[:FEW]) + (f" and {more:,} more" if more > 0 else "")

@@ -32,7 +32,7 @@ Series = NDArray[np.float64]
 
 
 class Curves(NamedTuple):
-    """One figure: x and named series over it."""
+    """One figure has x and named series over it."""
 
     name: str
     title: str
@@ -45,7 +45,9 @@ class Curves(NamedTuple):
 
 
 def kumar_ratios() -> Curves:
-    """Kumar et al. 2020, figure 2: both upper bounds over the Gaussian certificate, against 1/(1 - p); free of norm and size."""
+    """Draw Kumar et al. 2020, figure 2: both upper bounds over the Gaussian certificate, against 1/(1 - p), free of norm and
+    size.
+    """
     x = 10 ** np.linspace(np.log10(2.02), 6, 300)
     q = 1.0 / x
     p = 1.0 - q
@@ -60,7 +62,7 @@ def kumar_ratios() -> Curves:
 
 
 class Classifier(NamedTuple):
-    """What a figure needs to know of a certified classifier; `source` is the log or run that it was read from."""
+    """This is what a figure needs to know of a certified classifier; `source` is the log or run that it was read from."""
 
     name: str
     p: float
@@ -74,7 +76,7 @@ class Classifier(NamedTuple):
 
     @property
     def file_name(self) -> str:
-        """A source as letters, digits, dots, - and _ alone; of a long one the end, which says most."""
+        """Return a source as letters, digits, dots, - and _ alone; of a long one the end, which says most."""
         source = re.sub(r"[^A-Za-z0-9._-]+", "-", self.source.removesuffix(".tsv").removesuffix(".csv"))
         name = re.sub(r"[^A-Za-z0-9._-]+", "-", self.name)
         return f"{name}-of-{source[-100:].strip('-.')}" if source else name
@@ -84,7 +86,7 @@ DIMENSIONS = {"imagenet": 150528, "cifar10": 3072, "mnist": 784}
 
 
 def classifier(table: ResultTable, file: Path, source: str | None = None) -> Classifier:
-    """Median p, sigma and size of a log; sigma and data set are read from its path (…imagenet…sigma_0.25…).
+    """Return median p, sigma and size of a log; sigma and data set are read from its path (…imagenet…sigma_0.25…).
 
     `source` is what the log is called, its file name by default.
 
@@ -106,7 +108,7 @@ def classifier(table: ResultTable, file: Path, source: str | None = None) -> Cla
 
 
 def typical(name: str, radius: Series, sigma: float, dim: int, source: str) -> Classifier:
-    """The classifier of some l2 radii, 0 where nothing is certified: p of the median one."""
+    """Return the classifier of some l2 radii, 0 where nothing is certified: p of the median one."""
     certified = radius[radius > 0]
     if len(certified) == 0:
         raise DataError(f"{printable(source)} certifies no image: give another log or run.")
@@ -115,7 +117,7 @@ def typical(name: str, radius: Series, sigma: float, dim: int, source: str) -> C
 
 
 def kumar_limits(who: Classifier) -> Curves:
-    """Kumar et al. 2020, figures 6, 7, 10: the certificate and all limits against the norm's order, for one classifier."""
+    """Draw Kumar et al. 2020, figures 6, 7, 10: the certificate and all limits against the norm's order, for one classifier."""
     order = np.linspace(2.0, 20.0, 181)
     more: dict[str, Any] = {"sigma": who.sigma, "dim": who.dim, "order": order}
     certificate = c.gaussian_lp(who.p, **more)
@@ -134,7 +136,7 @@ def kumar_limits(who: Classifier) -> Curves:
 
 
 def kumar_sizes(who: Sequence[Classifier]) -> Curves:
-    """Kumar et al. 2020, figure 9: certificates of images of different size, and what eq. (1) predicts from the smallest."""
+    """Draw Kumar et al. 2020, figure 9: certificates of images of different size, and what eq. (1) predicts from the smallest."""
     order = np.linspace(2.0, 20.0, 181)
     smallest = min(who, key=lambda one: one.dim)
     series = {}
@@ -148,7 +150,7 @@ def kumar_sizes(who: Sequence[Classifier]) -> Curves:
 
 
 def hayes_divergences() -> Curves:
-    """Hayes 2020, figure 1: l2 radius from each divergence against p1, two classes, sigma 1, in corrected form."""
+    """Draw Hayes 2020, figure 1: l2 radius from each divergence against p1, two classes, sigma 1, in corrected form."""
     p = np.linspace(0.5, 0.9999, 400)
     functions: dict[str, Callable[..., Series]] = {
         "tight (Cohen)": c.cohen_l2,
@@ -164,7 +166,7 @@ def hayes_divergences() -> Curves:
 
 
 def hayes_tradeoffs(shape: int) -> Curves:
-    """Hayes 2020, figure 3: the pairs (eps_high, eps_low) that are certified *together*, for several scales, p1 = .99."""
+    """Draw Hayes 2020, figure 3: the pairs (eps_high, eps_low) that are certified *together*, for several scales, p1 = .99."""
     eps = np.linspace(0.0, 2.5, 251)
     series = {
         f"scale {scale:g}": c.generalized_gaussian_tradeoff(0.99, scale=scale, shape=shape, eps_high=eps)
@@ -175,7 +177,7 @@ def hayes_tradeoffs(shape: int) -> Curves:
 
 
 def dual_limits() -> Curves:
-    """Xia et al. 2024, figure 1b: upper bounds of plain and dual smoothing against the dimension, sigma = 1/sqrt d, p = .999."""
+    """Draw Xia et al. 2024, figure 1b: bounds of plain and dual smoothing against the dimension, sigma = 1/sqrt d, p = .999."""
     dim = np.unique(np.round(10 ** np.linspace(1, 5.5, 200) / 2)) * 2
     sigma = 1.0 / np.sqrt(dim)
     series = {
@@ -190,7 +192,7 @@ def dual_limits() -> Curves:
 
 
 def classifiers(logs: Path) -> tuple[list[Classifier], list[str]]:
-    """Those of a log, or of every log with radii in a folder; and a sentence about each that says too little."""
+    """Return those of a log, or of every log with radii in a folder, and a sentence about each that says too little."""
     found, problems = [], []
     for file in find_logs(logs):
         try:
@@ -203,7 +205,7 @@ def classifiers(logs: Path) -> tuple[list[Classifier], list[str]]:
 
 
 def all_curves(who: Sequence[Classifier] = ()) -> list[Curves]:
-    """Every figure; those about real classifiers only where there are some."""
+    """Return every figure; those about real classifiers only where there are some."""
     found = [kumar_ratios(), hayes_divergences(), hayes_tradeoffs(3), hayes_tradeoffs(4), dual_limits()]
     found += [kumar_limits(one) for one in who]
     for sigma in sorted({one.sigma for one in who}):
@@ -228,7 +230,7 @@ def _distinct(figures: list[Curves]) -> list[Curves]:
 
 
 def write(curves: Curves, folder: Path, ending: str = "svg") -> list[Path]:
-    """NAME.csv with all numbers and NAME.svg or .png; each is written as a whole or, with a StoreError, not at all."""
+    """Write NAME.csv with all numbers and NAME.svg or .png; each is written as a whole or, with a StoreError, not at all."""
     choice("format", ending, ("svg", "png"))
     out = io.StringIO()
     rows = csv.writer(out, lineterminator="\n")

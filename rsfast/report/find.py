@@ -16,7 +16,9 @@ MOST = 100_000  # entries of a folder and all that lie in it
 
 @dataclasses.dataclass
 class Found:
-    """Runs and logs, sorted; names of what was passed over, by reason; and what could not be looked into, with the reason."""
+    """This holds runs and logs, sorted, names of what was passed over, by reason, and what could not be looked into, with the
+    reason.
+    """
 
     runs: list[Path] = dataclasses.field(default_factory=list)
     logs: list[Path] = dataclasses.field(default_factory=list)
@@ -24,7 +26,7 @@ class Found:
     unreadable: list[str] = dataclasses.field(default_factory=list)
 
     def sentences(self, path: Path) -> list[str]:
-        """What was passed over, in one sentence for each reason."""
+        """Say what was passed over, in one sentence for each reason."""
         return [f"{printable(str(path))}: passed over {what}: {listed(sorted(names))}." for what, names in self.others.items()]
 
 
@@ -33,7 +35,7 @@ def is_run(folder: Path) -> bool:
 
 
 def find(path: str | Path) -> Found:
-    """Runs and logs at or below a path.  What lies inside a run is the run's; hidden names are passed over.
+    """Find runs and logs at or below a path.  What lies inside a run is the run's; hidden names are passed over.
 
     Links are followed; each folder is looked at once.
 
@@ -107,7 +109,7 @@ def _sort(entry: Path, top: Path, found: Found, folders: list[Path]) -> None:
 
 
 def find_logs(path: str | Path) -> list[Path]:
-    """The logs at or below a path, sorted; those that lie inside runs are left out.
+    """Find the logs at or below a path, sorted; those that lie inside runs are left out.
 
     Raises
     ------

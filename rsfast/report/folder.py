@@ -16,7 +16,7 @@ from .table import ResultTable, average_certified_radius, certified_accuracy, de
 
 
 def write_report(tables: Sequence[ResultTable], radii: Sequence[float] | None, folder: str | Path, per: int = 1) -> list[Path]:
-    """Write certified_accuracy.csv, .json, .png and .svg and report.html into a folder; their names.
+    """Write certified_accuracy.csv, .json, .png and .svg and report.html into a folder, and return their names.
 
     Everything is made before anything is written; each file is then replaced as a whole.  Radii in the JSON are as they are,
     and elsewhere shown as multiples of 1 / `per`.

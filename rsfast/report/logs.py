@@ -28,7 +28,7 @@ HEAD = 1 << 12  # bytes that show whether a file is a log
 
 
 class Row(NamedTuple):
-    """One line: numbers, or their text where that is compared only later."""
+    """A row is one line: numbers, or their text where that is compared only later."""
 
     line: int
     idx: int
@@ -40,7 +40,7 @@ class Row(NamedTuple):
 
 
 class Form(NamedTuple):
-    """How a log's first line says that its lines are written; `delimiter` None stands for any blanks."""
+    """A form is how a log's first line says that its lines are written; `delimiter` None stands for any blanks."""
 
     delimiter: str | None
     columns: tuple[str, ...]
@@ -76,7 +76,7 @@ def _decoded(data: bytes) -> str:
 
 
 def is_log(file: Path) -> bool:
-    """Whether a file begins as a log does.
+    """Say whether a file begins as a log does.
 
     Raises
     ------

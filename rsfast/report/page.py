@@ -45,7 +45,7 @@ def _details(table: ResultTable) -> str:
 
 
 def page(tables: Sequence[ResultTable], radii: Sequence[float], title: str = "Certified accuracy", per: int = 1) -> str:
-    """The report as HTML; radii are shown as multiples of 1 / `per`.  It needs no other file and no network."""
+    """Return the report as HTML; radii are shown as multiples of 1 / `per`.  It needs no other file and no network."""
     certified = [table for table in tables if table.certified]
     head = ["", "images", "abstained", *[f"r = {shown_radius(r, per)}" for r in radii], "ACR"]
     drawing = svg(certified, per)

@@ -18,7 +18,7 @@ ENDINGS = (".pdf", ".png", ".svg")
 
 
 def new_figure(**more: Any) -> Any:
-    """A figure of matplotlib that needs no screen."""
+    """Return a figure of matplotlib that needs no screen."""
     try:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
@@ -30,7 +30,7 @@ def new_figure(**more: Any) -> Any:
 
 
 def rendered(figure: Any, ending: str, **more: Any) -> bytes:
-    """The file's content."""
+    """Return the file's content."""
     out = io.BytesIO()
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing", UserWarning)  # drawn as a box; the page has the name in full
@@ -40,7 +40,7 @@ def rendered(figure: Any, ending: str, **more: Any) -> bytes:
 
 
 def plain_legend(axes: Any, names: Sequence[str], **more: Any) -> None:
-    """A legend of the lines whose names are names: no formula in them is set, no underscore hides one."""
+    """Draw a legend of the lines whose names are names: no formula in them is set, no underscore hides one."""
     legend = axes.legend(axes.lines, [str(i) for i in range(len(names))], **more)
     for text, name in zip(legend.get_texts(), names, strict=True):
         text.set_parse_math(False)
@@ -73,12 +73,12 @@ def _figure(tables: Sequence[ResultTable], per: int = 1) -> Any:
 
 
 def svg(tables: Sequence[ResultTable], per: int = 1) -> str:
-    """The plot as SVG text."""
+    """Return the plot as SVG text."""
     return rendered(_figure(tables, per), ".svg", metadata={"Date": None}).decode()
 
 
 def png(tables: Sequence[ResultTable], per: int = 1) -> bytes:
-    """The plot as PNG."""
+    """Return the plot as PNG."""
     return rendered(_figure(tables, per), ".png", dpi=150)
 
 

@@ -23,7 +23,7 @@ COLUMNS = ("idx", "label", "predict", "radius", "correct", "time")
 
 @dataclasses.dataclass(frozen=True)
 class ResultTable:
-    """Results of one run or log.
+    """A table holds the results of one run or log.
 
     `radius` is None for logs of PREDICT, which certify nothing; `label` -1 if unknown; `asked` is how many images the run was
     asked for, None if that is not known, `unreadable` how many of them could not be read, `missing` says in words what is
@@ -48,27 +48,27 @@ class ResultTable:
 
     @property
     def labelled(self) -> bool:
-        """Whether the true labels are known; without them there is no accuracy."""
+        """Say whether the true labels are known; without them there is no accuracy."""
         return bool((self.label >= 0).any()) or len(self) == 0
 
     @property
     def certified(self) -> bool:
-        """Whether it has a certified accuracy."""
+        """Say whether it has a certified accuracy."""
         return self.radius is not None and len(self) > 0 and self.labelled
 
     @property
     def unfinished(self) -> bool:
-        """Whether something is still to come; every figure is then of the images that are there."""
+        """Say whether something is still to come; every figure is then of the images that are there."""
         return bool(self.missing)
 
     @property
     def images(self) -> str:
-        """How many images, and of how many if that are not all."""
+        """Say how many images there are, and of how many if that are not all."""
         return str(len(self)) if self.asked is None or len(self) >= self.asked else f"{len(self)} of {self.asked}"
 
     @property
     def standing(self) -> str:
-        """A sentence about images that were asked for and are not there, or nothing."""
+        """Return a sentence about images that were asked for and are not there, or nothing."""
         unreadable = f"{self.unreadable} could not be read and {'is' if self.unreadable == 1 else 'are'} in no figure"
         if self.missing:
             more = f"; {unreadable}" if self.unreadable else ""
@@ -79,7 +79,7 @@ class ResultTable:
 
     @property
     def caveats(self) -> list[str]:
-        """What has to be said beside its figures."""
+        """Say what has to be said beside its figures."""
         return [sentence for key, sentence in self.details.items() if key.startswith("caveat")]
 
     @property
@@ -88,7 +88,7 @@ class ResultTable:
 
 
 def norms_differ(tables: Sequence[ResultTable]) -> str:
-    """A sentence if radii of different norms stand side by side, or nothing."""
+    """Return a sentence if radii of different norms stand side by side, or nothing."""
     known = sorted({table.norm for table in tables if table.certified and table.norm is not None})
     if len(known) < 2:
         return ""
@@ -98,7 +98,7 @@ def norms_differ(tables: Sequence[ResultTable]) -> str:
 
 
 def certified_accuracy(table: ResultTable, radii: Sequence[float]) -> NDArray[np.float64]:
-    """Share of images whose label is right and certified at a radius of at least r, for each r."""
+    """Return the share of images whose label is right and certified at a radius of at least r, for each r."""
     if len(table) == 0:
         raise InvalidArgumentError(f"{table.name} holds no finished images: run `rsfast certify` first.")
     if table.radius is None:
@@ -110,12 +110,12 @@ def certified_accuracy(table: ResultTable, radii: Sequence[float]) -> NDArray[np
 
 
 def average_certified_radius(table: ResultTable) -> float:
-    """Mean over all images of the radius where the label is right, 0 elsewhere (Zhai et al. 2020)."""
+    """Return the mean over all images of the radius where the label is right, 0 elsewhere (Zhai et al. 2020)."""
     return float(np.mean(np.where(table.correct, table.radius, 0.0))) if table.radius is not None and len(table) else math.nan
 
 
 def default_radii(tables: Sequence[ResultTable], per: int = 1) -> list[float]:
-    """Round multiples of 1 / `per` from 0 to the largest finite radius, at most 12."""
+    """Return round multiples of 1 / `per` from 0 to the largest finite radius, at most 12."""
     radii = [t.radius[np.isfinite(t.radius)] for t in tables if t.radius is not None]
     largest = per * max((float(r.max()) for r in radii if len(r)), default=0.0)
     if largest < 1e-300:
@@ -127,29 +127,29 @@ def default_radii(tables: Sequence[ResultTable], per: int = 1) -> list[float]:
 
 
 def in_units(value: float, per: int) -> float:
-    """`value` / `per`, rounded up: a radius that is reached is also reached exactly."""
+    """Return `value` / `per`, rounded up: a radius that is reached is also reached exactly."""
     radius = value / per
     return radius if per == 1 or Fraction(radius) * per >= Fraction(value) else math.nextafter(radius, math.inf)
 
 
 def shown_radius(radius: float, per: int = 1) -> str:
-    """A radius as the head of a column: 0.5, or 2/255."""
+    """Return a radius as the head of a column: 0.5, or 2/255."""
     return f"{radius * per:g}" + (f"/{per}" if per != 1 else "")
 
 
 def shown_average(table: ResultTable, per: int = 1) -> str:
-    """The average certified radius, rounded down."""
+    """Return the average certified radius, rounded down."""
     average = average_certified_radius(table)
     return floor_decimals(average, 4) if per == 1 else f"{floor_decimals(math.nextafter(average * per, 0), 4)}/{per}"
 
 
 def shortened(name: str, most: int = 60) -> str:
-    """A long name without its middle."""
+    """Return a long name without its middle."""
     return name if len(name) <= most else f"{name[: most // 2 - 1]}…{name[-most // 2 :]}"
 
 
 def text_table(tables: Sequence[ResultTable], radii: Sequence[float], per: int = 1) -> str:
-    """Certified accuracy at the radii (shown as multiples of 1 / `per`), abstentions and average certified radius."""
+    """Show certified accuracy at the radii (as multiples of 1 / `per`), abstentions and average certified radius."""
     certified = any(table.radius is not None for table in tables)
     heads = [*(f"r={shown_radius(r, per)}" for r in radii), "ACR"] if certified else ["accuracy"]
     lines = [(["", "images", "abstain", *heads], "")]
@@ -192,7 +192,7 @@ def _write(table: ResultTable, file: str | Path, delimiter: str) -> None:
 
 
 def write_tsv(table: ResultTable, file: str | Path) -> None:
-    """The field's log: tab-separated idx label predict radius correct time, radius rounded down to 6 decimals.
+    """Write the field's log: tab-separated idx label predict radius correct time, radius rounded down to 6 decimals.
 
     The file is replaced as a whole or, with a StoreError, not at all.
     """
@@ -200,5 +200,5 @@ def write_tsv(table: ResultTable, file: str | Path) -> None:
 
 
 def write_csv(table: ResultTable, file: str | Path) -> None:
-    """The same columns, separated by commas."""
+    """Write the same columns, separated by commas."""
     _write(table, file, ",")

@@ -15,7 +15,8 @@ from ..files import printable
 
 
 class LevelCache:
-    """`sigma.jsonl`: one line per query (or rule for m), `image`, `mean_distance`, `training`, `k`; and one per file hashed.
+    """`sigma.jsonl` has one line for each query (or rule for m), `image`, `mean_distance`, `training`, `k`, and one for each file
+    hashed.
 
     Lines are only ever added.  One that a kill cut short, or whose checksum does not fit, is passed over.
     """

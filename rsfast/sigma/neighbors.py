@@ -50,7 +50,7 @@ MOST_EXPONENT = 500.0  # of rate (mean distance + |m|): sigma is right to 1e-11 
 
 
 class NearestNeighbors:
-    """sigma(x) = base * exp(rate * (mean l2 distance of x to its k nearest training images - m)), at most `largest`.
+    """This is sigma(x) = base * exp(rate * (mean l2 distance of x to its k nearest training images - m)), at most `largest`.
 
     Parameters
     ----------
@@ -155,17 +155,17 @@ class NearestNeighbors:
         return sigma
 
     def distances(self, x: np.ndarray | torch.Tensor) -> Floats:
-        """The l2 distances of x [B, ...] to its k nearest training images, float64 [B, k], ascending."""
+        """Return the l2 distances of x [B, ...] to its k nearest training images, float64 [B, k], ascending."""
         images = self._images(x)
         return np.concatenate([self._nearest(images[rows].astype(np.float64), self.k) for rows in self._groups(len(images))])
 
     def describe(self) -> dict[str, Any]:
-        """What sigma is, for JSON; reads the training images once for their fingerprint."""
+        """Say what sigma is, for JSON; this reads the training images once for their fingerprint."""
         names = ("base", "rate", "k", "m", "largest")
         return {"name": "nearest-neighbors", **{name: getattr(self, name) for name in names}, "training": self.fingerprint()}
 
     def fingerprint(self) -> str:
-        """sha256, as 64 hex digits, of the training images: type, number, shape and content."""
+        """Return the sha256, as 64 hex digits, of the training images: type, number, shape and content."""
         if self._fingerprint is None:
             identity = self._training.identity() if self._cache and isinstance(self._training, File) else ""
             known = self._cache.fingerprints.get(identity) if self._cache else None

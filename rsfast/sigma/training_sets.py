@@ -18,18 +18,18 @@ from ..errors import InvalidArgumentError
 
 @runtime_checkable
 class TrainingSet(Protocol):
-    """Training images that are read in blocks; their content and order must not change."""
+    """A training set is read in blocks; its images and their order must not change."""
 
     shape: tuple[int, ...]  # of one image
 
     def __len__(self) -> int: ...
 
     def block(self, start: int, stop: int) -> NDArray[Any]:
-        """Images start … stop - 1, [stop - start, *shape], always uint8 or always of one floating-point type."""
+        """Return images start … stop - 1, [stop - start, *shape], always uint8 or always of one floating-point type."""
 
 
 class InMemory:
-    """A tensor, an array, or a memory map that cannot be read as a file."""
+    """This holds a tensor, an array, or a memory map that cannot be read as a file."""
 
     def __init__(self, images: np.ndarray | torch.Tensor) -> None:
         self.images, self.shape = images, tuple(images.shape[1:])
@@ -42,7 +42,7 @@ class InMemory:
 
 
 class File:
-    """A memory map, read through its file: pages of the map that are touched would count as resident memory."""
+    """This reads a memory map through its file: pages of the map that are touched would count as resident memory."""
 
     def __init__(self, images: np.memmap) -> None:
         self.shape, self.dtype, self.count = images.shape[1:], images.dtype, len(images)
@@ -67,14 +67,14 @@ class File:
             ) from None
 
     def identity(self) -> str:
-        """What tells this content from another without reading it."""
+        """Return what tells this content from another without reading it."""
         found = self.path.stat()
         place = [str(self.path), found.st_size, found.st_mtime_ns, self.offset, self.dtype.str, self.count, *self.shape]
         return hashlib.sha256(json.dumps(place).encode()).hexdigest()
 
 
 def training_set(value: object) -> TrainingSet:
-    """What was given, as something that is read in blocks."""
+    """Return what was given, as something that is read in blocks."""
     if isinstance(value, TrainingSet):
         return value
     images = value if isinstance(value, (np.ndarray, torch.Tensor)) else as_array(value, "training")

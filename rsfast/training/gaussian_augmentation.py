@@ -10,7 +10,7 @@ from ..transforms import Transform, View
 
 
 def shown(view: View, images: torch.Tensor) -> torch.Tensor:
-    """Images [B, C, H, W] as a view shows them; only the kept pixels are looked at."""
+    """Return images [B, C, H, W] as a view shows them; only the kept pixels are looked at."""
     v = images.flatten(2)[:, :, torch.from_numpy(view.kept)]
     if view.partner is None:
         out = sum(

@@ -159,3 +159,19 @@ def test_accuracy_states_what_the_golden_table_shows():
         assert side == ("either" if name in golden.NEITHER else "above" if name in golden.UPPER else "below"), name
         assert float(most) == allowed[name], name
         assert largest <= 1.1 * float(shown), name
+
+
+VERBS = {"Bound", "Certify", "Draw", "Find", "Make", "Read", "Return", "Say", "Simulate"}
+
+
+@pytest.mark.parametrize(
+    "module", ["certificates", "confidence", "numerics.normal", "numerics.ncx2", "numerics.incomplete_gamma", "plans"]
+)
+def test_functions_of_the_library_say_with_a_verb_what_they_give(module):
+    offered = importlib.import_module(f"rsfast.{module}")
+    functions = {
+        name: f for name, f in vars(offered).items() if inspect.isfunction(f) and f.__module__.startswith(f"rsfast.{module}")
+    }
+    silent = {name for name, f in functions.items() if not name.startswith("_") and f.__doc__.split()[0] not in VERBS}
+    assert len(functions) > 2
+    assert silent == set()

@@ -13,7 +13,7 @@ from ...noise import Gaussian, Noise, Uniform
 
 
 class Certificate(abc.ABC):
-    """What a certificate offers: noise and gap, and where noise levels are searched for, estimates of gap and radius.
+    """A certificate offers noise and gap, and, where noise levels are searched for, estimates of gap and radius.
 
     One with its own `sample_noise` is drawn by that.
     """
@@ -21,23 +21,23 @@ class Certificate(abc.ABC):
     norm = ""
 
     def noise(self, level: float) -> Noise | None:
-        """The noise of one level as rsfast draws it; None where only `sample_noise` knows."""
+        """Return the noise of one level as rsfast draws it, and None where only `sample_noise` knows."""
         return None
 
     @abc.abstractmethod
     def sample_noise(self, batch: torch.Tensor, repeated_theta: Any) -> torch.Tensor:
-        """Noise like `batch` [N, C, H, W], of levels `repeated_theta` (one number, or a tensor that broadcasts)."""
+        """Draw noise like `batch` [N, C, H, W], of levels `repeated_theta` (one number, or a tensor that broadcasts)."""
 
     @abc.abstractmethod
     def compute_gap(self, pABar: float) -> float:  # noqa: N803
-        """The certified radius in units of the noise level, from a lower bound of the class's probability; rounded down."""
+        """Return the certified radius in units of the noise level, from a lower bound of the class's probability; round down."""
 
     def compute_proxy_gap(self, logits: torch.Tensor) -> torch.Tensor:
-        """The gap that mean scores [N, 2] of the two leading classes would give, differentiable: [N]."""
+        """Return the gap that mean scores [N, 2] of the two leading classes would give, differentiable: [N]."""
         raise _without_estimate(self, "compute_proxy_gap")
 
     def compute_radius_estimate(self, logits: torch.Tensor, theta: torch.Tensor) -> torch.Tensor:
-        """A differentiable estimate of the radius, [N]."""
+        """Return a differentiable estimate of the radius, [N]."""
         raise _without_estimate(self, "compute_radius_estimate")
 
 
@@ -48,7 +48,7 @@ def _without_estimate(certificate: Certificate, method: str) -> InvalidArgumentE
 
 
 class L2Certificate(Certificate):
-    """Gaussian noise, l2 (Cohen, Rosenfeld & Kolter 2019).
+    """This draws Gaussian noise and certifies in l2 (Cohen, Rosenfeld & Kolter 2019).
 
     Parameters
     ----------
@@ -82,7 +82,7 @@ class L2Certificate(Certificate):
 
 
 class L1Certificate(Certificate):
-    """Uniform noise on [-theta, theta], l1 (Yang et al. 2020).
+    """This draws uniform noise on [-theta, theta] and certifies in l1 (Yang et al. 2020).
 
     Parameters
     ----------

@@ -21,7 +21,7 @@ def optimize_isotropic_dds(
     samples: int,
     device: Any = None,
 ) -> torch.Tensor:
-    """Levels of one batch of images.
+    """Find the levels of one batch of images.
 
     Parameters
     ----------

@@ -14,14 +14,14 @@ from .optimization import optimize_isotropic_dds
 
 
 class OptimizeSmoothingParameters:
-    """What the searches share."""
+    """This is what the searches share."""
 
     def log(self, message: str) -> None:
-        """Called with what has been done; override to show it."""
+        """This is called with what has been done; override it to show that."""
 
 
 class OptimizeIsotropicSmoothingParameters(OptimizeSmoothingParameters):
-    """One level for each image.
+    """This finds one level for each image.
 
     Parameters
     ----------
@@ -48,7 +48,7 @@ class OptimizeIsotropicSmoothingParameters(OptimizeSmoothingParameters):
         num_samples: int,
         filename: str | Path,
     ) -> torch.Tensor:
-        """Levels of all images, by index: a tensor [number of images] like `sig_0`, also saved to `filename` with torch.save."""
+        """Return levels of all images, by index, a tensor like `sig_0`, and save them to `filename` with torch.save."""
         found = sig_0.detach().clone().reshape(-1)
         for images, _, indices in self.loader:
             start = sig_0.reshape(-1)[indices]

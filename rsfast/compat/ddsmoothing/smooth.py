@@ -18,7 +18,7 @@ NORMS = {"l1": 1.0, "l2": 2.0, "linf": np.inf}
 
 @forked_class
 class Smooth(Draws):
-    """A smoothed classifier under the noise of a certificate.
+    """This is a smoothed classifier under the noise of a certificate.
 
     Parameters
     ----------
@@ -62,7 +62,7 @@ class Smooth(Draws):
     def certify(
         self, x: Any, n0: int, n: int, alpha: float, batch_size: int | None = None, device: Any = None
     ) -> tuple[int, float]:
-        """Class and gap around one image [C, H, W]; the radius, right with probability at least 1 - alpha, is sigma * gap.
+        """Return class and gap around one image [C, H, W]; the radius sigma * gap is right with probability at least 1 - alpha.
 
         Parameters
         ----------
@@ -103,7 +103,7 @@ class Smooth(Draws):
 
     @forked
     def predict(self, x: Any, n: int, alpha: float, batch_size: int | None = None, device: Any = None) -> int:
-        """The smoothed classifier's answer, wrong with probability at most alpha; ABSTAIN where n draws do not tell."""
+        """Return the smoothed classifier's answer, wrong with probability at most alpha; ABSTAIN where n draws do not tell."""
         alpha = level(alpha)
         to_eval(self.base_classifier)
         self.refuse_far(x, self._least_level())

@@ -24,15 +24,15 @@ Series = NDArray[np.float64]
 
 
 class Accuracy(abc.ABC):
-    """Something that has a certified accuracy at every radius."""
+    """This is something that has a certified accuracy at every radius."""
 
     @abc.abstractmethod
     def at_radii(self, radii: ArrayLike) -> Series:
-        """Certified accuracy at each radius: float64 like `radii`."""
+        """Return the certified accuracy at each radius: float64 like `radii`."""
 
 
 class ApproximateAccuracy(Accuracy):
-    """Share of a log's images whose label is right and certified at the radius: float64 like `radii`."""
+    """This is the share of a log's images whose label is right and certified at the radius: float64 like `radii`."""
 
     def __init__(self, data_file_path: str | Path) -> None:
         self.data_file_path = data_file_path
@@ -55,7 +55,7 @@ class ApproximateAccuracy(Accuracy):
 
 
 class HighProbAccuracy(Accuracy):
-    """What the smoothed classifier's certified accuracy on these images is at least, with probability 1 - rho.
+    """This is what the smoothed classifier's certified accuracy on these images is at least, with probability 1 - rho.
 
     Parameters
     ----------
@@ -92,7 +92,7 @@ class HighProbAccuracy(Accuracy):
 
 
 class Line:
-    """One line of a plot or row of a table: an Accuracy, its name, matplotlib's format, and a factor of the radius axis."""
+    """This is one line of a plot or row of a table: an Accuracy, its name, matplotlib's format, and a factor of the radii."""
 
     def __init__(self, quantity: Accuracy, legend: str, plot_fmt: str = "", scale_x: float = 1) -> None:
         self.quantity = quantity
@@ -102,7 +102,7 @@ class Line:
 
 
 def plot_certified_accuracy(outfile: str, title: str, max_radius: float, lines: list[Line], radius_step: float = 0.01) -> None:
-    """Certified accuracy against radius, as OUTFILE.pdf and OUTFILE.png.
+    """Plot certified accuracy against radius, as OUTFILE.pdf and OUTFILE.png.
 
     Title and legends are matplotlib's: text between dollar signs is a formula.
 
@@ -124,7 +124,7 @@ def plot_certified_accuracy(outfile: str, title: str, max_radius: float, lines: 
 def smallplot_certified_accuracy(
     outfile: str, title: str, max_radius: float, methods: list[Line], radius_step: float = 0.01, xticks: float = 0.5
 ) -> None:
-    """The same for a small place: large letters, a tick every `xticks`, OUTFILE.pdf only; the title goes into its metadata."""
+    """Plot the same for a small place: large letters, a tick every `xticks`, OUTFILE.pdf only, the title in its metadata."""
     from matplotlib.ticker import MultipleLocator
 
     figure, axes = _axes(max_radius, methods, radius_step, labels=22, ticks=20)
@@ -135,7 +135,7 @@ def smallplot_certified_accuracy(
 def latex_table_certified_accuracy(
     outfile: str, radius_start: float, radius_stop: float, radius_step: float, methods: list[Line]
 ) -> None:
-    """Rows of a LaTeX tabular: a head of radii, \\midrule, one row per method, the best of each column in bold."""
+    r"""Write rows of a LaTeX tabular: a head of radii, \midrule, one row per method, the best of each column in bold."""
     radii, accuracies, best = _table(radius_start, radius_stop, radius_step, methods)
     rows = ["".join(f"& $r = {radius:.3}$" for radius in radii) + r"\\", r"\midrule"]
     for i, method in enumerate(methods):
@@ -151,7 +151,7 @@ def latex_table_certified_accuracy(
 def markdown_table_certified_accuracy(
     outfile: str, radius_start: float, radius_stop: float, radius_step: float, methods: list[Line]
 ) -> None:
-    """A Markdown table: a column per radius, a row per method, the best of each column with a star."""
+    """Write a Markdown table: a column per radius, a row per method, the best of each column with a star."""
     radii, accuracies, best = _table(radius_start, radius_stop, radius_step, methods)
     rows = ["|  | " + "".join(f"r = {radius:.3} |" for radius in radii), "| --- | " + " --- |" * len(radii)]
     for i, method in enumerate(methods):
@@ -245,10 +245,10 @@ PLACE = re.compile(r"certify/(?P<data>[^/]+)/[^/]+/noise_(?P<train>[\d.]+)/test/
 
 
 def analyze_folder(data: Path, out: Path) -> list[Path]:
-    """Tables and plots of all logs DATA/certify/DATASET/MODEL/noise_X/test/sigma_Y, as the original's analyze.py makes them.
+    """Write tables and plots of all logs DATA/certify/DATASET/MODEL/noise_X/test/sigma_Y, as the original's analyze.py does.
 
-    vary_noise_DATASET: the logs with X = Y, as LaTeX, Markdown and plot; vary_train_noise_DATASET_Y: those with the same Y and
-    several X; high_prob: one log and its high-probability bound.
+    vary_noise_DATASET has the logs with X = Y, as LaTeX, Markdown and plot.  vary_train_noise_DATASET_Y has those with the same Y
+    and several X.  high_prob has one log and its high-probability bound.
     """
     from ...errors import DataError
 

@@ -19,7 +19,7 @@ ARCHITECTURES = ["resnet50", "cifar_resnet20", "cifar_resnet110"]
 
 
 class Normalized(nn.Sequential):
-    """A normalisation layer and a network; takes state dicts as checkpoints hold them.
+    """This is a normalisation layer and a network; it takes state dicts as checkpoints hold them.
 
     Names may have the prefixes of wrappers (`1.module.…`, `module.1.…`), and the statistics of the layer (`0.means`, `0.sds`),
     which are then taken instead of the data set's.
@@ -31,7 +31,7 @@ class Normalized(nn.Sequential):
         return super().load_state_dict(state_dict, strict=strict, assign=assign)
 
     def fill(self, state_dict: Mapping[str, Any], file: str, arch: str, assign: bool = False) -> Any:
-        """`load_state_dict` with names for messages."""
+        """Do what `load_state_dict` does, with names for messages."""
         layer, network = self[0], self[1]
         found = fit(state_dict, network, file, arch, lambda names: "")
         if found.unused:
@@ -46,7 +46,7 @@ class Normalized(nn.Sequential):
 
 
 def get_architecture(arch: str, dataset: str, num_classes: int | None = None) -> nn.Module:
-    """An untrained network on the CPU: normalisation layer, then the architecture.
+    """Return an untrained network on the CPU: the normalisation layer, then the architecture.
 
     Parameters
     ----------
@@ -78,7 +78,7 @@ def _channels(dataset: str) -> int:
 
 
 def load_checkpoint(file: str | Path, dataset: str, num_classes: int | None = None, *, trust: bool = False) -> nn.Module:
-    """The base classifier of a published checkpoint: a torch file with `arch` and `state_dict`.
+    """Return the base classifier of a published checkpoint, a torch file with `arch` and `state_dict`.
 
     Nothing that the file names is executed unless `trust` is given.
 

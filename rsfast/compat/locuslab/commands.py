@@ -26,7 +26,7 @@ Answer = Callable[["Smooth", "torch.Tensor", argparse.Namespace], tuple[int, lis
 
 
 def parser(description: str, *, selection: bool) -> argparse.ArgumentParser:
-    """The arguments of certify.py (with `selection`) and predict.py, and --seed."""
+    """Return the arguments of certify.py (with `selection`) and predict.py, and --seed."""
     found = argparse.ArgumentParser(description=description)
     found.add_argument("dataset", help="read imagenet (in $IMAGENET_DIR), cifar10 (in $CIFAR10_DIR or ./dataset_cache), or any "
                        "data source of `rsfast certify --data`")  # fmt: skip
@@ -49,7 +49,7 @@ def parser(description: str, *, selection: bool) -> argparse.ArgumentParser:
 
 
 def main(walk: Callable[[Sequence[str] | None], None], argv: Sequence[str] | None = None) -> None:
-    """Run a command: one sentence and a non-zero exit for everything that goes wrong."""
+    """Run a command; whatever goes wrong gets one sentence and a non-zero exit."""
     try:
         walk(argv)
     except RsfastError as error:

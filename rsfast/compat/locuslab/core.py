@@ -17,7 +17,7 @@ from ..forks import forked, forked_class
 
 @forked_class
 class Smooth(Draws):
-    """A smoothed classifier g: the class that a base classifier most often gives under Gaussian noise.
+    """A smoothed classifier g gives the class that a base classifier most often gives under Gaussian noise.
 
     Parameters
     ----------
@@ -59,7 +59,7 @@ class Smooth(Draws):
     def certify(
         self, x: Any, n0: int, n: int, alpha: float, batch_size: int | None = None, label: int | None = None
     ) -> tuple[int, float]:
-        """Class and l2 radius around one image [C, H, W], right with probability at least 1 - alpha.
+        """Return class and l2 radius around one image [C, H, W], right with probability at least 1 - alpha.
 
         Parameters
         ----------
@@ -105,9 +105,9 @@ class Smooth(Draws):
 
     @forked
     def predict(self, x: Any, n: int, alpha: float, batch_size: int | None = None) -> int:
-        """g's answer for one image, wrong with probability at most alpha; ABSTAIN where n draws do not tell.
+        """Return g's answer for one image, wrong with probability at most alpha; ABSTAIN where n draws do not tell.
 
-        Arguments and errors as in `certify`.  The test between the two leading classes is `confidence.prediction_pvalue`.
+        Arguments and errors are as in `certify`.  The test between the two leading classes is `confidence.prediction_pvalue`.
         """
         alpha = level(alpha)
         to_eval(self.base_classifier)

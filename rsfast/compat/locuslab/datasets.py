@@ -23,7 +23,7 @@ FOLDERS = {"imagenet": "IMAGENET_DIR", "cifar10": "CIFAR10_DIR"}
 
 
 class Dataset:
-    """A source as pairs (image tensor [C, H, W] in [0, 1], label)."""
+    """This gives a source as pairs (image tensor [C, H, W] in [0, 1], label)."""
 
     def __init__(self, source: Source) -> None:
         self.source = source
@@ -42,7 +42,7 @@ class Dataset:
 
 
 def get_source(dataset: str, split: str = "test", class_map: str | None = None) -> Source:
-    """The source that a data set's name means.
+    """Return the source that a data set's name means.
 
     Parameters
     ----------
@@ -80,33 +80,33 @@ def get_source(dataset: str, split: str = "test", class_map: str | None = None) 
 
 
 def get_dataset(dataset: str, split: str, class_map: str | None = None) -> Dataset:
-    """Pairs of images and labels; arguments as in `get_source`."""
+    """Return pairs of images and labels; the arguments are those of `get_source`."""
     return Dataset(get_source(dataset, split, class_map))
 
 
 def get_num_classes(dataset: str) -> int:
-    """Number of classes of a data set."""
+    """Return the number of classes of a data set."""
     if dataset in CLASSES:
         return CLASSES[dataset]
     return classes_of(get_source(dataset))
 
 
 def classes_of(source: Source) -> int:
-    """Number of classes that a source's labels are from."""
+    """Return the number of classes that a source's labels are from."""
     if source.num_classes is None:
         raise DataError(f"{source.name} has no labels to count classes by: give a data set with labels.")
     return source.num_classes
 
 
 def get_normalize_layer(dataset: str) -> torch.nn.Module:
-    """The layer that stands before the networks of imagenet and cifar10."""
+    """Return the layer that stands before the networks of imagenet and cifar10."""
     if dataset not in STATISTICS:
         raise InvalidArgumentError(f"the statistics of {dataset!r} are not known: give one of {', '.join(STATISTICS)}.")
     return NormalizeLayer(*STATISTICS[dataset])
 
 
 class NormalizeLayer(torch.nn.Module):
-    """(x - mean) / sd per channel, as the first layer of a base classifier; holds no entries of the state dict.
+    """This is (x - mean) / sd per channel, as the first layer of a base classifier; it holds no entries of the state dict.
 
     Parameters
     ----------

@@ -20,7 +20,7 @@ except ImportError:  # not on this system: two writers are then not noticed
 
 
 class Log:
-    """Tab-separated rows in `file`, and beside it `file.rsfast.json`, which says what they are rows of.
+    """A log has tab-separated rows in `file`, and beside it `file.rsfast.json`, which says what they are rows of.
 
     Parameters
     ----------
@@ -88,7 +88,7 @@ class Log:
             self._handle = -1
 
     def append(self, *cells: object) -> None:
-        """One row, whole or not at all; StoreError if the file is not the one that was written so far."""
+        """Write one row, whole or not at all; it is a StoreError if the file is not the one that was written so far."""
         self._check()
         line = ("\t".join(map(str, cells)) + "\n").encode()
         self._write(line)

@@ -23,7 +23,7 @@ REMEDY = "remove that line, or the file, which holds no counts"
 
 
 def chosen(total: int, images: int, seed: int) -> list[int]:
-    """`images` of the positions 0 … total - 1, drawn at random without replacement; more images begin with the same ones."""
+    """Draw `images` of the positions 0 … total - 1 at random without replacement; more images begin with the same ones."""
     if images > total:
         raise InvalidArgumentError(f"{images} images were asked for and the data has {total}: give at most that many.")
     keys = [hashlib.blake2b(f"{seed}:{i}".encode(), digest_size=16).digest() for i in range(total)]
@@ -32,7 +32,7 @@ def chosen(total: int, images: int, seed: int) -> list[int]:
 
 @dataclasses.dataclass(frozen=True)
 class Part:
-    """Which images: positions start, start + every, … at most count of them, of which this shard takes its share.
+    """A part says which images: positions start, start + every, … at most count of them, of which this shard takes its share.
 
     `sample` draws so many `images` at random instead, by its `seed`; of a `growing` one a later call may draw more.
     """
@@ -46,20 +46,20 @@ class Part:
     growing: bool = False
 
     def all_positions(self, total: int) -> range | list[int]:
-        """The positions of all shards."""
+        """Return the positions of all shards."""
         if self.sample is not None:
             return chosen(total, self.sample["images"], self.sample["seed"])
         found = range(self.start, total, self.every)
         return found if self.count is None else found[: self.count]
 
     def positions(self, total: int) -> list[int]:
-        """The positions of this shard."""
+        """Return the positions of this shard."""
         return list(self.all_positions(total)[self.shard :: self.shards])
 
 
 @dataclasses.dataclass
 class Asked:
-    """What the calls on one shard were asked for.
+    """This is what the calls on one shard were asked for.
 
     Attributes
     ----------
@@ -84,7 +84,7 @@ def asked_file(path: Path, index: int, of: int) -> Path:
 
 
 def read_asked(file: Path, index: int, of: int) -> Asked:
-    """What is written beside a shard, nothing if the file is not there; StoreError if it is damaged."""
+    """Read what is written beside a shard: nothing if the file is not there, a StoreError if it is damaged."""
     found = Asked()
     if not os.path.lexists(file):
         return found
@@ -125,23 +125,23 @@ def _check(record: dict[str, Any]) -> None:
 
 
 def asked_line(part: Part, n: int | None) -> bytes:
-    """That these images are asked for; `n` draws of each, of a plan that may be continued."""
+    """Return the line that these images are asked for, with `n` draws of each of a plan that may be continued."""
     asked = {name: getattr(part, name) for name in ("start", "count", "every", "sample")}
     return encoded({"asked": asked if n is None else {**asked, "n": n}, "at": round(time.time(), 3)})
 
 
 def ended_line() -> bytes:
-    """That what the last call was asked for has been done."""
+    """Return the line that what the last call was asked for has been done."""
     return encoded({"ended": True, "at": round(time.time(), 3)})
 
 
 def unreadable_line(image: int, problem: str) -> bytes:
-    """Why an image could not be used."""
+    """Return the line that says why an image could not be used."""
     return encoded({"id": image, "problem": problem})
 
 
 def all_asked(path: Path) -> list[tuple[int, int, Asked]]:
-    """(index, of, what it was asked for) of every shard that says so."""
+    """Return (index, of, what it was asked for) of every shard that says so."""
     try:
         names = sorted(name for name in os.listdir(path) if name.startswith("asked-") and name.endswith(".jsonl"))  # noqa: PTH208
     except FileNotFoundError:
@@ -161,7 +161,7 @@ def all_asked(path: Path) -> list[tuple[int, int, Asked]]:
 
 
 def ids(positions: range | list[int]) -> np.ndarray:
-    """Positions as int64."""
+    """Return positions as int64."""
     if isinstance(positions, range) and len(positions) > 1:
         return np.arange(positions[0], positions[-1] + 1, positions.step, dtype=np.int64)
     return np.array(positions, dtype=np.int64)

@@ -29,7 +29,7 @@ Check = Callable[[dict[str, Any]], None]
 
 
 def shard_files(path: Path) -> list[tuple[int, int, Path]]:
-    """(index, of, file) of the shards that a run directory holds, in order."""
+    """Return (index, of, file) of the shards that a run directory holds, in order."""
     try:
         names = sorted(name for name in os.listdir(path) if name.startswith("counts-") and name.endswith(".jsonl"))  # noqa: PTH208
     except FileNotFoundError:
@@ -48,7 +48,7 @@ def shard_files(path: Path) -> list[tuple[int, int, Path]]:
 
 
 def lines(file: Path, remedy: str = REMEDY) -> Iterator[tuple[int, int, int, dict[str, Any]]]:
-    """(number, first byte, offset after it, record) of each whole line; what follows the last newline was cut short."""
+    """Return (number, first byte, offset after it, record) of each whole line; what follows the last newline was cut short."""
     at = number = 0
     try:
         with files.open_regular(file) as opened:
@@ -89,13 +89,13 @@ def _record(line: bytes) -> dict[str, Any]:
 
 
 def encoded(record: dict[str, Any]) -> bytes:
-    """The line that holds a record, with its checksum."""
+    """Return the line that holds a record, with its checksum."""
     crc = zlib.crc32(canonical(record).encode())
     return (canonical({**record, "crc": crc}) + "\n").encode()
 
 
 def records(path: Path, manifest: Manifest | None = None) -> dict[int, dict[str, Any]]:
-    """Every finished image of a run, by id, from all shards; a line still being written is left out.
+    """Return every finished image of a run, by id, from all shards; a line still being written is left out.
 
     Raises
     ------
@@ -106,7 +106,7 @@ def records(path: Path, manifest: Manifest | None = None) -> dict[int, dict[str,
 
 
 def walk(path: Path, manifest: Manifest | None = None) -> Iterator[tuple[dict[str, Any], dict[str, Any] | None]]:
-    """Every line that counts, one at a time, with the earlier line of the same image in whose place it comes, if there is one.
+    """Return every line that counts, one at a time, with the earlier line of the same image that it replaces, if there is one.
 
     Only where lines lie is remembered, so that runs of any size can be read.
     """
@@ -133,7 +133,7 @@ def walk(path: Path, manifest: Manifest | None = None) -> Iterator[tuple[dict[st
 
 
 def judged(check: Check, file: Path, number: int, record: dict[str, Any], remedy: str = REMEDY) -> None:
-    """StoreError, naming the line, if its fields cannot be what was counted."""
+    """Raise a StoreError that names the line, if its fields cannot be what was counted."""
     try:
         check(record)
     except ValueError as error:
@@ -167,7 +167,7 @@ def _continues(later: dict[str, Any], earlier: dict[str, Any]) -> bool:
 
 
 class Judge:
-    """Whether a record can be a line of a run: called with one, raises ValueError saying what is wrong.
+    """A judge says whether a record can be a line of a run: called with one, it raises a ValueError that says what is wrong.
 
     Fields that are not known here are left alone.
     """

@@ -29,7 +29,7 @@ _ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=Fal
 
 
 def canonical(value: Any) -> str:
-    """JSON with sorted keys and no spaces: equal values give equal text."""
+    """Return JSON with sorted keys and no spaces: equal values give equal text."""
     return _ENCODER.encode(value)
 
 
@@ -52,7 +52,7 @@ _DECODER = json.JSONDecoder(object_pairs_hook=_once, parse_constant=_no_number)
 
 
 def parse(content: bytes) -> Any:
-    """JSON, or ValueError: also for keys that occur twice, NaN, infinity, and nesting too deep to be ours."""
+    """Read JSON, or raise ValueError, also for keys that occur twice, NaN, infinity, and nesting too deep to be ours."""
     try:
         return _DECODER.decode(content.decode("utf-8"))
     except RecursionError:
@@ -65,7 +65,7 @@ def parse(content: bytes) -> Any:
 
 @dataclasses.dataclass(frozen=True)
 class Manifest:
-    """What a run is: everything that a count depends on, and the level it was planned for."""
+    """A manifest says what a run is: everything that a count depends on, and the level it was planned for."""
 
     kind: str  # "certify" or "predict"
     settings: dict[str, Any]
@@ -75,7 +75,7 @@ class Manifest:
 
     @property
     def fingerprint(self) -> str:
-        """Hex digits of kind, settings, model and data (names and versions may change)."""
+        """Return the hex digits of kind, settings, model and data (names and versions may change)."""
         return digest([self.kind, self.settings, self.model["sha256"], self.data["fingerprint"]])
 
     def to_dict(self) -> dict[str, Any]:
@@ -84,7 +84,7 @@ class Manifest:
 
 @dataclasses.dataclass(frozen=True)
 class Meaning:
-    """What the settings of a run stand for."""
+    """This is what the settings of a run stand for."""
 
     noise: Noise
     transform: Transform
@@ -93,7 +93,7 @@ class Meaning:
 
 
 def is_run(path: Path) -> bool:
-    """Whether a run.json lies there, readable or not."""
+    """Say whether a run.json lies there, readable or not."""
     try:
         return os.path.lexists(path / "run.json")
     except ValueError:  # a NUL in the name
@@ -113,7 +113,7 @@ def _runs_in(path: Path) -> str:
 
 
 def read_manifest(path: Path) -> Manifest:
-    """The manifest of a run directory; StoreError if there is none, or it is damaged or of a newer format."""
+    """Read the manifest of a run directory; it is a StoreError if there is none, or it is damaged or of a newer format."""
     file = path / "run.json"
     try:
         with files.open_regular(file) as opened:
@@ -142,7 +142,7 @@ def read_manifest(path: Path) -> Manifest:
 
 
 def meaning(manifest: Manifest) -> Meaning:
-    """Noise, transform and stopping rule of a run; ValueError if its settings name none."""
+    """Return noise, transform and stopping rule of a run; it is a ValueError if its settings name none."""
     settings = manifest.settings
     try:
         transform = transform_from_dict(settings["transform"]) if "transform" in settings else Identity()
@@ -174,12 +174,12 @@ def _stopping(settings: dict[str, Any]) -> Stopping | None:
 
 
 def is_whole(value: object, low: int, high: int) -> bool:
-    """Whether a JSON value is a whole number from low to high (True is none, 1.0 is none)."""
+    """Say whether a JSON value is a whole number from low to high (True is none, 1.0 is none)."""
     return type(value) is int and low <= value <= high
 
 
 def is_real(value: object, low: float, high: float) -> bool:
-    """Whether a JSON value is a finite number from low to high."""
+    """Say whether a JSON value is a finite number from low to high."""
     return type(value) in (int, float) and low <= value <= high and math.isfinite(value)  # type: ignore[operator, arg-type]
 
 

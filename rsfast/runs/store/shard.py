@@ -26,7 +26,7 @@ SYNC_EVERY = 1.0  # seconds between fsync calls: a power cut loses at most these
 
 
 def lock(handle: int, *, wait: bool) -> bool:
-    """Whether the file is ours now.  Where the file system has no locks, it is taken to be."""
+    """Say whether the file is ours now.  Where the file system has no locks, it is taken to be."""
     if fcntl is None:
         return True
     try:
@@ -77,7 +77,7 @@ def _number(found: os.stat_result) -> tuple[int, int]:
 
 
 class Shard:
-    """The one writer of a shard.  Use as a context manager.
+    """This is the one writer of a shard.  Use it as a context manager.
 
     Whatever happens to its file, to run.json or to the directory from outside while it is open is noticed at the next line, at
     the latest at the end, and stops the writer.
@@ -158,7 +158,7 @@ class Shard:
         self.check(f"image {record['id']} may not be stored")
 
     def check(self, then: str) -> None:
-        """StoreError unless the files are what was written so far; `then` says what follows if they are not."""
+        """Raise a StoreError unless the files are what was written so far; `then` says what follows if they are not."""
         happened = self._watched.what_happened() or self._what_happened_to_the_manifest()
         if happened is None:
             return
@@ -237,7 +237,7 @@ class Shard:
             ) from None
 
     def finish(self) -> None:
-        """Bring everything to the disk; StoreError unless the files then are what was written."""
+        """Bring everything to the disk; it is a StoreError unless the files then are what was written."""
         try:
             os.fsync(self._handle)
         except OSError as error:

@@ -18,7 +18,7 @@ SHARDS_NAMED = 6
 
 @dataclasses.dataclass(frozen=True)
 class Left:
-    """What a shard has still to do: images, and whether any call of it has begun."""
+    """This is what a shard has still to do: images, and whether any call of it has begun."""
 
     index: int
     of: int
@@ -31,7 +31,7 @@ class Left:
 
 @dataclasses.dataclass(frozen=True)
 class Wanted:
-    """What a run was asked for, against what is there.
+    """This is what a run was asked for, against what is there.
 
     Attributes
     ----------
@@ -58,12 +58,12 @@ class Wanted:
 
     @property
     def done(self) -> int:
-        """Images that were asked for and are finished."""
+        """Return the images that were asked for and are finished."""
         return 0 if self.asked is None else len(self.asked) - self.missing - len(self.unreadable)
 
     @property
     def what_is_missing(self) -> str:
-        """What is not there yet, such as "3 images: 2 of shard 0/4; …", draws that may be missing, or "" where nothing is."""
+        """Say what is not there yet, such as "3 images: 2 of shard 0/4; …", draws that may be missing, or "" where nothing is."""
         text = f"{self.missing} image{'s' if self.missing > 1 else ''}" if self.missing else ""
         named = [one for one in self.left if one.of > 1]
         if named:
@@ -77,7 +77,7 @@ class Wanted:
 
 @dataclasses.dataclass(frozen=True)
 class Standing(Wanted):
-    """A run as its files have it.
+    """This is a run as its files have it.
 
     Attributes
     ----------
@@ -125,7 +125,7 @@ def standing(path: Path) -> Standing:
 
 
 def wanted(path: Path, manifest: Manifest, found: Collection[int]) -> Wanted:
-    """What the run was asked for, `found` being the ids that are stored; StoreError if what says so is damaged."""
+    """Return what the run was asked for, `found` being the stored ids; it is a StoreError if what says so is damaged."""
     calls = all_asked(path)
     groups = _groups(path, manifest, calls)
     asked = np.unique(np.concatenate([positions for positions, _ in groups])) if groups else None
