@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 
 from ..kernels import quantiles
 from ..kernels.coefficients import DEGREE, INNER_ROW, ROWS, TAIL_ROW
+from ..noise import Noise
 from ..numerics.incomplete_gamma import gammainccinv, gammaincinv
 
 DIGITS = 40
@@ -37,6 +38,13 @@ def quantile_table(shape: float) -> NDArray[np.float32]:
     if committed is None:
         return computed_table(shape)
     return np.frombuffer(committed, dtype="<f4").astype(np.float32).reshape(DEGREE + 1, ROWS)
+
+
+def draw_hash(noise: Noise) -> str | None:
+    """Hash of the table that a noise is drawn with, which a stored run records; None where there is none."""
+    if noise.lattice is not None:
+        return lattice_hash(noise.fixed_levels[0], noise.lattice)
+    return None if noise.quantile_shape is None else table_hash(noise.quantile_shape)
 
 
 def table_hash(shape: float) -> str:

@@ -11,7 +11,7 @@ from .. import certificates, checks, confidence, rounding
 from ..certificates.counts import dual_certify_product, dual_product_level
 from ..checks import Floats
 from ..errors import InvalidArgumentError
-from ..noise import Gaussian, GeneralizedGaussian, InputDependentGaussian, Laplace, LatticeGaussian, Noise, Uniform
+from ..noise import Gaussian, GaussianParts, GeneralizedGaussian, InputDependentGaussian, Laplace, LatticeGaussian, Noise, Uniform
 from ..plans import Grid
 from ..result import ABSTAIN, VoteCounts
 from ..transforms import Transform
@@ -51,8 +51,8 @@ def _check(noise: Noise, parts: int, *, order: float, bound: str, joint: str, mu
             f"{shown}: no certificate covers that; give Gaussian noise, or Laplace or generalised Gaussian noise in two parts."
         )
     if joint == "product":
-        unequal = isinstance(noise, tuple) and len({one.sigma for one in noise}) > 1
-        gaussian = isinstance(noise, (Gaussian, tuple))
+        unequal = len(set(noise.fixed_levels)) > 1
+        gaussian = isinstance(noise, (Gaussian, GaussianParts))
         if parts != 2 or multiclass or unequal or not gaussian or bound != "clopper-pearson":
             raise InvalidArgumentError(
                 "joint='product' is for two parts of one Gaussian noise level, two classes and the clopper-pearson bound: "

@@ -132,11 +132,11 @@ def make_transform(options: dict[str, Any]) -> Transform:
 
 def make_noise(options: dict[str, Any], transform: Transform, source: Source | None, cache: Path | None = None) -> Noise:
     """The noise that the options name; levels of input-dependent noise are kept in `cache`."""
-    from ..noise import Gaussian, InputDependentGaussian, check_scale
+    from ..noise import GaussianParts, InputDependentGaussian, check_scale
 
     otherwise = "images that rsfast reads are in [0, 1]"
     if options["noise"] == "input-dependent" and options["sigma"] is not None:
-        check_scale(tuple(Gaussian(level) for level in options["sigma"]), 0.0, 1.0, otherwise)
+        check_scale(GaussianParts(options["sigma"]), 0.0, 1.0, otherwise)
     noise = _named_noise(options, transform, source, cache)
     if not isinstance(noise, InputDependentGaussian):
         check_scale(noise, 0.0, 1.0, otherwise)
@@ -145,7 +145,7 @@ def make_noise(options: dict[str, Any], transform: Transform, source: Source | N
 
 def _named_noise(options: dict[str, Any], transform: Transform, source: Source | None, cache: Path | None) -> Noise:
     from ..errors import InvalidArgumentError
-    from ..noise import Gaussian, GeneralizedGaussian, InputDependentGaussian, Laplace, LatticeGaussian, Uniform
+    from ..noise import Gaussian, GaussianParts, GeneralizedGaussian, InputDependentGaussian, Laplace, LatticeGaussian, Uniform
 
     kind, sigma = options["noise"], options["sigma"]
     taken = () if options["sigma_function"] is not None else LEVELS[kind]
@@ -174,7 +174,7 @@ def _named_noise(options: dict[str, Any], transform: Transform, source: Source |
                 raise InvalidArgumentError(
                     f"--sigma has {len(sigma)} levels and the transform shows {transform.parts} part(s): give one, or one each."
                 )
-            return tuple(Gaussian(level) for level in sigma)
+            return GaussianParts(sigma)
         return Gaussian(sigma[0])
     if transform.parts > 1 or options["multiclass"]:
         raise InvalidArgumentError(

@@ -264,7 +264,7 @@ def test_a_level_for_pixels_up_to_255_is_refused_for_images_in_0_to_1(noise):
     for call in (rs.certify, rs.sample_counts, rs.predict):
         refused(
             lambda call=call: call(model, X, **CALL | {"noise": noise}),
-            rf"give {noise.level:g}|{noise.level:g} / 255 = {noise.level / 255:.4g}",
+            rf"give {noise.fixed_levels[0]:g}|{noise.fixed_levels[0]:g} / 255 = {noise.fixed_levels[0] / 255:.4g}",
         )
 
 
