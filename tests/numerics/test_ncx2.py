@@ -102,6 +102,23 @@ def test_log_density_is_the_log_of_the_density(rng):
     np.testing.assert_allclose(np.exp(ncx2.logpdf(x, df, nc)[keep]), f[keep], rtol=1e-12)
 
 
+def check_density(df, nc, x):
+    """Against the density in Bessel functions."""
+    k, lam, at = mp.mpf(df), mp.mpf(nc), mp.mpf(x)
+    exact = mp.log(mp.besseli(k / 2 - 1, mp.sqrt(lam * at)) / 2) - (at + lam) / 2 + (k / 4 - mp.mpf(1) / 2) * mp.log(at / lam)
+    assert abs(float(ncx2.logpdf(x, df, nc)) - exact) <= 2e-14 * max(1, abs(exact)), (df, nc, x)
+    if exact > -690:
+        assert abs(float(ncx2.pdf(x, df, nc)) / mp.exp(exact) - 1) <= 2e-14 + 1.2e-15 * abs(exact), (df, nc, x)
+
+
+def test_densities_are_accurate(rng):
+    for _ in range(40):
+        df, nc = float(10 ** rng.uniform(-2, 4)), float(10 ** rng.uniform(-3, 5))
+        x = max(1e-3 * (df + nc), df + nc + rng.uniform(-12, 12) * math.sqrt(2 * (df + 2 * nc)))
+        with mp.workdps(60):
+            check_density(df, nc, x)
+
+
 def test_density_agrees_with_scipy(rng):
     df, nc = 10 ** rng.uniform(0, 4, 2000), 10 ** rng.uniform(-2, 4, 2000)
     x = stats.ncx2.ppf(rng.uniform(0.01, 0.99, 2000), df, nc)
