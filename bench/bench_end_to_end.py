@@ -17,9 +17,14 @@ import torch
 from bench import timing
 from bench.bench_inference import RUNTIMES
 from bench.networks import mlp, resnet18, settled
-from rsfast.counting.classifier import Engine
+from rsfast.counting.classifier import Classifier
+from rsfast.counting.conveyor import Draws
+from rsfast.counting.count import votes_of
+from rsfast.counting.images import Image
+from rsfast.counting.ready import Ready
 from rsfast.models import build
 from rsfast.noise import Gaussian
+from rsfast.request import WHOLE
 
 SIGMA = 0.25
 CASES: list[tuple[str, Callable[[], torch.nn.Module], tuple[int, int, int], int, int, int]] = [
@@ -50,16 +55,17 @@ def measure() -> Iterator[dict[str, Any]]:
             torch.manual_seed(0)
             model = settled(make())
             x = torch.rand(shape)
-            engines = {"certify": Engine(model, num_classes=classes, dtype="auto", batch="auto", fold=True)}
+            measured: dict[str, Any] = {"num_classes": classes, "batch": "auto", "fold": True}
+            classifiers = {"certify": Classifier(model, dtype="auto", **measured)}
             for runtime, dtype in RUNTIMES.items():
                 if importlib.util.find_spec(runtime):
-                    engines[runtime] = Engine(model, num_classes=classes, dtype=dtype, batch="auto", fold=True, runtime=runtime)
+                    classifiers[runtime] = Classifier(model, dtype=dtype, runtime=runtime, **measured)
             calls: dict[str, Callable[[], np.ndarray]] = {}
-            for who, engine in engines.items():
-                engine.prepare(shape, n)
+            ready = {who: classifier.ready(WHOLE, shape, total=n) for who, classifier in classifiers.items()}
+            for who, found in ready.items():
 
-                def certify(engine: Engine = engine, x: torch.Tensor = x, n: int = n) -> np.ndarray:
-                    return engine.votes(x, Gaussian(SIGMA), sigma=[SIGMA], seed=0, image_id=0, stages=[(1, n)])
+                def certify(found: Ready = found, x: torch.Tensor = x, n: int = n) -> np.ndarray:
+                    return votes_of(found, Image(x, np.array([SIGMA]), 0), Draws(Gaussian(SIGMA), 0), [(1, n)])
 
                 calls[who] = certify
 
@@ -73,12 +79,12 @@ def measure() -> Iterator[dict[str, Any]]:
             seconds = timing.interleaved(calls, rounds=9)
             chosen = {
                 who: {
-                    "dtype": engine.dtype,
-                    "batch": engine.batch,
-                    "channels_last": engine.channels_last,
-                    "folded": engine.folded,
+                    "dtype": found.dtype,
+                    "batch": found.batch,
+                    "channels_last": found.running.channels_last,
+                    "folded": found.running.how["folded"],
                 }
-                for who, engine in engines.items()
+                for who, found in ready.items()
             }
             results = timing.summary(seconds, baseline="published", per=n, unit="us")
             yield {

@@ -11,8 +11,7 @@ from torch import nn
 
 from bench import timing
 from bench.networks import mlp, resnet18, settled
-from rsfast.counting.classifier import default_batch
-from rsfast.inference import DTYPES, prepare
+from rsfast.inference import DTYPES, default_batch, prepare
 from rsfast.models import build
 
 ROUNDS = 11

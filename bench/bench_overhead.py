@@ -10,7 +10,7 @@ import torch
 
 import rsfast as rs
 from bench import timing
-from rsfast.counting.classifier import default_batch
+from rsfast.inference import default_batch
 from rsfast.models import build
 
 CASES = [("small-cnn", (1, 8, 8), 4, 10_000), ("cifar-resnet20", (3, 32, 32), 1, 4_000)]

@@ -45,7 +45,7 @@ def context() -> dict[str, Any]:
     import numpy
     import torch
 
-    from rsfast.counting import count as sampling
+    from rsfast.counting.count import versions
 
     commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True).stdout.strip()
     return {
@@ -54,7 +54,7 @@ def context() -> dict[str, Any]:
         "processors": len(os.sched_getaffinity(0)),
         "instructions": flags(),
         "python": platform.python_version(),
-        "versions": sampling.versions() | {"numba": numba.__version__, "numpy": numpy.__version__, "torch": torch.__version__},
+        "versions": versions() | {"numba": numba.__version__, "numpy": numpy.__version__, "torch": torch.__version__},
         "commit": commit,
         "date": datetime.date.today().isoformat(),
     }

@@ -81,10 +81,8 @@ def linear(rng: np.random.Generator) -> list[dict[str, Any]]:
         models, normals = dual_halves(rng, x, split, (SIGMA, SIGMA), p)
         certified = {}
         for joint in ("bonferroni", "product"):
-            cert = rs.certify(
-                models, x[None], noise=rs.Gaussian(SIGMA), num_classes=2, transform=split, n=100_000, seed=1, joint=joint,
-                value_range=None, batch=5000,
-            )  # fmt: skip
+            classifier = rs.Classifier(models, num_classes=2, value_range=None, batch=5000)
+            cert = rs.certify(classifier, x[None], noise=rs.Gaussian(SIGMA), transform=split, n=100_000, seed=1, joint=joint)
             certified[joint] = float(cert.radius[0]) if cert.label[0] == 0 else 0.0
         z = ndtri(np.array(p))
         rows.append({
@@ -121,8 +119,8 @@ def whole_path(rng: np.random.Generator) -> list[dict[str, Any]]:
     for p in CASES[:3]:
         models, _ = dual_halves(rng, x, split, (SIGMA, SIGMA), p)
         counts = rs.sample_counts(
-            models, x[None].expand(PATH_SEEDS, -1, -1, -1), noise=rs.Gaussian(SIGMA), num_classes=2, transform=split, n0=100,
-            n=PATH_DRAWS, seed=int(rng.integers(2**63)), value_range=None,
+            rs.Classifier(models, num_classes=2, value_range=None), x[None].expand(PATH_SEEDS, -1, -1, -1),
+            noise=rs.Gaussian(SIGMA), transform=split, n0=100, n=PATH_DRAWS, seed=int(rng.integers(2**63)),
         )  # fmt: skip
         exact = float(certificates.dual_l2(*p, sigma_left=SIGMA))
         for joint in ("bonferroni", "product"):

@@ -25,7 +25,7 @@ def run() -> dict[str, Any]:
     import torch
 
     import rsfast as rs
-    from rsfast.counting.classifier import default_batch
+    from rsfast.inference import default_batch
 
     torch.manual_seed(0)
     model = torch.nn.Sequential(torch.nn.AvgPool2d(32), torch.nn.Flatten(), torch.nn.Linear(3 * 49, 10))

@@ -15,7 +15,7 @@ import rsfast as rs
 from bench import results_file
 from rsfast.certificates import dual_l2
 from rsfast.certifying import radii
-from rsfast.result import VoteCounts
+from rsfast.request import Smoothing
 from rsfast.stopping.choose import Ask, make
 from rsfast.stopping.rules import OverLooks
 
@@ -28,7 +28,7 @@ SPLIT = rs.DiagonalSplit("nearest")
 def share_wrong(pair: tuple[float, float], joint: str, paths: int, rng: np.random.Generator) -> dict[str, Any]:
     """Of never-stopping paths, how many state a radius above the true one at some look, and the mean of the last statements."""
     true = float(dual_l2(*pair, sigma_left=SIGMA, sigma_right=SIGMA))
-    ask = Ask(rs.Gaussian(SIGMA), SPLIT, (8, 8), ALPHA, joint=joint, plan=rs.plans.Grid([true]))
+    ask = Ask(Smoothing(rs.Gaussian(SIGMA), SPLIT, (8, 8)), rs.Claim(ALPHA, joint=joint), rs.plans.Grid([true]))
     recipe = make(ask, 10, N)
     assert isinstance(recipe, OverLooks)
     votes, best, at = np.zeros((paths, 2), dtype=np.int64), np.zeros(paths), 0
@@ -37,13 +37,9 @@ def share_wrong(pair: tuple[float, float], joint: str, paths: int, rng: np.rando
         at = n
         different, back = np.unique(votes, axis=0, return_inverse=True)
         estimation = np.stack([different, n - different], axis=2)  # [B, parts, K]
-        selection = np.zeros_like(estimation)
-        selection[:, :, 0] = 1
-        counts = VoteCounts(
-            selection=selection, estimation=estimation, n0=1, n=n, ids=np.arange(len(different)), noise=rs.Gaussian(SIGMA), seed=0, dim=16,
-            transform=SPLIT, part_dims=(8, 8),
-        )  # fmt: skip
-        found = radii.derive(counts, alpha=float(share), order=2.0, bound="clopper-pearson", joint=joint, multiclass=False)
+        sigma = ask.smoothing.levels(len(different))
+        of_look = radii.Votes(estimation, np.zeros(len(different), dtype=np.int64), n, sigma)
+        found = radii.derive(ask.smoothing, of_look, ask.claim.at(float(share)))
         best = np.maximum(best, found.radius[back.ravel()])
     return {"true_radius": true, "paths": paths, "wrong": int((best > true).sum()), "mean_radius": float(best.mean())}
 

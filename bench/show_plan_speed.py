@@ -54,7 +54,7 @@ def measured(network: Any, x: torch.Tensor, labels: torch.Tensor, n: int, side: 
         "radius, tolerance 0.05": {"plan": rs.plans.Radius()},
     }
     if side == 8:
-        ways["curtailed"] = {"curtail": True}
+        ways["curtailed"] = {"plan": rs.plans.Curtail()}
     rows: dict[str, Any] = {name: {"seconds": []} for name in ways}
     for _ in range(2):
         for name, more in ways.items():

@@ -11,35 +11,15 @@ Names are imported at first use, so that `import rsfast` and `rsfast --help` sta
 from __future__ import annotations
 
 import importlib
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from .version import VERSION
 
-if TYPE_CHECKING:
-    from . import backends, certificates, compat, confidence, inner, models, noise, numerics, plans, sigma, transforms
-    from . import torch as torch
-    from .api import certify, certify_counts, predict, predict_counts, predict_details
-    from .counting.count import sample_counts
-    from .errors import (
-        BackendUnavailableError,
-        DataError,
-        InvalidArgumentError,
-        ModelError,
-        NumericalError,
-        RsfastError,
-        SoundnessWarning,
-        StoreError,
-    )
-    from .noise import Gaussian, GeneralizedGaussian, InputDependentGaussian, Laplace, LatticeGaussian, Uniform
-    from .numerics import ncx2
-    from .result import ABSTAIN, Certificate, Prediction, VoteCounts
-    from .transforms import DiagonalSplit, Partition
-
 _HOME = {
     "certify": "api",
-    "certify_counts": "api",
+    "certify_counts": "certifying.from_counts",
     "predict": "api",
-    "predict_counts": "api",
+    "predict_counts": "certifying.from_counts",
     "predict_details": "api",
     "sample_counts": "counting.count",
     "Gaussian": "noise",
@@ -50,7 +30,9 @@ _HOME = {
     "InputDependentGaussian": "noise",
     "DiagonalSplit": "transforms",
     "Partition": "transforms",
-    "ABSTAIN": "result",
+    "ABSTAIN": "request",
+    "Claim": "request",
+    "Classifier": "counting.classifier",
     "Certificate": "result",
     "Prediction": "result",
     "VoteCounts": "result",
@@ -83,6 +65,8 @@ __all__ = [
     "ABSTAIN",
     "BackendUnavailableError",
     "Certificate",
+    "Claim",
+    "Classifier",
     "DataError",
     "DiagonalSplit",
     "Gaussian",

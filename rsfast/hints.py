@@ -16,6 +16,11 @@ P = ParamSpec("P")
 R = TypeVar("R")
 T = TypeVar("T", bound=type)
 
+RUN = (
+    "batch", "dtype", "device", "channels_last", "fold", "runtime", "backend", "mean", "std", "value_range", "progress",
+)  # fmt: skip
+"""Arguments of `rsfast.Classifier`, which people give to what takes one."""
+
 SYNONYMS = {  # names that other libraries and the field's scripts give; words are joined by _
     "ids": "image_ids idx indices index",
     "x": "images image inputs input data batch_x",
@@ -116,6 +121,12 @@ def _wrong_call(name: str, signature: inspect.Signature, given: dict[str, Any], 
         return CallError(f"{name}(): {error}. It takes {needed}.")
     first = unknown[0]
     hint = meant(first, [one for one in known if one not in given])
+    run = meant(first, RUN) if "classifier" in known and hint is None else None
+    if run is not None:
+        return CallError(
+            f"{name}() has no argument {first!r}: {run} says how the model is run: give rsfast.Classifier(model, num_classes=…, "
+            f"{run}=…) in the model's place."
+        )
     if hint == "noise":
         return CallError(f"{name}() has no argument {first!r}: say it in noise, such as noise=rsfast.Gaussian(sigma=0.25).")
     what = f"did you mean {hint!r}?" if hint else f"it takes {', '.join(known)}."

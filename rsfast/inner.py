@@ -1,7 +1,8 @@
 """Noise on an inner activation: a network cut at a layer, so that the layer's output is the image and the rest the classifier.
 
     head, tail = rs.inner.split(model, "embedding")
-    cert = rs.certify(tail(tokens), head(tokens), noise=rs.Gaussian(0.5), num_classes=2, value_range=None)
+    rest = rs.Classifier(tail(tokens), num_classes=2, value_range=None)
+    cert = rs.certify(rest, head(tokens), noise=rs.Gaussian(0.5))
 
 The certificate is about perturbations of the layer's output, in its units, over all its numbers together; everything else that
 the network computes from the input (masks, lengths, other branches) stays as it is for that input.

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from types import NoneType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,56 +13,14 @@ from numpy.typing import NDArray
 from . import checks
 from .errors import InvalidArgumentError
 from .hints import explained_class
-from .noise import InputDependentGaussian, Noise, levels
+from .noise import Noise, levels
 from .noise import check as check_noise
+from .request import ABSTAIN, Claim, Smoothing, Stopping
 from .rounding import NORMS, in_norm
 from .transforms import Identity, Transform
 from .transforms import check as check_transform
 
-if TYPE_CHECKING:
-    from .plans import Plan
-
-ABSTAIN = -1
-"""The label of an image for which nothing can be said at the level asked for."""
-
 Integers = NDArray[np.int64]
-
-
-@dataclasses.dataclass(frozen=True)
-class Stopping:
-    """By which rule drawing ended before all n draws, and what was fixed for it before the first one.
-
-    Attributes
-    ----------
-    plan : Plan or None
-        The sequential plan; None for exact curtailment (no draw after abstention is certain).
-    alpha : float
-        Failure probability per image.
-    failure : tuple of float
-        Failure probabilities of the plan's thresholds, strictly decreasing; empty for curtailment and for two halves, whose
-        thresholds are the plan's radii.
-    norm : float
-        Order of the norm that radii of the plan are measured in.
-    labels : bool
-        Whether true labels are tested instead of selected classes.
-    bound, multiclass, joint
-        Of the certificates at each look, where a plan has no thresholds.
-    """
-
-    plan: Plan | None
-    alpha: float
-    failure: tuple[float, ...] = ()
-    norm: float = 2.0
-    labels: bool = False
-    bound: str = "clopper-pearson"
-    multiclass: bool = False
-    joint: str = "bonferroni"
-
-    def __str__(self) -> str:
-        if self.plan is None:
-            return f"stopped where abstention at alpha = {self.alpha:g} was certain"
-        tested = "true labels" if self.labels else "selected classes"
-        return f"{self.plan.to_dict()['name']} plan at alpha = {self.alpha:g}, in l{self.norm:g}, {tested} tested"
 
 
 @explained_class
@@ -161,7 +120,7 @@ class VoteCounts:
             object.__setattr__(self, "tested", self.selected)
         self._check_reached()
         sigma = np.asarray(self.sigma, dtype=np.float64)
-        if not isinstance(noise, InputDependentGaussian):
+        if not noise.depends_on_input:
             stated = levels(noise, self.ids, self.parts).reshape(self.selection.shape[:-1])
             if sigma.size and not np.array_equal(sigma, stated):
                 raise InvalidArgumentError(f"sigma is not the level of {noise}: leave it out where the noise has one level.")
@@ -232,10 +191,8 @@ class VoteCounts:
         classes, stopping = self.selection.shape[-1], self.stopping
         if self.tested.shape != self.ids.shape or ((self.tested < ABSTAIN) | (self.tested >= classes)).any():
             raise InvalidArgumentError(f"tested is not a class, 0 to {classes - 1}, for each of {len(self.ids)} images.")
-        thresholds = 0
-        if stopping is not None and stopping.plan is not None:
-            thresholds = len(stopping.failure) or len(getattr(stopping.plan, "radii", None) or ())
-        if ((self.reached < -1) | (self.reached >= max(thresholds, 0))).any() or ((self.tested < 0) & (self.reached >= 0)).any():
+        thresholds = 0 if stopping is None else stopping.thresholds
+        if ((self.reached < -1) | (self.reached >= thresholds)).any() or ((self.tested < 0) & (self.reached >= 0)).any():
             raise InvalidArgumentError(
                 f"reached is not the index of one of {thresholds} thresholds, or -1, for each of {len(self)} images whose class "
                 "is known: give what the plan reached."
@@ -245,6 +202,16 @@ class VoteCounts:
     def parts(self) -> int:
         """P, 1 for whole images."""
         return self.transform.parts
+
+    @property
+    def smoothing(self) -> Smoothing:
+        """How the images were smoothed."""
+        return Smoothing(self.noise, self.transform, self.part_dims if self.parts > 1 else (self.dim,))
+
+    @property
+    def planned(self) -> bool:
+        """Whether drawing was ended by a plan whose looks certify."""
+        return self.stopping is not None and self.stopping.sequential
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -285,14 +252,10 @@ class Certificate:
     p_lower, q_upper : float64 [B], or [B, P] for parts
         Bounds of the class's probability and of its failure, jointly confident.
     abstained : bool [B]
-    alpha, norm, bound
-        Level, order of the norm, and name of the confidence bound.
+    claim : Claim
+        Level, norm and bounds; `alpha`, `norm`, `bound`, `joint` and `multiclass` are its own.
     counts : VoteCounts
         What they were derived from.
-    joint : str
-        How the bounds of several parts are made jointly confident.
-    multiclass : bool
-        Whether the other classes were bounded, too.
     caveats : tuple of str
         What the guarantee additionally rests on, a sentence each; empty for proven certificates.
     """
@@ -302,13 +265,29 @@ class Certificate:
     p_lower: NDArray[np.float64]
     q_upper: NDArray[np.float64]
     abstained: NDArray[np.bool_]
-    alpha: float
-    norm: float
-    bound: str
+    claim: Claim
     counts: VoteCounts
-    joint: str = "bonferroni"
-    multiclass: bool = False
     caveats: tuple[str, ...] = ()
+
+    @property
+    def alpha(self) -> float:
+        return self.claim.alpha
+
+    @property
+    def norm(self) -> float:
+        return self.claim.norm
+
+    @property
+    def bound(self) -> str:
+        return self.claim.bound
+
+    @property
+    def joint(self) -> str:
+        return self.claim.joint
+
+    @property
+    def multiclass(self) -> bool:
+        return self.claim.multiclass
 
     @property
     def rounding(self) -> NDArray[np.float64]:
@@ -373,3 +352,8 @@ def dense(votes: dict[str, int], num_classes: int) -> Integers:
     for k, count in votes.items():
         row[int(k)] = count
     return row
+
+
+def inference_version(how: dict[str, Any]) -> dict[str, str]:
+    """The entry of `VoteCounts.versions` that says how a model was run; none for one that was run as it was given."""
+    return {"inference": json.dumps(how, sort_keys=True)} if how else {}

@@ -12,7 +12,7 @@ import torch
 import torch.utils.dlpack
 
 from . import backends, checks
-from .counting import count as sampling
+from .counting.images import as_tensor, check_ids, check_seed
 from .errors import InvalidArgumentError, reason
 from .hints import explained
 from .noise import PART_STREAMS, STREAMS, InputDependentGaussian, Noise, levels
@@ -118,7 +118,7 @@ def add_noise(
     if drawn == torch.bfloat16 and isinstance(x, np.ndarray):
         raise InvalidArgumentError("dtype='bfloat16' is none of NumPy's: give a torch tensor, or float32 or float16.")
     layout = torch.channels_last if checks.flag("channels_last", channels_last) else torch.contiguous_format
-    seed, image_ids = sampling.check_seed(seed), sampling.check_ids(ids, len(given))
+    seed, image_ids = check_seed(seed), check_ids(ids, len(given))
     differentiated = given.requires_grad and torch.is_grad_enabled()
     if differentiated and (parts > 1 or isinstance(noise, InputDependentGaussian)):
         raise InvalidArgumentError(
@@ -172,7 +172,7 @@ def _tensor(x: Any) -> torch.Tensor:
         if isinstance(x, torch.Tensor):
             tensor = x
         elif isinstance(x, np.ndarray):
-            tensor = sampling.as_tensor(x)
+            tensor = as_tensor(x)
         elif hasattr(x, "__dlpack__"):
             tensor = torch.utils.dlpack.from_dlpack(x)
         else:

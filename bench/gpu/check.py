@@ -228,9 +228,13 @@ def end_to_end() -> list[dict[str, Any]]:
     against the published loop in float32; fresh weights."""
     from bench import networks
     from bench.bench_end_to_end import published
-    from rsfast.counting.classifier import Engine
+    from rsfast.counting.classifier import Classifier
+    from rsfast.counting.conveyor import Draws
+    from rsfast.counting.count import votes_of
+    from rsfast.counting.images import Image
     from rsfast.models import build
     from rsfast.noise import Gaussian
+    from rsfast.request import WHOLE
 
     cases: list[tuple[str, Callable[[], Any], tuple[int, int, int], int, int, int]] = [
         ("small-cnn", lambda: build("small-cnn", num_classes=10, channels=1), (1, 8, 8), 10, 20, 8)
@@ -245,24 +249,24 @@ def end_to_end() -> list[dict[str, Any]]:
     for name, make, shape, classes, n, batch in cases:
         torch.manual_seed(0)
         model, x = networks.settled(make()).to(DEVICE), torch.rand(*shape)
-        engines = {"rsfast": Engine(model, num_classes=classes, dtype="auto", batch="auto", fold=True, device=DEVICE)}
+        how: dict[str, Any] = {"num_classes": classes, "dtype": "auto", "batch": "auto", "fold": True, "device": DEVICE}
+        classifiers = {"rsfast": Classifier(model, **how)}
         if not REHEARSE:
-            engines["rsfast_cudagraph"] = Engine(
-                model, num_classes=classes, dtype="auto", batch="auto", fold=True, device=DEVICE, runtime="cudagraph"
-            )
+            classifiers["rsfast_cudagraph"] = Classifier(model, **how, runtime="cudagraph")
         calls: dict[str, Callable[[], Any]] = {}
-        for label, engine in engines.items():
-            engine.prepare(shape, n)
-            calls[label] = lambda engine=engine, x=x, n=n: engine.votes(
-                x, Gaussian(SIGMA), sigma=[SIGMA], seed=0, image_id=0, stages=[(1, n)]
+        for label, classifier in classifiers.items():
+            found = classifier.ready(WHOLE, shape, total=n)
+            calls[label] = lambda found=found, x=x, n=n: votes_of(
+                found, Image(x, np.array([SIGMA]), 0), Draws(Gaussian(SIGMA), 0), [(1, n)]
             )
-        engine = engines["rsfast"]
-        noisy = engine.buffer(engine.batch, shape).clone()
+        found = classifiers["rsfast"].ready(WHOLE, shape, total=n)
+        running = found.running
+        noisy = running.buffer(found.batch, shape).clone()
 
-        def forward(engine: Any = engine, noisy: torch.Tensor = noisy, n: int = n) -> None:
+        def forward(run: Any = running.models[0], noisy: torch.Tensor = noisy, n: int = n) -> None:
             with torch.inference_mode():
                 for _ in range(-(-n // len(noisy))):
-                    engine.models[0](noisy)
+                    run(noisy)
 
         on_device = x.to(DEVICE)
         calls["forward"] = forward
@@ -275,8 +279,8 @@ def end_to_end() -> list[dict[str, Any]]:
             peak = torch.cuda.max_memory_allocated() / 2**20
         ms = median_ms(calls, rounds=5)
         rows.append({
-            "model": name, "shape": shape, "copies": n, "dtype": engine.dtype, "channels_last": engine.channels_last,
-            "batch": engine.batch, "folded": engine.folded, "measured": engine.measured, "ms": ms,
+            "model": name, "shape": shape, "copies": n, "dtype": found.dtype, "channels_last": running.channels_last,
+            "batch": found.batch, "folded": running.how["folded"], "measured": running.measured, "ms": ms,
             "copies_per_second": 1e3 * n / ms["rsfast"], "overhead_percent": 100 * (ms["rsfast"] / ms["forward"] - 1),
             "times_faster_than_published": ms["published"] / ms["rsfast"],
             "peak_mib_of_the_device": None if REHEARSE else peak,

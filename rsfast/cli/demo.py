@@ -40,11 +40,12 @@ def demo(out: str | None, images: int, n: int, smoothing: str) -> None:
     call continues.
     """
     from .. import sources
-    from ..api import check_level
-    from ..counting.classifier import Engine
+    from ..certifying.from_counts import check_level
+    from ..counting.classifier import for_one_job
     from ..errors import StoreError
     from ..report import write_tsv
-    from ..runs.execute import Plan, execute
+    from ..request import Claim, Request
+    from ..runs.execute import execute
     from ..runs.read import result_table
     from ..runs.store import Part
     from ..transforms import DiagonalSplit, Identity
@@ -54,7 +55,8 @@ def demo(out: str | None, images: int, n: int, smoothing: str) -> None:
 
     transform = DiagonalSplit() if smoothing == "dual" else Identity()
     draws = n // transform.parts
-    check_level(ALPHA, draws, transform.parts)
+    claim = Claim(ALPHA)
+    check_level(claim, draws, transform.parts)
     keep_freed_memory()
     folder = Path(out or ("runs/demo" if smoothing == "plain" else f"runs/demo-{smoothing}"))
     try:
@@ -68,9 +70,9 @@ def demo(out: str | None, images: int, n: int, smoothing: str) -> None:
         f"certifying the first {min(images, len(source))} test images, n0 = {N0}, n = {draws:,}{of_parts}, alpha = {ALPHA} …"
     )
     noise = _noise(smoothing, folder)
-    plan = Plan("certify", noise, num_classes=10, n=draws, alpha=ALPHA, n0=N0, seed=0)
-    engine = Engine(loaded.model, num_classes=10, transform=transform)
-    execute(plan, loaded, source, engine, folder, Part(count=images), Progress((N0 + draws) * transform.parts))
+    request = Request("certify", noise, draws, N0, transform, claim, seed=0)
+    classifier = for_one_job(loaded.model, num_classes=10)
+    execute(request, classifier, loaded, source, folder, Part(count=images), Progress((N0 + draws) * transform.parts))
     table = result_table(folder)
     _print([table], [0.0, 0.1, 0.25, 0.4, 0.5, 0.6, 0.75])
     write_tsv(table, folder / "results.tsv")

@@ -21,9 +21,9 @@ def info() -> None:
     import torch
 
     from .. import backends, extras
-    from ..counting import count as sampling
+    from ..counting.count import versions
 
-    click.echo(f"rsfast {sampling.versions()['rsfast']}, Python {platform.python_version()}, {platform.machine()}")
+    click.echo(f"rsfast {versions()['rsfast']}, Python {platform.python_version()}, {platform.machine()}")
     click.echo(f"torch {torch.__version__}, {torch.get_num_threads()} threads")
     click.echo(f"numba {numba.__version__}, numpy {numpy.__version__}")
     devices = ["cpu"]

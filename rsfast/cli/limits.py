@@ -72,7 +72,7 @@ def _of_run(run: Path, name: str) -> Classifier:
     from ..errors import DataError
     from ..noise import Gaussian
     from ..report import curves
-    from ..runs.read import certificate, read_run
+    from ..runs.read import Instead, certificate, read_run
 
     stored = read_run(run)
     noise, counts = stored.counts.noise, stored.counts
@@ -81,7 +81,7 @@ def _of_run(run: Path, name: str) -> Classifier:
             f"{run} is no run of `rsfast certify` of whole images under Gaussian noise of one level: the figures are about these "
             "classifiers; give a run of one."
         )
-    cert = certificate(stored, norm=2.0)
+    cert = certificate(stored, Instead(norm=2.0))
     known = (stored.labels >= 0).any()
     radius = np.where((cert.label == stored.labels) | (not known), cert.radius, 0.0)
     title = f"{stored.manifest.data['name']} sigma {noise.sigma:g}"

@@ -14,8 +14,10 @@ from .smoothing import which_noise, which_transform
 
 if TYPE_CHECKING:
     from ..noise import Noise
-    from ..runs.execute import Plan
-    from ..stopping.choose import Ask
+    from ..request import Claim, Request, Smoothing
+    from ..result import VoteCounts
+    from ..runs.read import Instead
+    from ..transforms import Transform
 
 
 SIMULATED = 10**8
@@ -46,49 +48,41 @@ def plan(pilot: str | None, radii: list[float], n: int, alpha: float, norm: floa
     rsfast plan --run runs/pilot --radii 0.1,0.25,0.5
     """
     from .. import checks, plans
+    from ..request import WHOLE, Claim, Smoothing
+    from ..runs.read import Instead
 
-    alpha = checks.one_alpha(alpha)
     n = checks.whole("n", n, 1, 2**32 - 1 if pilot is None else SIMULATED)
+    claim = Claim(alpha, 2.0 if norm is None else norm)
     grid = plans.Grid(radii)
-    if norm is not None:
-        checks.order(norm)
     if pilot is None:
-        ask, levels = _ask_of(_constant_noise(options), dim, alpha, norm), None
-        lines = _what_radii_take(ask, list(grid.radii), n, levels)
+        smoothing = Smoothing(_constant_noise(options), WHOLE, (dim,))
+        lines = _what_radii_take(smoothing, claim, list(grid.radii), n, None)
     else:
         refuse_beside_a_pilot({**options, "dim": dim})
-        lines = _from_pilot(Path(pilot), list(grid.radii), n, alpha, norm)
+        lines = _from_pilot(Path(pilot), list(grid.radii), n, Instead(alpha, norm))
     click.echo("\n".join(lines))  # all of it or nothing: what is refused is refused before a line is printed
 
 
-def _ask_of(noise: Noise, dim: int, alpha: float, norm: float | None) -> Ask:
-    from .. import checks
-    from ..stopping.choose import Ask
-    from ..transforms import Identity
-
-    return Ask(noise, Identity(), (dim,), alpha, checks.order(2.0 if norm is None else norm))
-
-
-def _what_radii_take(ask: Ask, radii: list[float], n: int, levels: list[float] | None) -> list[str]:
+def _what_radii_take(smoothing: Smoothing, claim: Claim, radii: list[float], n: int, levels: list[float] | None) -> list[str]:
     """The limit of n draws, and what each radius takes; `levels` are the least, middle and largest of noise that has several."""
     from ..result import floor_decimals
-    from ..stopping import forecast as planning
+    from ..stopping import forecast
 
-    parts = ask.transform.parts
+    parts = smoothing.parts
     of_parts = f", {parts} parts" if parts > 1 else ""
     each = " of each part" if parts > 1 else ""
-    lines = [f"{ask.noise}, l{ask.norm:g}, alpha = {ask.alpha:g}{of_parts}"]
-    ways = [ask.bound] * (ask.bound != "clopper-pearson") + ["the other classes bounded, too"] * ask.multiclass
-    ways += [ask.joint] * (parts > 1)
+    lines = [f"{smoothing.noise}, l{claim.norm:g}, alpha = {claim.alpha:g}{of_parts}"]
+    ways = [claim.bound] * (claim.bound != "clopper-pearson") + ["the other classes bounded, too"] * claim.multiclass
+    ways += [claim.joint] * (parts > 1)
     if ways:
         lines.append(f"bounds: {', '.join(ways)}")
     middle = None if levels is None else levels[1]
-    largest = [floor_decimals(planning.waterfall_of(ask, n, level), 4) for level in [middle, *(levels or [])]]
+    largest = [floor_decimals(forecast.waterfall_of(smoothing, claim, n, level), 4) for level in [middle, *(levels or [])]]
     lines.append(f"n = {n:,} draws{each} certify a radius of at most {largest[0]}")
     if levels is not None:
         lines[-1] += f" at the middle level ({largest[1]} to {largest[3]})"
         lines.insert(-1, f"levels sigma(x) from {levels[0]:.4g} to {levels[2]:.4g}, {middle:.4g} in the middle")
-    needs = planning.needs_of(ask, radii, middle)
+    needs = forecast.needs_of(smoothing, claim, radii, middle)
     if parts > 1 or levels is not None:
         lines.append("each part's probability, and its draws:" if parts > 1 else f"at the middle level, {middle:.4g}:")
     lines.append(f"{'radius':>8}  {'probability':>12}  {'least draws':>12}")
@@ -98,46 +92,55 @@ def _what_radii_take(ask: Ask, radii: list[float], n: int, levels: list[float] |
     return lines
 
 
-def _from_pilot(path: Path, radii: list[float], n: int, alpha: float, norm: float | None) -> list[str]:
+def _from_pilot(path: Path, radii: list[float], n: int, instead: Instead) -> list[str]:
     """What radii take under the noise of a pilot, and what plans would draw on its images."""
     import numpy as np
 
-    from .. import checks, plans
     from ..errors import InvalidArgumentError
-    from ..noise import InputDependentGaussian
     from ..runs.read import read_run
-    from ..stopping import forecast as planning
-    from ..stopping.choose import Ask
+    from ..runs.settings import claim_of
+    from ..stopping import forecast
 
     run = read_run(path)
     if run.manifest.kind != "certify":
         raise InvalidArgumentError(f"{path} holds predictions: give a run of `rsfast certify`.")
-    votes, settings = run.counts, run.manifest.settings
-    planning.check_pilot(votes)
+    votes, claim = run.counts, instead.of(claim_of(run.manifest.settings))
+    forecast.check_pilot(votes)
     labels = run.labels if (run.labels >= 0).all() else None
-    how: dict[str, Any] = {
-        "bound": settings["bound"],
-        "joint": settings.get("joint", "bonferroni"),
-        "multiclass": settings.get("multiclass", False),
-    }
-    order = checks.order(float(settings["norm"]) if norm is None else norm)
-    dims = votes.part_dims if votes.parts > 1 else (votes.dim,)
-    ask = Ask(votes.noise, votes.transform, dims, alpha, order, **how)
-    depends = isinstance(votes.noise, InputDependentGaussian)
-    lines = _what_radii_take(ask, radii, n, np.quantile(votes.sigma, [0.0, 0.5, 1.0]).tolist() if depends else None)
+    depends = votes.noise.depends_on_input
+    levels = np.quantile(votes.sigma, [0.0, 0.5, 1.0]).tolist() if depends else None
+    lines = _what_radii_take(votes.smoothing, claim, radii, n, levels)
     each = " of each part" if votes.parts > 1 else ""
     counted = "right labels" if labels is not None else "any label"
-    product = " as if the parts' bounds were joined by bonferroni" if how["joint"] == "product" else ""
+    product = " as if the parts' bounds were joined by bonferroni" if claim.joint == "product" else ""
     lines += ["", f"{len(votes)} images of {path}, simulated{product} ({counted}; {n:,} draws{each} of all without a plan):"]
     lines.append(f"{'plan':24}  {'mean draws':>10}  {'saves':>6}" + "".join(f"  r={r:<6g}" for r in radii))
+    lines += _what_plans_draw(votes, claim, radii, n, labels)
+    lines.append(
+        f"At least and at most hold with confidence {forecast.CONFIDENCE:g}, whatever the probabilities of these images are. "
+        f"The pilot's {votes.n:,} draws an image leave these open: a pilot of more draws brings both nearer."
+    )
+    simple = votes.parts == 1 and claim.plain
+    if simple and n > DENSE:
+        lines.append(f"Plans that give each image a radius of its own are simulated up to n = {DENSE:,} draws.")
+    if not simple:
+        lines.append("Betting and radius plans are for whole images and the bound of one class.")
+    return lines
+
+
+def _what_plans_draw(votes: VoteCounts, claim: Claim, radii: list[float], n: int, labels: Any) -> list[str]:
+    """Three rows for every plan that can be simulated: the forecast, and its interval."""
+    from .. import plans
+    from ..stopping import forecast
+
+    depends, lines = votes.noise.depends_on_input, []
     candidates: list[tuple[str, plans.Plan]] = [("grid", plans.Grid(radii)), ("grid, --final 0.5", plans.Grid(radii, final=0.5))]
-    simple = votes.parts == 1 and how["bound"] == "clopper-pearson" and not how["multiclass"]
-    if simple:
+    if votes.parts == 1 and claim.plain:
         candidates += [("betting", plans.Betting(radii=radii))] * (not depends)
         dense: list[tuple[str, plans.Plan]] = [("betting", plans.Betting())] * depends + [("radius, within 5 %", plans.Radius())]
         candidates += dense * (n <= DENSE)
     for name, candidate in candidates:
-        seen = planning.forecast(votes, candidate, n=n, labels=labels, alpha=alpha, norm=order, **how)
+        seen = forecast.forecast(votes, candidate, claim=claim, n=n, labels=labels)
         shown = getattr(candidate, "radii", None) is not None
         least, most = seen.draws_between
         for title, draws, shares in (
@@ -147,14 +150,6 @@ def _from_pilot(path: Path, radii: list[float], n: int, alpha: float, norm: floa
         ):
             row = f"{title:24}  {draws:10,.0f}  x{n / draws:5.1f}"
             lines.append(row + ("".join(f"  {share:8.3f}" for share in shares) if shown else ""))
-    lines.append(
-        f"At least and at most hold with confidence {planning.CONFIDENCE:g}, whatever the probabilities of these images are. "
-        f"The pilot's {votes.n:,} draws an image leave these open: a pilot of more draws brings both nearer."
-    )
-    if simple and n > DENSE:
-        lines.append(f"Plans that give each image a radius of its own are simulated up to n = {DENSE:,} draws.")
-    if not simple:
-        lines.append("Betting and radius plans are for whole images and the bound of one class.")
     return lines
 
 
@@ -220,16 +215,15 @@ def estimate(radii: list[float], confidence: float, **options: Any) -> None:
                     --radii 0.1,0.25,0.5 --images 300 --out runs/estimate
     """
     from .. import checks, files, plans
-    from ..certifying.radii import JOINTS
     from ..errors import InvalidArgumentError
+    from ..request import MOST_DRAWS, Claim, Request
     from ..result import floor_decimals
     from ..runs.estimate import check_confidence, draws, images_needed
     from ..runs.estimate import estimate as estimated
     from .runs import run_all
 
-    n = checks.whole("n", options["n"], 1, 2**32 - 1)
-    alpha, seed = float(checks.alpha(options["alpha"])), checks.whole("sample-seed", options["sample_seed"], 0)
-    checks.choice("joint", options["joint"], JOINTS)
+    n, seed = checks.whole("n", options["n"], 1, MOST_DRAWS), checks.whole("sample-seed", options["sample_seed"], 0)
+    claim = Claim(options["alpha"], options["norm"], joint=options["joint"], multiclass=options["multiclass"])
     check_confidence(confidence)
     if (options["images"] is None) == (options["precision"] is None):
         raise InvalidArgumentError("give either --images or --precision, which says how many images it takes.")
@@ -238,13 +232,8 @@ def estimate(radii: list[float], confidence: float, **options: Any) -> None:
     sequential = plans.Grid(radii, final=options["final"])
     reached: list[str] = []
 
-    def make_plan(noise: Noise, classes: int) -> Plan:
-        from ..runs.execute import Plan
-
-        chosen = {name: options[name] for name in ("joint", "multiclass", "norm")}
-        return Plan(
-            "certify", noise, classes, n=n, alpha=alpha, seed=options["seed"], sequential=sequential, labels=True, **chosen
-        )
+    def request(noise: Noise, transform: Transform) -> Request:
+        return Request("certify", noise, n, 0, transform, claim, sequential, True, options["seed"])
 
     def sample(total: int) -> dict[str, int]:
         images = options["images"]
@@ -254,7 +243,7 @@ def estimate(radii: list[float], confidence: float, **options: Any) -> None:
             reached.append(f"{images} of {total} images come to within about {options['precision']:g}.")
         return {"images": images, "seed": seed}
 
-    run_all(make_plan, None, {**options, "bound": "clopper-pearson"}, sample)
+    run_all(request, None, options, sample)
     out = Path(options["out"])
     if options["shard"] != (0, 1):
         return

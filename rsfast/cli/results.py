@@ -89,12 +89,12 @@ def recertify(run: str, radii: list[float] | None, per_255: bool, out: str | Non
 
     The guarantee is for an alpha chosen before the radii are seen.  Trying several and keeping the best spends it.
     """
-    from ..runs.read import result_table
+    from ..runs.read import Instead, result_table
 
     wanted, per = _checked(radii, per_255)
     if out is not None:
         _check_export(Path(out))
-    table = result_table(Path(run), **options)
+    table = result_table(Path(run), Instead(**options))
     _print([table], wanted, per)
     click.echo(table.details.get("certificate", table.details.get("test", "")))
     if out is not None:
@@ -139,10 +139,10 @@ def export(run: str, file: str, **options: Any) -> None:
 
     The columns are idx label predict radius correct time.  Radii are rounded down to six decimals.
     """
-    from ..runs.read import result_table
+    from ..runs.read import Instead, result_table
 
     _check_export(Path(file))
-    table = result_table(Path(run), **options)
+    table = result_table(Path(run), Instead(**options))
     _print_missing([table])
     _export(table, Path(file))
     _print_caveats([table])

@@ -15,8 +15,9 @@ from .smoothing import which_draws, which_noise, which_transform
 
 if TYPE_CHECKING:
     from ..noise import Noise
-    from ..runs.execute import Plan
+    from ..request import Request
     from ..sources.base import Source
+    from ..transforms import Transform
 
 
 @click.command()
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
 @which_draws
 @allow_missing
 @how_to_run
-def certify(n0: int, n: int, alpha: float, norm: float, **options: Any) -> None:
+def certify(n0: int, n: int, alpha: float, norm: float, bound: str, **options: Any) -> None:
     """Certify a data set, image by image, into a run directory.
 
     After a kill at any moment nothing finished is lost: the same command continues.  `rsfast report`, `rsfast export` and
@@ -55,25 +56,17 @@ def certify(n0: int, n: int, alpha: float, norm: float, **options: Any) -> None:
                    --noise input-dependent --sigma 0.25 --rate 0.01 --n 10000 --out runs/input-dependent
     """
     from .. import checks
-    from ..certifying.radii import BOUNDS, JOINTS
+    from ..request import MOST_DRAWS, Claim, Request
     from .smoothing import make_plan
 
-    n, n0 = checks.whole("n", n, 1, 2**32 - 1), checks.whole("n0", n0, 1, 2**32 - 1)
-    checks.alpha(alpha)
-    checks.floats("norm", norm, 1e-300, float("inf"), "a norm's order: a positive number or inf")
-    checks.choice("joint", options["joint"], JOINTS)
-    checks.choice("bound", options["bound"], BOUNDS)
+    n, n0 = checks.whole("n", n, 1, MOST_DRAWS), checks.whole("n0", n0, 1, MOST_DRAWS)
+    claim = Claim(alpha, norm, bound, options["joint"], options["multiclass"])
+    plan, seed, labels = make_plan(options), options["seed"], options["test_labels"]
 
-    sequential = make_plan(options)
+    def request(noise: Noise, transform: Transform) -> Request:
+        return Request("certify", noise, n, n0, transform, claim, plan, labels, seed)
 
-    def plan(noise: Noise, classes: int) -> Plan:
-        from ..runs.execute import Plan
-
-        chosen = {name: options[name] for name in ("joint", "multiclass", "bound", "curtail")}
-        chosen |= {"sequential": sequential, "labels": options["test_labels"]}
-        return Plan("certify", noise, classes, n=n, alpha=alpha, n0=n0, seed=options["seed"], norm=norm, **chosen)
-
-    run_all(plan, n0 + n if sequential is None and not options["curtail"] else None, options)
+    run_all(request, n0 + n if plan is None else None, options)
 
 
 @click.command()
@@ -86,39 +79,36 @@ def certify(n0: int, n: int, alpha: float, norm: float, **options: Any) -> None:
 def predict(n: int, alpha: float, **options: Any) -> None:
     """Write the smoothed classifier's answers for a data set into a run directory, which is cheaper than certifying."""
     from .. import checks
+    from ..request import MOST_DRAWS, Claim, Request
 
-    n = checks.whole("n", n, 1, 2**32 - 1)
-    checks.alpha(alpha)
+    n, claim, seed = checks.whole("n", n, 1, MOST_DRAWS), Claim(alpha), options["seed"]
 
-    def plan(noise: Noise, classes: int) -> Plan:
-        from ..runs.execute import Plan
+    def request(noise: Noise, transform: Transform) -> Request:
+        return Request("predict", noise, n, transform=transform, claim=claim, seed=seed)
 
-        return Plan("predict", noise, classes, n=n, alpha=alpha, seed=options["seed"])
-
-    run_all(plan, n, {**options, "transform": "whole", "interpolation": None, "joint": "bonferroni", "multiclass": False})
+    run_all(request, n, {**options, "transform": "whole", "interpolation": None, "joint": "bonferroni", "multiclass": False})
 
 
 def run_all(
-    make_plan: Callable[[Noise, int], Plan],
+    make_request: Callable[[Noise, Transform], Request],
     samples_per_image: int | None,
     options: dict[str, Any],
     sample: Callable[[int], dict[str, int]] | None = None,
 ) -> None:
     """Run what the options name; `sample` says, for so many images of the data, how many are drawn at random."""
     with saying_what_is_stored(Path(options["out"])):
-        _run_all(make_plan, samples_per_image, options, sample)
+        _run_all(make_request, samples_per_image, options, sample)
 
 
 def _run_all(
-    make_plan: Callable[[Noise, int], Plan],
+    make_request: Callable[[Noise, Transform], Request],
     samples_per_image: int | None,
     options: dict[str, Any],
     sample: Callable[[int], dict[str, int]] | None,
 ) -> None:
     import torch
 
-    from ..certifying.radii import caveats
-    from ..counting.classifier import Engine
+    from ..counting.classifier import for_one_job
     from ..errors import InvalidArgumentError
     from ..runs.execute import execute
     from ..runs.store import Part
@@ -142,20 +132,9 @@ def _run_all(
     loaded = load_models(options, classes, source.shape[0])
     several = loaded.model if isinstance(loaded.model, list) else [loaded.model]
     movable = torch.cuda.is_available() and all(isinstance(model, torch.nn.Module) for model in several)
-    engine = Engine(
-        loaded.model,
-        num_classes=classes,
-        batch=options["batch"],
-        dtype=options["dtype"],
-        device=("cuda" if movable else None) if options["device"] is None else options["device"],
-        channels_last=options["channels_last"],
-        fold=options["fold"],
-        runtime=options["runtime"],
-        backend=options["backend"],
-        mean=options["mean"],
-        std=options["std"],
-        transform=transform,
-    )
+    how = {name: options[name] for name in ("batch", "dtype", "channels_last", "fold", "runtime", "backend", "mean", "std")}
+    device = ("cuda" if movable else None) if options["device"] is None else options["device"]
+    classifier = for_one_job(loaded.model, num_classes=classes, device=device, **how)
     index, shards = options["shard"]
     part = Part(options["start"], options["count"], options["every"], index, shards)
     if sample is not None:
@@ -164,9 +143,9 @@ def _run_all(
     noise = make_noise(options, transform, source, out / "levels")
     each = None if samples_per_image is None else samples_per_image * transform.parts
     progress = Progress(each, quiet=options["quiet"])
-    outcome = execute(make_plan(noise, classes), loaded, source, engine, out, part, progress)
+    outcome = execute(make_request(noise, transform), classifier, loaded, source, out, part, progress)
     click.echo(last_line(outcome, out, part))
-    for caveat in (*caveats(noise), *engine.caveats):
+    for caveat in (*noise.caveats, *classifier.caveats):
         click.echo(caveat)
     refuse_unreadable(outcome.problems, options.get("allow_missing", False))
 

@@ -72,17 +72,17 @@ which_transform = combined(
 )  # fmt: skip
 
 which_draws = combined(
-    click.option("--plan", "plan", type=click.Choice(["all", "grid", "radius", "betting"]), default="all", show_default=True,
+    click.option("--plan", "plan", default="all", show_default=True,
+                 type=click.Choice(["all", "grid", "radius", "betting", "curtail"]),
                  help="Stop drawing by this plan.  all takes --n draws of every image.  grid stops when the last of --radii is "
                  "certified or out of reach.  radius stops when the radius is within --tolerance.  betting is as grid, and may "
-                 "be continued with a larger --n."),
+                 "be continued with a larger --n.  curtail leaves out draws that cannot change an abstention."),
     click.option("--radii", type=FloatList(), help="Certify these radii by a plan, separated by commas."),
     click.option("--tolerance", type=float, help="Let the radius plan lose at most this share of a radius.  [default: 0.05]"),
     click.option("--final", type=float, help="Keep this share of alpha for the last look of grid or radius.  "
                  "[default: 0.8, 0.9]"),
     click.option("--test-labels", is_flag=True, help="Test the true labels instead of selected classes, by a plan; for "
                  "certified accuracy."),
-    click.option("--curtail", is_flag=True, help="Leave out draws that cannot change an abstention; the results stay the same."),
 )  # fmt: skip
 
 ONLY_INPUT_DEPENDENT = ("rate", "neighbors", "offset", "largest", "train", "sigma_function")
@@ -94,7 +94,7 @@ def make_plan(options: dict[str, Any]) -> SequentialPlan | None:
     from ..errors import InvalidArgumentError
 
     kind = options["plan"]
-    taken = {"all": (), "grid": ("radii", "final"), "radius": ("tolerance", "final"), "betting": ("radii",)}[kind]
+    taken = {"all": (), "grid": ("radii", "final"), "radius": ("tolerance", "final"), "betting": ("radii",), "curtail": ()}[kind]
     for name in ("radii", "tolerance", "final"):
         if options[name] is not None and name not in taken:
             raise InvalidArgumentError(f"--{name} was given and --plan {kind} takes none: leave it out, or give another --plan.")
@@ -107,7 +107,7 @@ def make_plan(options: dict[str, Any]) -> SequentialPlan | None:
         if "radii" not in given:
             raise InvalidArgumentError("--plan grid tests radii: give --radii, such as 0.25,0.5,0.75.")
         return plans.Grid(**given)
-    return plans.Radius(**given) if kind == "radius" else plans.Betting(**given)
+    return plans.PLANS[kind](**given)
 
 
 def make_transform(options: dict[str, Any]) -> Transform:

@@ -15,7 +15,7 @@ import torch
 from .. import certificates, checks, confidence, extras
 from ..inference import taken
 from ..noise import Gaussian
-from .draws import Draws, without_class
+from .draws import Draws, How, without_class
 
 try:
     from art.config import ART_NUMPY_DTYPE
@@ -98,7 +98,7 @@ class Smoothing(Draws):
         image = torch.from_numpy(np.ascontiguousarray(x)).reshape(_as_image(x.shape))
         number = checks.whole("n", self.sample_size if n is None else n, 1, 2**32 - 1)
         model = self._base_classifier(x.shape)
-        return self.votes(model, image, Gaussian(float(self.scale)), self.nb_classes, number, batch_size).astype(np.float64)
+        return self.votes(model, image, How(Gaussian(float(self.scale)), self.nb_classes), number, batch_size).astype(np.float64)
 
     def _base_classifier(self, shape: tuple[int, ...]) -> Any:
         """Noisy images [N, C, H, W] → scores [N, nb_classes]."""

@@ -13,12 +13,12 @@ import numpy as np
 import torch
 
 from .. import certificates, checks, confidence
-from ..certifying.radii import JOINTS
 from ..errors import InvalidArgumentError
 from ..noise import Gaussian
+from ..request import JOINTS
 from ..transforms import DiagonalSplit, Transform
 from ..transforms import check as check_transform
-from .draws import Draws, image_of, level, to_eval
+from .draws import Draws, How, image_of, level, to_eval
 from .forks import forked, forked_class
 
 Classifier = Callable[[torch.Tensor], torch.Tensor]
@@ -136,7 +136,9 @@ class Smooth(Draws):
     def _sample_noise(self, x: Any, num: int, batch_size: int | None) -> tuple[np.ndarray, np.ndarray]:
         """Votes of both halves over `num` fresh noisy copies of each: int64 [num_classes] twice."""
         models = [self.base_classifier_l, self.base_classifier_r]
-        votes = self.votes(models, image_of(x), Gaussian(float(self.sigma)), self.num_classes, num, batch_size, self.transform)
+        votes = self.votes(
+            models, image_of(x), How(Gaussian(float(self.sigma)), self.num_classes, self.transform), num, batch_size
+        )
         return votes[0], votes[1]
 
     def _count_arr(self, arr: np.ndarray, length: int) -> np.ndarray:

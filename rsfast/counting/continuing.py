@@ -4,30 +4,32 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import torch
 
 from ..errors import InvalidArgumentError
 from ..models import fingerprint
-from ..noise import STREAMS, Noise
-from ..result import Stopping, VoteCounts
-from ..stopping import choose as recipes
+from ..noise import STREAMS
+from ..request import Request, Smoothing, continuable
+from ..result import VoteCounts, inference_version
 from ..stopping.rules import Paused, Recipe
-from . import conveyor as batches
-from .classifier import Engine
-from .conveyor import Job
+from . import conveyor
+from .conveyor import Draws, Job
+from .images import Image, Looked, image_sha256
+from .ready import Ready
 
 
-def image_sha256(image: torch.Tensor) -> str:
-    """First 16 hex digits of the sha256 of an image's float32 pixels."""
-    return hashlib.sha256(image.cpu().contiguous().numpy().tobytes()).hexdigest()[:16]
+class Asked(NamedTuple):
+    """What a call asks for: of which model (its fingerprint, empty where only its votes can tell), and how."""
 
-
-def continuable(stopping: Stopping | None) -> bool:
-    """Whether votes that were drawn by this rule may be continued."""
-    return stopping is not None and stopping.plan is not None and stopping.plan.continuable
+    request: Request
+    smoothing: Smoothing
+    recipe: Recipe
+    model: str
+    num_classes: int
 
 
 def paused(counts: VoteCounts, row: int) -> Paused:
@@ -46,19 +48,9 @@ def fingerprint_of(model: object) -> str:
     return hashlib.sha256("".join(fingerprint(one) for one in several).encode()).hexdigest()[:16]
 
 
-def check(
-    earlier: VoteCounts,
-    ask: recipes.Ask,
-    recipe: Recipe,
-    num_classes: int,
-    n0: int,
-    ids: np.ndarray,
-    labels: np.ndarray | None,
-    images: torch.Tensor,
-    model: str,
-) -> None:
+def check(earlier: VoteCounts, asked: Asked, looked: Looked) -> None:
     """Raise InvalidArgumentError unless these votes can be continued by what is asked for."""
-    stopping = earlier.stopping
+    request, recipe, stopping = asked.request, asked.recipe, earlier.stopping
     if stopping is None or not continuable(stopping):
         how = "all n draws" if stopping is None else str(stopping)
         raise InvalidArgumentError(
@@ -67,25 +59,26 @@ def check(
         )
     for name, there, here in (
         ("rule:", str(stopping), str(recipe.stopping)),
-        ("noise:", earlier.noise, ask.noise),
-        ("transform:", earlier.transform, ask.transform),
-        ("pixels", earlier.dim, sum(ask.dims)),
-        ("num_classes", earlier.selection.shape[-1], num_classes),
-        ("n0", earlier.n0, 0 if ask.labels else n0),
+        ("noise:", earlier.noise, request.noise),
+        ("transform:", earlier.transform, request.transform),
+        ("pixels", earlier.dim, asked.smoothing.dim),
+        ("num_classes", earlier.selection.shape[-1], asked.num_classes),
+        ("n0", earlier.n0, 0 if request.labels else request.n0),
     ):
         if there != here:
             raise InvalidArgumentError(f"earlier has {name} {there} and this call has {here}: give the same.")
-    if model and earlier.model and model != earlier.model:
+    if asked.model and earlier.model and asked.model != earlier.model:
         raise InvalidArgumentError(
-            f"earlier was drawn of a model with fingerprint {earlier.model}, this one has {model}: votes of different models are "
-            "not mixed; give the same model."
+            f"earlier was drawn of a model with fingerprint {earlier.model}, this one has {asked.model}: votes of different "
+            "models are not mixed; give the same model."
         )
     if stopping != recipe.stopping:
-        raise InvalidArgumentError(f"earlier was drawn by {stopping.plan} and this call has {ask.plan}: give the same plan.")
+        raise InvalidArgumentError(f"earlier was drawn by {stopping.plan} and this call has {request.plan}: give the same plan.")
     if recipe.n < earlier.drawn.max(initial=0):
         raise InvalidArgumentError(f"n={recipe.n} and earlier has {earlier.drawn.max()} draws: give a larger n.")
+    ids, labels = looked.ids, looked.labels
     seen = dict(zip(earlier.ids.tolist(), earlier.images or ("?",) * len(earlier), strict=True))
-    other = [i for i, image in zip(ids.tolist(), images, strict=True) if i in seen and seen[i] != image_sha256(image)]
+    other = [i for i, image in zip(ids.tolist(), looked.pixels, strict=True) if i in seen and seen[i] != image_sha256(image)]
     if other:
         raise InvalidArgumentError(
             f"image id {other[0]} is not the image that earlier was drawn of: draws of different images are not mixed; give the "
@@ -98,18 +91,22 @@ def check(
             raise InvalidArgumentError(f"image id {changed[0]} was tested for another label in earlier: give the same labels.")
 
 
-def check_votes_again(
-    engine: Engine,
-    images: torch.Tensor,
-    noise: Noise,
-    seed: int,
-    ids: np.ndarray,
-    recipe: Recipe,
-    earlier: VoteCounts,
-    sigma: np.ndarray,
-    batch: int,
-    together: bool,
-) -> None:
+def check_same_arithmetic(ready: Ready, earlier: VoteCounts) -> None:
+    """Raise InvalidArgumentError where this call would run another classifier than the one of the earlier votes."""
+    if (earlier.dtype, earlier.batch, earlier.device) != (ready.dtype, ready.batch, ready.device.type):
+        raise InvalidArgumentError(
+            f"earlier was classified in {earlier.dtype} on {earlier.device} in batches of {earlier.batch}, this call in "
+            f"{ready.dtype} on {ready.device.type} in batches of {ready.batch}: these belong to the classifier; give the same."
+        )
+    there, here = earlier.versions.get("inference"), inference_version(ready.running.how).get("inference")
+    if there != here:
+        raise InvalidArgumentError(
+            f"earlier was run as {there or 'the model is'}, this call as {here or 'the model is'}: fold and runtime belong to "
+            "the classifier; give the same."
+        )
+
+
+def check_votes_again(ready: Ready, images: Sequence[Image], recipe: Recipe, draws: Draws, earlier: VoteCounts) -> None:
     """Draw selection and first look of earlier images once more, finished ones too, and refuse a model that votes otherwise now.
 
     Also for equal fingerprints, which do not see everything that a model's answers depend on (`rsfast.walk`).
@@ -117,8 +114,8 @@ def check_votes_again(
     rows = {int(i): row for row, i in enumerate(earlier.ids)}
 
     def jobs() -> Iterator[Job]:
-        for b, image in enumerate(images):
-            row = rows.get(int(ids[b]))
+        for image in images:
+            row = rows.get(image.id)
             if row is None:
                 continue
             path = earlier.paths[row] if earlier.paths else ()
@@ -133,10 +130,9 @@ def check_votes_again(
                 found.append(votes)
                 return False
 
-            yield Job(image, sigma[b], int(ids[b]), segments, judge, len(segments), (row, found))
+            yield Job(image.pixels, image.sigma, image.id, segments, judge, len(segments), (row, found))
 
-    running = batches.run(engine, jobs(), noise, seed=seed, shape=images.shape[1:], batch=batch, together=together)
-    with contextlib.closing(running):
+    with contextlib.closing(conveyor.run(ready, jobs(), draws)) as running:
         for job in running:
             row, (selection, estimation) = job.about
             path = earlier.paths[row] if earlier.paths else ()

@@ -13,19 +13,15 @@ import dataclasses
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 
 from ..inference import evaluating
 from ..noise import PART_STREAMS, Noise
-
-if TYPE_CHECKING:
-    from .classifier import Engine
-
-Segment = tuple[int, int, int]
-"""Stream, first draw, number of draws (of each part)."""
+from ..stopping.rules import Segment
+from .ready import Model, Ready
 
 Judge = Callable[[int, np.ndarray], bool]
 
@@ -122,33 +118,27 @@ class _Lane:
         return taken
 
 
+class Draws(NamedTuple):
+    """Whose copies are drawn: of which noise, from which seed."""
+
+    noise: Noise
+    seed: int
+
+
 def run(
-    engine: Engine,
-    jobs: Iterable[Job],
-    noise: Noise,
-    *,
-    seed: int,
-    shape: Sequence[int],
-    batch: int,
-    together: bool,
-    progress: Callable[[int], None] | None = None,
+    ready: Ready, jobs: Iterable[Job], draws: Draws, progress: Callable[[int], None] | None = None
 ) -> Generator[Job, None, None]:
     """Draw, classify and judge until every job is done; yields each one as it finishes.
 
-    Parameters
-    ----------
-    shape : (C, H, W)
-        Of the images.
-    batch : int
-        Rows of every forward pass; what is not filled is zeros that do not vote.
-    together : bool
-        Whether a batch may hold copies of several images.  If not, every batch is a function of one job alone.
-    progress : callable, optional
-        Called with the number of copies after each forward pass.
+    What a batch does not fill is zeros that do not vote.  `progress` is called with the number of copies after each forward pass.
     """
-    conveyor = _Conveyor(engine, noise, seed, shape, batch, together, progress)
-    with evaluating(engine.modules):
-        yield from conveyor.run(iter(jobs))
+    conveyor = _Conveyor(ready, draws, progress)
+    try:
+        with evaluating(ready.running.modules):
+            yield from conveyor.run(iter(jobs))
+    finally:
+        for slot in conveyor.slots:
+            ready.running.give_back(slot.buffer)
 
 
 class _Conveyor:
@@ -158,32 +148,23 @@ class _Conveyor:
     batch before, and votes are looked at one batch later, so that the device never waits for the host.
     """
 
-    def __init__(
-        self,
-        engine: Engine,
-        noise: Noise,
-        seed: int,
-        shape: Sequence[int],
-        batch: int,
-        together: bool,
-        progress: Callable[[int], None] | None,
-    ) -> None:
-        self.engine, self.noise, self.seed = engine, noise, seed
-        self.batch, self.together, self.progress = batch, together, progress
-        self.lanes = [_Lane(model, parts) for model, parts in engine.sequences()]
+    def __init__(self, ready: Ready, draws: Draws, progress: Callable[[int], None] | None) -> None:
+        self.ready, self.noise, self.seed = ready, draws.noise, draws.seed
+        self.batch, self.together, self.progress = ready.batch, ready.together, progress
+        self.lanes = [_Lane(model, parts) for model, parts in ready.sequences()]
         self.active: dict[Job, torch.Tensor] = {}
         self.source: Iterator[Job] = iter(())
         self.exhausted = False
         self.finished: deque[Job] = deque()
-        self.asynchronous = engine.device.type == "cuda"
+        self.asynchronous = ready.device.type == "cuda"
         self.late = int(self.asynchronous)  # batches whose votes are not looked at yet
-        self.slots = [_Slot(engine.buffer(batch, shape, slot), self.asynchronous) for slot in range(1 + self.late)]
-        self.side: Any = torch.cuda.Stream(engine.device) if self.asynchronous else None  # type: ignore[no-untyped-call]
+        self.slots = [_Slot(ready.running.buffer(ready.batch, ready.shape), self.asynchronous) for _ in range(1 + self.late)]
+        self.side: Any = torch.cuda.Stream(ready.device) if self.asynchronous else None  # type: ignore[no-untyped-call]
         if self.side is not None:
-            self.side.wait_stream(torch.cuda.current_stream(engine.device))
+            self.side.wait_stream(torch.cuda.current_stream(ready.device))
         self.turn = 0
         self.flying: deque[tuple[list[_Piece], torch.Tensor, Any]] = deque()
-        self.backend = engine.backend_for(self.slots[0].buffer[:1], noise)
+        self.backend = ready.backend_for(self.slots[0].buffer[:1], self.noise)
         self.clock = time.perf_counter()
 
     def run(self, jobs: Iterator[Job]) -> Iterator[Job]:
@@ -217,7 +198,7 @@ class _Conveyor:
             if job is None:
                 self.exhausted = True
                 return
-            x = job.image[None].to(self.engine.device)
+            x = job.image[None].to(self.ready.device)
             self.active[job] = x
             self._want(job, job.wanted)
             self._judge(job)
@@ -241,22 +222,27 @@ class _Conveyor:
         for index, piece in enumerate(pieces):
             rows[at : at + piece.end - piece.first] = index
             at += piece.end - piece.first
-        ids = [piece.job.id for piece in pieces]
         with torch.inference_mode():
             self._draw(slot, pieces)
-            shown = slot.buffer.detach()  # another object for every batch: a model may remember those that it has seen
-            logits = self.engine.logits(lane.model, shown, ids)
-            votes = torch.zeros((len(pieces), self.engine.num_classes), dtype=torch.int64, device=self.engine.device)
-            self.backend.count(logits, votes, self._on_device(rows))
-            if not self.engine.examined(lane.model, slot.buffer):
-                kept = logits.clone()
-                del logits, shown
-                again = slot.buffer.detach()  # Python gives it the address of the object that has just gone
-                self.engine.examine(lane.model, again, ids, kept, lambda: self._draw_again(slot, pieces))
+            votes = torch.zeros((len(pieces), self.ready.num_classes), dtype=torch.int64, device=self.ready.device)
+            with self.ready.running.turns:
+                self._classify(lane.model, slot, pieces, votes, rows)
             slot.classified()
             self.flying.append((pieces, *self._fetch(votes)))
         if self.progress is not None:
             self.progress(at)
+
+    def _classify(self, model: Model, slot: _Slot, pieces: Sequence[_Piece], votes: torch.Tensor, rows: np.ndarray) -> None:
+        """Add the votes of the copies in the slot; the first batch of its kind also shows what the model does with its input."""
+        ids = [piece.job.id for piece in pieces]
+        shown = slot.buffer.detach()  # another object for every batch: a model may remember those that it has seen
+        logits = self.ready.logits(model, shown, ids)
+        self.backend.count(logits, votes, self._on_device(rows))
+        if not self.ready.running.examined(model, slot.buffer):
+            kept = logits.clone()
+            del logits, shown
+            again = slot.buffer.detach()  # Python gives it the address of the object that has just gone
+            self.ready.examine(model, again, ids, kept, lambda: self._draw_again(slot, pieces))
 
     def _draw(self, slot: _Slot, pieces: Sequence[_Piece]) -> torch.Tensor:
         """The noisy copies of some pieces in the slot's buffer, zeros behind them."""
@@ -266,8 +252,8 @@ class _Conveyor:
                 count = piece.end - piece.first
                 stream = piece.job.segments[piece.segment][0]
                 self.backend.perturb(
-                    piece.x, self.noise, self.engine.transform, part=piece.part,
-                    sigma=np.array([piece.job.sigma[piece.part]]), mean=self.engine.mean, std=self.engine.std,
+                    piece.x, self.noise, self.ready.transform, part=piece.part,
+                    sigma=np.array([piece.job.sigma[piece.part]]), mean=self.ready.mean, std=self.ready.std,
                     seed=self.seed, stream=stream + PART_STREAMS * piece.part, ids=np.array([piece.job.id]),
                     first=piece.first, count=count, out=slot.buffer[at : at + count],
                 )  # fmt: skip
@@ -290,7 +276,7 @@ class _Conveyor:
 
     def _on_device(self, rows: np.ndarray) -> torch.Tensor:
         tensor = torch.from_numpy(rows)
-        return tensor.pin_memory().to(self.engine.device, non_blocking=True) if self.asynchronous else tensor
+        return tensor.pin_memory().to(self.ready.device, non_blocking=True) if self.asynchronous else tensor
 
     def _fetch(self, votes: torch.Tensor) -> tuple[torch.Tensor, Any]:
         if not self.asynchronous:
@@ -309,14 +295,14 @@ class _Conveyor:
         now = time.perf_counter()
         per_row = (now - self.clock) / sum(piece.end - piece.first for piece in pieces)
         self.clock = now
-        parts = self.engine.transform.parts
+        parts = self.ready.transform.parts
         for piece, row in zip(pieces, votes.numpy(), strict=True):
             job, count = piece.job, piece.end - piece.first
             if job.done:
                 continue
             job.seconds += per_row * count
             if piece.segment not in job.votes:
-                job.votes[piece.segment] = np.zeros((parts, self.engine.num_classes), dtype=np.int64)
+                job.votes[piece.segment] = np.zeros((parts, self.ready.num_classes), dtype=np.int64)
                 job.missing[piece.segment] = job.segments[piece.segment][2] * parts
             job.votes[piece.segment][piece.part] += row
             job.missing[piece.segment] -= count
@@ -324,11 +310,11 @@ class _Conveyor:
 
     def _judge(self, job: Job) -> None:
         """Tell the job of every segment that is complete, in order."""
-        parts = self.engine.transform.parts
+        parts = self.ready.transform.parts
         while not job.done and job.judged < len(job.segments):
             segment = job.judged
             if job.segments[segment][2] == 0:
-                votes = np.zeros((parts, self.engine.num_classes), dtype=np.int64)
+                votes = np.zeros((parts, self.ready.num_classes), dtype=np.int64)
             elif job.missing.get(segment, 1) == 0:
                 votes = job.votes.pop(segment)
             else:
@@ -350,18 +336,18 @@ class _Slot:
 
     def __init__(self, buffer: torch.Tensor, asynchronous: bool) -> None:
         self.buffer = buffer
-        self.ready = _event() if asynchronous else None
+        self.filled = _event() if asynchronous else None
         self.free = _event() if asynchronous else None
 
     def drawn(self) -> None:
         """The noise is in the buffer, says the stream that drew it."""
-        if self.ready is not None:
-            self.ready.record()
+        if self.filled is not None:
+            self.filled.record()
 
     def wait(self) -> None:
         """The model's stream waits for the noise."""
-        if self.ready is not None:
-            torch.cuda.current_stream(self.buffer.device).wait_event(self.ready)
+        if self.filled is not None:
+            torch.cuda.current_stream(self.buffer.device).wait_event(self.filled)
 
     def classified(self) -> None:
         """The buffer has been read."""

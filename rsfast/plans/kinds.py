@@ -53,6 +53,8 @@ class _Looks:
     futility: float = 1e-3
 
     name: ClassVar[str]
+    sequential: ClassVar[bool] = True
+    """Whether looks certify; if not, the plan only leaves out draws that cannot change the answer."""
     continuable: ClassVar[bool] = False
     """Whether more draws may be added after the result was seen."""
 
@@ -211,18 +213,45 @@ class Betting(_Looks):
         return lattice_failures(self.lattice(alpha, n))
 
 
-Plan: TypeAlias = Grid | Radius | Betting
+@explained_class
+@dataclasses.dataclass(frozen=True)
+class Curtail:
+    """Make all draws, but none after so many failures that abstention is certain: the rows are the same, a little cheaper.
 
-PLANS: dict[str, type[Plan]] = {plan.name: plan for plan in (Grid, Radius, Betting)}
+    For whole images and the bound of one class.
+    """
+
+    name: ClassVar[str] = "curtail"
+    sequential: ClassVar[bool] = False
+    continuable: ClassVar[bool] = False
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-able; `from_dict` is the inverse."""
+        return {"name": self.name}
+
+
+Sequential: TypeAlias = Grid | Radius | Betting
+Plan: TypeAlias = Sequential | Curtail
+
+PLANS: dict[str, type[Plan]] = {plan.name: plan for plan in (Grid, Radius, Betting, Curtail)}
 
 
 def check(plan: object) -> Plan:
     """Return `plan` if it is one, and raise InvalidArgumentError otherwise."""
-    if not isinstance(plan, (Grid, Radius, Betting)):
+    if not isinstance(plan, tuple(PLANS.values())):
         raise InvalidArgumentError(
-            f"plan={checks.shown(plan)} is not a plan: give rsfast.plans.Grid(radii), plans.Radius(tolerance) or plans.Betting()."
+            f"plan={checks.shown(plan)} is not a plan: give rsfast.plans.Grid(radii), plans.Radius(tolerance), plans.Betting() "
+            "or plans.Curtail()."
         )
-    return plan
+    return plan  # type: ignore[return-value]
+
+
+def check_sequential(plan: object) -> Sequential:
+    """`plan` if its looks certify; raises InvalidArgumentError otherwise."""
+    found = check(plan)
+    if not found.sequential:
+        raise InvalidArgumentError(f"a {found.name} plan has no looks that certify: give plans.Grid(radii), for instance.")
+    return found  # type: ignore[return-value]
 
 
 def from_dict(fields: Mapping[str, Any]) -> Plan:

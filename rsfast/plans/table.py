@@ -15,7 +15,7 @@ from ..errors import InvalidArgumentError
 from ..numerics.caching import sources_stamp
 from ..numerics.normal import ndtri
 from . import boundary, cache, mixture
-from .kinds import Betting, Plan, Radius, check
+from .kinds import Betting, Radius, Sequential, check_sequential
 from .schedule import schedule, spending
 
 Integers = NDArray[np.int64]
@@ -43,7 +43,7 @@ class Tables:
         Hypothesis j is not pursued further if at most so many were successes; -1 for never.  No part of the guarantee.
     """
 
-    plan: Plan
+    plan: Sequential
     alpha: float
     n: int
     failure: Floats
@@ -100,7 +100,7 @@ def _hopeless(looks: Integers, most: Integers, wanted: Integers, n: int, futilit
     return np.maximum.accumulate(given_up, axis=1)
 
 
-def _compute(plan: Plan, looks: Integers, failure: Floats, alpha: float, n: int) -> Integers:
+def _compute(plan: Sequential, looks: Integers, failure: Floats, alpha: float, n: int) -> Integers:
     """int64 [2, K, J]: accept and hopeless."""
     if isinstance(plan, Betting):
         most = mixture.most_failures(looks, failure, alpha)
@@ -119,7 +119,7 @@ def _near(failure: Floats, tolerance: float) -> Integers:
     return np.searchsorted(z, np.where(z > 0.0, (1.0 - tolerance) * z, z) - 1e-9)
 
 
-def tables(plan: Plan, failure: ArrayLike, *, alpha: float, n: int) -> Tables:
+def tables(plan: Sequential, failure: ArrayLike, *, alpha: float, n: int) -> Tables:
     """Make the tables of a plan, which are kept in memory and, where that takes longer than 0.2 s, in a folder (`cache.folder`).
 
     Parameters
@@ -159,7 +159,7 @@ def tables(plan: Plan, failure: ArrayLike, *, alpha: float, n: int) -> Tables:
     >>> t.reached(0, [70, 100, 128], [-1, -1, -1]).tolist()
     [-1, 0, 1]
     """
-    check(plan)
+    check_sequential(plan)
     level = checks.alpha(alpha)
     if level.ndim:
         raise InvalidArgumentError(f"alpha={alpha!r} is not one number: a plan has one alpha for all images.")

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import DataError
-from ..result import ABSTAIN
+from ..request import ABSTAIN
 
 FEW = 5
 

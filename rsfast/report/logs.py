@@ -14,7 +14,7 @@ import numpy as np
 
 from ..errors import DataError
 from ..files import as_path, open_regular, printable, shown
-from ..result import ABSTAIN
+from ..request import ABSTAIN
 from . import cells
 from .correct import Said, compared, listed, right
 from .table import ResultTable

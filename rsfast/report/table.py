@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 from .. import checks, files
 from ..errors import InvalidArgumentError
-from ..result import ABSTAIN, floor_decimals
+from ..request import ABSTAIN
+from ..result import floor_decimals
 
 COLUMNS = ("idx", "label", "predict", "radius", "correct", "time")
 

@@ -44,13 +44,16 @@ import torch
 from numpy.typing import NDArray
 
 from .. import files
-from ..api import certify, check_level
+from ..api import certify
 from ..certificates import cohen_l2
+from ..certifying.from_counts import check_level
 from ..confidence import clopper_pearson_lower, failure_upper
+from ..counting.classifier import Classifier
 from ..noise import Gaussian, InputDependentGaussian, Noise
 from ..report import ResultTable, average_certified_radius, certified_accuracy
 from ..report.curves import Curves
 from ..report.curves import write as write_curves
+from ..request import Claim
 from ..result import Certificate, floor_decimals
 from ..sigma import NearestNeighbors
 from ..training import train_with_noise
@@ -215,17 +218,16 @@ def run(design: Design, *, n: int = 10_000, alpha: float = 1e-3, seed: int = 0) 
     InvalidArgumentError
         n draws cannot certify anything at alpha, or alpha is none.
     """
-    check_level(alpha, n)
+    check_level(Claim(alpha), n)
     rng = np.random.default_rng([seed, design.dimension])
     shape: dict[str, Any] = {"scale": design.scale, "half_angle": design.half_angle}
     known, fresh = (sample(rng, count, design.dimension, **shape) for count in (design.training, design.test))
     network = train(known, design.scale, epochs=design.epochs, seed=seed)
+    classifier = Classifier(network, num_classes=2, device="cpu", value_range=None)
     outcomes = []
     for setting in design.settings:
-        certificate = certify(
-            network, fresh.images, noise=level(design, setting, known), num_classes=2, n0=N0, n=n, alpha=alpha, seed=seed,
-            value_range=None, device="cpu",
-        )  # fmt: skip
+        noise = level(design, setting, known)
+        certificate = certify(classifier, fresh.images, noise=noise, n0=N0, n=n, alpha=alpha, seed=seed)
         count = len(fresh.label)
         table = ResultTable(
             str(setting), np.arange(count), fresh.label, certificate.label, certificate.radius,

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from .. import checks, confidence
-from ..api import certify_counts
+from ..certifying import from_counts
 from ..errors import StoreError
 from .read import read_run
 from .store import chosen
@@ -90,15 +90,14 @@ def estimate(path: Path, *, confidence_level: float = 0.95) -> list[Estimate]:
     delta = 1.0 - check_confidence(confidence_level)
     run = read_run(path)
     sample, stopping = run.manifest.settings.get("sample"), run.counts.stopping
-    if sample is None or stopping is None or stopping.plan is None or not stopping.labels:
+    if sample is None or stopping is None or not stopping.sequential or not stopping.labels:
         raise StoreError(
             f"{path} is not a run of `rsfast estimate`: its images were not drawn at random with their labels tested."
         )
     population = run.manifest.data["images"]
     counted = _counted(path, run.counts.ids.tolist(), chosen(population, sample["images"], sample["seed"]), is_growing(sample))
-    how = {"bound": stopping.bound, "multiclass": stopping.multiclass, "joint": stopping.joint}
-    cert = certify_counts(run.counts, alpha=stopping.alpha, norm=stopping.norm, **how)  # type: ignore[arg-type]
-    radii = list(stopping.plan.radii or [])  # type: ignore[union-attr]
+    cert = from_counts.certified(run.counts, stopping.claim)
+    radii = list(getattr(stopping.plan, "radii", None) or [])
     interval, lower = confidence.population_interval, confidence.population_lower
     if is_growing(sample):
         interval, lower = confidence.population_sequence, confidence.population_lower_sequence
@@ -107,7 +106,7 @@ def estimate(path: Path, *, confidence_level: float = 0.95) -> list[Estimate]:
         certified = int((drawn & ~cert.abstained & (cert.radius >= radius)).sum())
         seen = (certified, len(counted), population)
         low, high = interval(*seen, delta=delta / len(radii))
-        robust = lower(*seen, alpha_image=stopping.alpha, delta=delta / len(radii))
+        robust = lower(*seen, alpha_image=stopping.claim.alpha, delta=delta / len(radii))
         found.append(Estimate(radius, *seen, float(low), float(high), float(robust)))
     return found
 

@@ -1,58 +1,39 @@
-"""Certifying or predicting a data set into a run directory, and deriving results from one."""
+"""Certifying or predicting a data set into a run directory."""
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
-import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 import torch
 
-from .. import checks, noise, plans, rounding, transforms
-from ..api import check_level
-from ..backends.tables import lattice_hash, table_hash
+from .. import noise, rounding
+from ..backends.tables import draw_hash
 from ..certifying import radii
-from ..counting import continuing
-from ..counting import conveyor as batches
-from ..counting import count as sampling
-from ..counting.classifier import Engine
-from ..counting.conveyor import Job
+from ..certifying.from_counts import check_level
+from ..counting import conveyor
+from ..counting.classifier import Classifier
+from ..counting.conveyor import Draws, Job
+from ..counting.count import count, versions
+from ..counting.images import Image, check_images, check_seed, image_sha256, normalised, refuse_far, rounding_of
+from ..counting.ready import Ready
 from ..errors import DataError, InvalidArgumentError, ModelError, StoreError
 from ..models.loading import LoadedModel
-from ..noise import GeneralizedGaussian, InputDependentGaussian, Laplace, LatticeGaussian, Noise
+from ..request import MOST_DRAWS, Request
 from ..result import dense, sparse
 from ..sources.base import Source
-from ..stopping import choose as recipes
-from ..stopping.rules import Everything, Paused, Recipe
-from . import store
+from ..stopping import choose
+from ..stopping.rules import Drawing, Everything, Paused, Recipe
+from . import settings, store
+from .canonical import canonical
 from .store import Part, Standing
 
 SPOT_CHECKS = 64
 PIXELS_AT_ONCE = 2**25  # of images whose input-dependent noise levels are computed together
-
-
-@dataclasses.dataclass(frozen=True)
-class Plan:
-    """What to draw for every image, and the level it is drawn for."""
-
-    kind: str  # "certify" or "predict"
-    noise: Noise
-    num_classes: int
-    n: int
-    alpha: float
-    n0: int = 0
-    seed: int | None = None
-    norm: float = 2
-    bound: str = "clopper-pearson"
-    joint: str = "bonferroni"
-    multiclass: bool = False
-    sequential: plans.Plan | None = None
-    curtail: bool = False
-    labels: bool = False
 
 
 class Reporter(Protocol):
@@ -86,7 +67,7 @@ class Outcome:
 
 
 def execute(
-    plan: Plan, loaded: LoadedModel, source: Source, engine: Engine, out: Path, part: Part, reporter: Reporter
+    request: Request, classifier: Classifier, loaded: LoadedModel, source: Source, out: Path, part: Part, reporter: Reporter
 ) -> Outcome:
     """Run until every image of `part` is stored, continuing where an earlier call stopped.
 
@@ -99,53 +80,37 @@ def execute(
     ModelError
         The model failed; the finished images are stored.
     """
-    plan = dataclasses.replace(plan, noise=noise.check(plan.noise, engine.transform.parts))
-    level = _check_plan(plan, engine, source.shape)
-    positions = part.positions(len(source))
-    if not positions and part.shard == 0:
-        raise InvalidArgumentError(
-            f"no image is chosen: {source.name} has {len(source)}, start={part.start}, count={part.count}. Give others."
-        )
-    if len(source) > 2**32:
-        raise InvalidArgumentError(f"{source.name} has {len(source)} images and ids end at 2^32: split it.")
-    engine.check_channels(source.shape[0])
-    engine.check_size(*source.shape[1:])
-    backend = engine.backend_for(torch.empty((1, *source.shape), device=engine.device), plan.noise).name
+    _check_request(request, source)
+    positions = _positions(part, source)
     before = _settings_before(out)
-    recipe = _recipe(plan, level, engine, source, before)
-    total = sampling.draws_of_a_model(engine, recipe.total)
-    engine.prepare(source.shape, total, before)
-    smaller = engine.fit(source.shape, total)
-    if smaller is not None:
-        reporter.problem(smaller)
-    batch, together = engine.batching(source.shape, total, len(positions))
-    wanted = _manifest(plan, level, loaded, source, engine, batch, recipe)
+    recipe = _recipe(request, classifier, source, before)
+    ready = classifier.ready(request.transform, source.shape, total=recipe.total, images=len(positions), chosen=before)
+    if ready.remark is not None:
+        reporter.problem(ready.remark)
+    call = _Call(request, classifier, ready, recipe, source, reporter)
+    wanted = _manifest(call, loaded)
     if part.sample is not None:  # one that may grow is, to the run, of all images
         wanted.settings["sample"] = part.sample | ({"images": len(source), "growing": True} if part.growing else {})
     if before is None:
-        _rehearse(plan, source, engine, positions, batch)
+        _rehearse(call, positions)
     here = out.absolute()  # a model may change the working directory
-    manifest, shard = store.begin(out, wanted, part.shard, part.shards, seed=sampling.check_seed(None))
+    manifest, shard = store.begin(out, wanted, part.shard, part.shards, seed=check_seed(None))
     done: list[int] = []
     with shard:
         finished = store.records(here, manifest)
         _check_finished(finished, source)
-        paused = _paused(finished, plan, recipe)
-        todo = [position for position in positions if position not in finished or position in paused]
-        shard.asks(part, plan.n if _continuable(plan) else None)
+        call.goes_on(finished, shard)
+        todo = [position for position in positions if position not in finished or position in call.paused]
+        shard.asks(part, request.n if request.continuable else None)
         reporter.begin(len(positions), len(positions) - len(todo))
-        call = _Call(plan, source, engine, recipe, finished, paused, shard, reporter)
-        constant = {"n0": recipe.n0, "seed": manifest.settings["seed"], "model": loaded.sha256[:16], "backend": backend,
-                    "config": manifest.fingerprint[:16], "versions": sampling.versions()}  # fmt: skip
-        running = batches.run(
-            engine, call.jobs(todo), plan.noise, seed=manifest.settings["seed"], shape=source.shape,
-            batch=batch, together=together, progress=reporter.rows,
-        )  # fmt: skip
+        draws = Draws(request.noise, manifest.settings["seed"])
+        constant = {"n0": recipe.n0, "seed": draws.seed, "model": loaded.sha256[:16], "backend": ready.backend_name(draws.noise),
+                    "config": manifest.fingerprint[:16], "versions": versions()}  # fmt: skip
         try:
-            with contextlib.closing(running):
-                for job in running:
-                    shard.append(constant | call.record(job))
-                    done.append(job.id)
+            with contextlib.closing(count(ready, call.images(todo), recipe, draws, reporter.rows)) as counted:
+                for image, drawing, seconds in counted:
+                    shard.append(constant | call.record(image, drawing, seconds))
+                    done.append(image.id)
                     reporter.image()
         except ModelError as error:
             raise ModelError(f"{error} {_kept(shard, out, len(done))}") from error
@@ -155,74 +120,119 @@ def execute(
     return Outcome(len(positions) - len(todo), len(done), call.problems, _read_back(here, out, done))
 
 
-def _rehearse(plan: Plan, source: Source, engine: Engine, positions: Sequence[int], batch: int) -> None:
+def _positions(part: Part, source: Source) -> Sequence[int]:
+    """The images of a part; InvalidArgumentError if there are none."""
+    positions = part.positions(len(source))
+    if not positions and part.shard == 0:
+        raise InvalidArgumentError(
+            f"no image is chosen: {source.name} has {len(source)}, start={part.start}, count={part.count}. Give others."
+        )
+    if len(source) > MOST_DRAWS + 1:
+        raise InvalidArgumentError(f"{source.name} has {len(source)} images and ids end at 2^32: split it.")
+    return positions
+
+
+def _rehearse(call: _Call, positions: Sequence[int]) -> None:
     """Show every model a batch of noisy copies of the first image: what is refused of a model is refused before a run begins."""
+    ready, drawn = call.ready, call.request.noise
     try:
-        images = [_image(source, position) for position in positions[:1]]
+        images = [_image(call.source, position) for position in positions[:1]]
     except DataError:  # told when its turn comes
         return
     for image in images:
-        level = 0.25 if isinstance(plan.noise, InputDependentGaussian) else noise.levels(plan.noise, image[None], 1)[0, 0]
-        job = Job(image, [float(level)] * engine.transform.parts, positions[0], [(0, 0, batch)], lambda *_: True)
-        for _ in batches.run(engine, [job], plan.noise, seed=0, shape=source.shape, batch=batch, together=False):
+        level = 0.25 if drawn.depends_on_input else noise.levels(drawn, image[None], 1)[0, 0]
+        job = Job(image, [float(level)] * ready.transform.parts, positions[0], [(0, 0, ready.batch)], lambda *_: True)
+        for _ in conveyor.run(dataclasses.replace(ready, together=False), [job], Draws(drawn, 0)):
             pass
 
 
 class _Call:
-    """One call's way from positions to jobs, noting the images that cannot be used."""
+    """One call's way from positions to images and to lines, noting the images that cannot be used."""
 
     def __init__(
-        self,
-        plan: Plan,
-        source: Source,
-        engine: Engine,
-        recipe: Recipe,
-        finished: dict[int, dict[str, Any]],
-        paused: dict[int, Paused],
-        shard: store.Shard,
-        reporter: Reporter,
+        self, request: Request, classifier: Classifier, ready: Ready, recipe: Recipe, source: Source, reporter: Reporter
     ) -> None:
-        self.plan, self.source, self.engine, self.recipe = plan, source, engine, recipe
-        self.finished, self.paused, self.shard, self.reporter = finished, paused, shard, reporter
+        self.request, self.classifier, self.ready, self.recipe = request, classifier, ready, recipe
+        self.source, self.reporter = source, reporter
+        self.finished: dict[int, dict[str, Any]] = {}
+        self.paused: dict[int, Paused] = {}
         self.problems: list[str] = []
-        self._distances: dict[int, list[float]] = {}
 
-    def jobs(self, todo: Sequence[int]) -> Iterator[Job]:
-        for position, image, sigma, off in _prepared(self.plan, self.source, self.engine, todo, self.unusable):
-            wrong = self._wrong_label(position)
-            if wrong is not None:
-                self.unusable(position, wrong)
+    def goes_on(self, finished: dict[int, dict[str, Any]], shard: store.Shard) -> None:
+        """Images that are finished, some of which may go on with this n, and where those that cannot be used are noted."""
+        self.finished, self.shard = finished, shard
+        if not self.request.continuable:
+            return
+        for position, record in finished.items():
+            if record["n"] >= self.request.n:
                 continue
-            if position in self.paused and continuing.image_sha256(image) != self.finished[position]["image"]:
+            votes = [np.array([dense(record[stage], self.classifier.num_classes)]) for stage in ("selection", "estimation")]
+            paused = Paused(votes[0], votes[1], record["n"], record["tested"], record["reached"], record["path"])
+            if not self.recipe.start(np.ones(1), None, paused).over:
+                self.paused[position] = paused
+
+    def images(self, todo: Sequence[int]) -> Iterator[Image]:
+        for image in self._prepared(todo):
+            wrong = self._wrong_label(image.id)
+            if wrong is not None:
+                self.unusable(image.id, wrong)
+                continue
+            paused = self.paused.get(image.id)
+            if paused is not None and image_sha256(image.pixels) != self.finished[image.id]["image"]:
                 raise StoreError(
-                    f"image {position} of {self.source.name} is not the one that was certified: draws of different images are "
+                    f"image {image.id} of {self.source.name} is not the one that was certified: draws of different images are "
                     "not mixed. Use another --out."
                 )
-            label = self.source.label(position) if self.plan.labels else None
-            drawing = self.recipe.start(sigma, label, self.paused.get(position))
-            if label is not None and drawing.tested != label:
-                raise StoreError(f"the label of image {position} was {drawing.tested} and is {label} now. Use another --out.")
-            if off.any():
-                self._distances[position] = [float(value) for value in off]
-            yield Job(image, sigma, position, drawing.segments, drawing.judge, drawing.wanted, drawing)
+            label = self.source.label(image.id) if self.request.labels else None
+            if paused is not None and label is not None and paused.tested != label:
+                raise StoreError(f"the label of image {image.id} was {paused.tested} and is {label} now. Use another --out.")
+            yield image._replace(label=label, paused=paused)
 
-    def record(self, job: Job) -> dict[str, Any]:
+    def _prepared(self, todo: Sequence[int]) -> Iterator[Image]:
+        """Every image that can be read, with the noise level of each part, and how far it was rounded.
+
+        Levels that depend on the input are computed for many images together, because each batch may mean a pass over a training
+        set.
+        """
+        kind, parts = self.request.noise, self.request.transform.parts
+        many = max(1, PIXELS_AT_ONCE // int(np.prod(self.source.shape)))
+        step = min(many, 512) if kind.depends_on_input else 1
+        for first in range(0, len(todo), step):
+            read = [image for position in todo[first : first + step] if (image := self._read(position)) is not None]
+            if read:
+                levels = noise.levels(kind, torch.stack([image.pixels for image in read]), parts)
+                yield from (image._replace(sigma=sigma) for image, sigma in zip(read, levels, strict=True))
+
+    def _read(self, position: int) -> Image | None:
+        kind, classifier = self.request.noise, self.classifier
+        normal = normalised(kind, self.request.transform, classifier.mean, classifier.std, self.source.shape[0])
+        try:
+            given = _given(self.source, position)
+            pixels = _checked(given)
+            off = rounding_of(given, kind, normal)
+            if self.request.kind == "predict":
+                refuse_far(off, np.array([noise.levels(kind, pixels[None], 1).min()]))
+        except DataError as error:
+            self.unusable(position, str(error))
+            return None
+        return Image(pixels, np.empty(0), position, rounding=off[0])
+
+    def record(self, image: Image, drawing: Drawing, seconds: float) -> dict[str, Any]:
         """What a line says of its image."""
-        drawing = job.about
-        record = {
-            "id": job.id,
-            "label": self.source.label(job.id),
-            "image": continuing.image_sha256(job.image),
-            "selection": _stored(drawing.selection) if self.plan.kind == "certify" else {},
+        record: dict[str, Any] = {
+            "id": image.id,
+            "label": self.source.label(image.id),
+            "image": image_sha256(image.pixels),
+            "selection": _stored(drawing.selection) if self.request.kind == "certify" else {},
             "estimation": _stored(drawing.estimation),
             "n": drawing.drawn,
-            "seconds": round(job.seconds, 6),
+            "seconds": round(seconds, 6),
         }
-        if isinstance(self.plan.noise, InputDependentGaussian):
-            record["sigma"] = float(job.sigma[0])
-        if job.id in self._distances:
-            record["rounding"] = self._distances.pop(job.id)
-        if self.plan.sequential is not None:
+        if self.request.noise.depends_on_input:
+            record["sigma"] = float(image.sigma[0])
+        if image.rounding.any():
+            record["rounding"] = [float(value) for value in image.rounding]
+        if self.recipe.stopping is not None and self.recipe.stopping.sequential:
             record |= {"tested": drawing.tested, "reached": drawing.reached, "path": drawing.path, "spent": drawing.spent}
         return record
 
@@ -233,9 +243,9 @@ class _Call:
 
     def _wrong_label(self, position: int) -> str | None:
         """What is wrong with an image's label, None if nothing."""
-        label, classes = self.source.label(position), self.plan.num_classes
+        label, classes = self.source.label(position), self.classifier.num_classes
         if label is None:
-            return f"image {position} of {self.source.name} has no label to be tested." if self.plan.labels else None
+            return f"image {position} of {self.source.name} has no label to be tested." if self.request.labels else None
         if not 0 <= label < classes:
             return f"image {position} of {self.source.name} has the label {label}, and classes are 0 to {classes - 1}."
         return None
@@ -264,58 +274,19 @@ def _kept(shard: store.Shard, out: Path, now: int) -> str:
     return f"{now} image{' was' if now == 1 else 's were'} finished now and {'is' if now == 1 else 'are'} stored in {out}."
 
 
-def _recipe(plan: Plan, level: float, engine: Engine, source: Source, before: dict[str, Any] | None) -> Recipe:
+def _recipe(request: Request, classifier: Classifier, source: Source, before: dict[str, Any] | None) -> Recipe:
     """What is drawn of each image; thresholds are those of the run that is continued, if there is one."""
-    if plan.kind == "predict":
-        return Everything(0, plan.n, "prediction")
-    if plan.labels and source.label(0) is None:
+    if request.kind == "predict":
+        return Everything(0, request.n, "prediction")
+    if request.labels and source.label(0) is None:
         raise InvalidArgumentError(f"labels are to be tested and {source.name} has none: give data with labels.")
-    transform, dims = engine.transform, sampling.part_dims(engine.transform, source.shape)
-    how = (plan.bound, plan.joint, plan.multiclass, plan.sequential, plan.curtail, plan.labels)
-    order = checks.order(plan.norm)
-    normal = sampling.normalised(plan.noise, transform, engine.mean, engine.std, source.shape[0])
-    rounded = source.dtype == np.float64 and not isinstance(plan.noise, LatticeGaussian)
+    smoothing, order = request.smoothing(source.shape), request.claim.norm
+    normal = normalised(request.noise, request.transform, classifier.mean, classifier.std, source.shape[0])
+    rounded = source.dtype == np.float64 and request.noise.lattice is None
     most = rounding.most(source.shape, rounded=rounded, normalised=normal)
-    ask = recipes.Ask(plan.noise, transform, dims, level, order, *how, slack=float(rounding.in_norm(most, order, sum(dims))))
-    failure = None
-    here = {
-        "plan": _plan_dict(plan),
-        "norm": _norm(plan),
-        "n": None if _continuable(plan) else plan.n,
-        "alpha": level,
-        "noise": noise.to_dict(plan.noise),
-        "shape": list(source.shape),
-    }
-    if before is not None and before.get("thresholds") and all(before.get(name) == value for name, value in here.items()):
-        failure = tuple(float.fromhex(text) for text in before["thresholds"])
-    return recipes.make(ask, plan.n0, plan.n, failure)
-
-
-def _norm(plan: Plan) -> float | str:
-    return "inf" if plan.norm == np.inf else float(plan.norm)
-
-
-def _plan_dict(plan: Plan) -> dict[str, Any] | None:
-    return None if plan.sequential is None else json.loads(store.canonical(plan.sequential.to_dict()))
-
-
-def _continuable(plan: Plan) -> bool:
-    return plan.sequential is not None and plan.sequential.continuable
-
-
-def _paused(finished: dict[int, dict[str, Any]], plan: Plan, recipe: Recipe) -> dict[int, Paused]:
-    """Finished images of a plan that can be continued, and that go on with this n."""
-    if not _continuable(plan):
-        return {}
-    found = {}
-    for position, record in finished.items():
-        if record["n"] >= plan.n:
-            continue
-        votes = [np.array([dense(record[stage], plan.num_classes)]) for stage in ("selection", "estimation")]
-        paused = Paused(votes[0], votes[1], record["n"], record["tested"], record["reached"], record["path"])
-        if not recipe.start(np.ones(1), None, paused).over:
-            found[position] = paused
-    return found
+    slack = float(rounding.in_norm(most, order, smoothing.dim))
+    ask = choose.Ask(smoothing, request.claim, request.plan, request.labels, slack)
+    return choose.make(ask, request.n0, request.n, settings.failures_before(before, request, source.shape))
 
 
 def _settings_before(out: Path) -> dict[str, Any] | None:
@@ -323,45 +294,14 @@ def _settings_before(out: Path) -> dict[str, Any] | None:
     return store.read_manifest(out).settings if store.is_run(out) else None
 
 
-def _check_plan(plan: Plan, engine: Engine, shape: tuple[int, int, int]) -> float:
-    """The plan's level, if it fits noise and transform."""
-    parts = engine.transform.parts
-    if plan.kind == "predict":
-        if parts > 1:
+def _check_request(request: Request, source: Source) -> None:
+    """Raise InvalidArgumentError for what cannot be certified, or predicted, with these draws."""
+    if request.kind == "predict":
+        if request.transform.parts > 1:
             raise InvalidArgumentError("predict shows whole images: certify with the transform, whose labels are the answers.")
-        return checks.one_alpha(plan.alpha)
-    choices: dict[str, Any] = {"joint": plan.joint, "multiclass": plan.multiclass}
-    level = check_level(plan.alpha, plan.n, parts, **choices, bound=plan.bound)
-    dims = sampling.part_dims(engine.transform, shape)
-    radii.rehearse(plan.noise, engine.transform, dims, alpha=level, order=plan.norm, bound=plan.bound, **choices)
-    return level
-
-
-def _prepared(
-    plan: Plan, source: Source, engine: Engine, todo: Sequence[int], unusable: Callable[[int, str], None]
-) -> Iterator[tuple[int, torch.Tensor, np.ndarray, np.ndarray]]:
-    """(position, image, noise level of each part, `rounding.distances`) of every image that can be read.
-
-    Levels that depend on the input are computed for many images together, because each batch may mean a pass over a training set.
-    """
-    kind, parts = plan.noise, engine.transform.parts
-    normal = sampling.normalised(kind, engine.transform, engine.mean, engine.std, source.shape[0])
-    many = max(1, PIXELS_AT_ONCE // int(np.prod(source.shape)))
-    step = min(many, 512) if isinstance(kind, InputDependentGaussian) else 1
-    for first in range(0, len(todo), step):
-        read: list[tuple[int, torch.Tensor, np.ndarray]] = []
-        for position in todo[first : first + step]:
-            try:
-                given = _given(source, position)
-                image = _checked(given)
-                read.append((position, image, sampling.rounding_of(given, kind, normal)[0]))
-                if plan.kind == "predict":
-                    sampling.refuse_far(read[-1][2][None], np.array([noise.levels(kind, image[None], parts).min()]))
-            except DataError as error:
-                unusable(position, str(error))
-        if read:
-            levels = noise.levels(kind, torch.stack([image for _, image, _ in read]), parts)
-            yield from ((position, image, sigma, off) for (position, image, off), sigma in zip(read, levels, strict=True))
+        return
+    check_level(request.claim, request.n, request.transform.parts)
+    radii.rehearse(request.smoothing(source.shape), request.claim)
 
 
 def _stored(votes: np.ndarray) -> dict[str, int] | list[dict[str, int]]:
@@ -374,7 +314,7 @@ def _check_finished(finished: dict[int, dict[str, Any]], source: Source) -> None
     ids = sorted(finished)
     for position in ids[:: max(1, -(-len(ids) // SPOT_CHECKS))]:
         try:
-            same = position < len(source) and continuing.image_sha256(_image(source, position)) == finished[position]["image"]
+            same = position < len(source) and image_sha256(_image(source, position)) == finished[position]["image"]
         except DataError as error:
             raise StoreError(
                 f"image {position} was certified and cannot be read any more ({error}): put it back, or use another --out."
@@ -395,64 +335,26 @@ def _given(source: Source, position: int) -> np.ndarray:
 
 
 def _checked(given: np.ndarray) -> torch.Tensor:
-    return sampling.check_images(given, (0.0, 1.0), "certify")[0]
+    return check_images(given, (0.0, 1.0), "certify")[0]
 
 
 def _image(source: Source, position: int) -> torch.Tensor:
     return _checked(_given(source, position))
 
 
-def _manifest(
-    plan: Plan, level: float, loaded: LoadedModel, source: Source, engine: Engine, batch: int, recipe: Recipe
-) -> store.Manifest:
-    settings: dict[str, Any] = {
-        "alpha": level,
-        "batch": batch,
-        "channels_last": engine.channels_last,
-        "device": engine.device.type,
-        "dtype": engine.dtype,
-        "mean": list(engine.mean or [0.0] * source.shape[0]),
-        "n": plan.n,
-        "noise": noise.to_dict(plan.noise),
-        "num_classes": plan.num_classes,
-        "seed": plan.seed,
-        "shape": list(source.shape),
-        "std": list(engine.std or [1.0] * source.shape[0]),
-    }
-    if plan.kind == "certify":
-        settings |= {"bound": plan.bound, "n0": plan.n0, "norm": _norm(plan)}
-        if plan.multiclass:
-            settings["multiclass"] = True
-        settings |= _stopping_settings(plan, recipe)
-    if engine.transform != transforms.Identity():
-        settings |= {"transform": engine.transform.to_dict(), "joint": plan.joint}
-    if engine.how:
-        settings["inference"] = engine.how
-    if isinstance(plan.noise, (Laplace, GeneralizedGaussian)):
-        settings["quantile_table"] = table_hash(plan.noise.shape)
-    if isinstance(plan.noise, LatticeGaussian):
-        settings["quantile_table"] = lattice_hash(plan.noise.sigma, plan.noise.levels)
+def _manifest(call: _Call, loaded: LoadedModel) -> store.Manifest:
+    """What the run is."""
+    request, classifier, running, source = call.request, call.classifier, call.ready.running, call.source
+    channels = source.shape[0]
+    arithmetic = settings.Arithmetic(
+        call.ready.batch, running.channels_last, running.device.type, running.dtype_name,
+        list(classifier.mean or [0.0] * channels), list(classifier.std or [1.0] * channels), running.how,
+    )  # fmt: skip
+    tables = settings.Tables(choose.table_hash(call.recipe), draw_hash(request.noise))
     return store.Manifest(
-        kind=plan.kind,
-        settings=settings,
+        kind=request.kind,
+        settings=settings.written(request, call.recipe.stopping, arithmetic, tables, source.shape, classifier.num_classes),
         model={"name": loaded.name, "sha256": loaded.sha256},
         data={"name": source.name, "fingerprint": source.fingerprint(), "images": len(source)},
-        versions=sampling.versions() | ({"measured": store.canonical(engine.measured)} if engine.measured else {}),
+        versions=versions() | ({"measured": canonical(running.measured)} if running.measured else {}),
     )
-
-
-def _stopping_settings(plan: Plan, recipe: Recipe) -> dict[str, Any]:
-    """What a run says of when drawing stops; nothing for all draws."""
-    if plan.curtail:
-        return {"curtail": True}
-    if plan.sequential is None:
-        return {}
-    settings: dict[str, Any] = {"plan": _plan_dict(plan)}
-    if recipe.stopping is not None and recipe.stopping.failure:
-        settings["thresholds"] = [q.hex() for q in recipe.stopping.failure]
-    if plan.labels:
-        settings |= {"labels": True, "n0": 0}
-    if plan.sequential.continuable:  # n is where a call pauses
-        return settings | {"n": None}
-    table = recipes.table_hash(recipe)
-    return settings | ({"plan_table": table} if table is not None else {})

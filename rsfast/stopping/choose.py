@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 
@@ -13,32 +11,23 @@ from .. import plans, rounding
 from ..certifying import radii
 from ..checks import Floats
 from ..errors import InvalidArgumentError
-from ..noise import InputDependentGaussian, Noise
 from ..numerics.normal import ndtri
 from ..plans import Betting, Grid, Plan, Radius
 from ..plans.schedule import schedule, spending
-from ..result import Stopping, VoteCounts
-from ..transforms import Transform
-from .rules import Curtailed, Everything, OverLooks, Recipe, Sequential
+from ..request import Claim, Smoothing, Stopping
+from .rules import Certify, Curtailed, Everything, Looks, OverLooks, Recipe, Sequential
 
 
 @dataclasses.dataclass(frozen=True)
 class Ask:
     """What is to be certified, and how few draws may do.
 
-    `dims` are the pixels of each part, `slack` is what rounding may take off a radius; the others are arguments of `certify`.
+    `labels` says whether true labels are tested, `slack` is what rounding may take off a radius.
     """
 
-    noise: Noise
-    transform: Transform
-    dims: tuple[int, ...]
-    alpha: float
-    norm: float = 2.0
-    bound: str = "clopper-pearson"
-    joint: str = "bonferroni"
-    multiclass: bool = False
+    smoothing: Smoothing
+    claim: Claim
     plan: Plan | None = None
-    curtail: bool = False
     labels: bool = False
     slack: float = 0.0
 
@@ -53,30 +42,28 @@ def make(ask: Ask, n0: int, n: int, failure: tuple[float, ...] | None = None) ->
     InvalidArgumentError
         A combination that no plan covers; nothing has been drawn.
     """
-    if n0 == 0 and not ask.labels and (ask.plan is not None or ask.curtail):
+    claim = ask.claim
+    if ask.plan is None:
+        if ask.labels:
+            raise InvalidArgumentError("labels are tested by plans: give a plan, or leave labels out (all draws choose a class).")
+        return Everything(n0, n)
+    plan = plans.check(ask.plan)
+    if n0 == 0 and not ask.labels:
         raise InvalidArgumentError(
-            "n0=0 with a plan or curtail: drawing stops by the votes of a class, which n0 draws choose; give n0 of at least 1, "
-            "or labels with a plan."
+            "n0=0 with a plan: drawing stops by the votes of a class, which n0 draws choose; give n0 of at least 1, or labels."
         )
-    if ask.plan is not None or ask.curtail:
-        how = {"bound": ask.bound, "joint": ask.joint, "multiclass": ask.multiclass}
-        radii.rehearse(ask.noise, ask.transform, ask.dims, alpha=ask.alpha, order=ask.norm, **how)  # type: ignore[arg-type]
-    if ask.plan is not None:
-        plan = plans.check(ask.plan)
-        if ask.curtail:
-            raise InvalidArgumentError("curtail=True and a plan: a plan stops by itself; leave curtail out.")
-        simple = ask.transform.parts == 1 and not ask.multiclass and ask.bound == "clopper-pearson"
-        depends = isinstance(ask.noise, InputDependentGaussian) and isinstance(plan, Grid)
-        return _sequential(ask, plan, n0, n, failure) if simple and not depends else _over_looks(ask, plan, n0, n)
-    if ask.labels:
-        raise InvalidArgumentError("labels are tested by plans: give a plan, or leave labels out (all draws choose a class).")
-    if ask.curtail:
-        if ask.transform.parts > 1 or ask.multiclass or ask.bound == "two-sided":
+    radii.rehearse(ask.smoothing, claim)
+    if not plan.sequential:
+        if ask.labels:
+            raise InvalidArgumentError(f"a {plan.name} plan tests no labels: give plans.Grid(radii), or leave labels out.")
+        if ask.smoothing.parts > 1 or claim.others:
             raise InvalidArgumentError(
-                "curtail=True is for whole images and the bound of one class: leave it out, or transform, multiclass and bound."
+                f"a {plan.name} plan is for whole images and the bound of one class: leave it out, or transform, multiclass and "
+                "bound."
             )
-        return Curtailed(n0, n, ask.alpha, ask.bound)
-    return Everything(n0, n)
+        return Curtailed(n0, n, claim)
+    looks_alone = ask.smoothing.parts > 1 or not claim.plain or (ask.smoothing.noise.depends_on_input and isinstance(plan, Grid))
+    return _over_looks(ask, plan, n0, n) if looks_alone else _sequential(ask, plan, n0, n, failure)
 
 
 def table_hash(recipe: Recipe) -> str | None:
@@ -89,20 +76,21 @@ def table_hash(recipe: Recipe) -> str | None:
 
 
 def _sequential(ask: Ask, plan: Plan, n0: int, n: int, failure: tuple[float, ...] | None) -> Recipe:
+    claim = ask.claim
     if failure is None:
         asked = getattr(plan, "radii", None)
         if asked is not None:
-            failure = radii.thresholds(ask.noise, ask.dims[0], ask.norm, asked, ask.slack)
+            failure = radii.thresholds(ask.smoothing, claim.norm, asked, ask.slack)
         else:
             assert isinstance(plan, (Radius, Betting))
-            failure = tuple(float(q) for q in plan.failures(ask.alpha, n))
-    tables = plans.tables(plan, np.array(failure), alpha=ask.alpha, n=n)
+            failure = tuple(float(q) for q in plan.failures(claim.alpha, n))
+    tables = plans.tables(plans.check_sequential(plan), np.array(failure), alpha=claim.alpha, n=n)
     if isinstance(plan, Grid) and (tables.accept[:, 0] > tables.looks).all():
         raise InvalidArgumentError(
-            f"radii from {min(plan.radii):g} with n={n}: so few draws certify none of them at alpha={ask.alpha:g}; give more "
-            "draws or smaller radii (planning.needs and `rsfast plan` say how many)."
+            f"radii from {min(plan.radii):g} with n={n}: so few draws certify none of them at alpha={claim.alpha:g}; give more "
+            "draws or smaller radii (stopping.forecast.needs and `rsfast plan` say how many)."
         )
-    return Sequential(n0, tables, Stopping(plan, ask.alpha, failure, ask.norm, ask.labels))
+    return Sequential(n0, tables, Stopping(plan, claim, failure, ask.labels))
 
 
 def _over_looks(ask: Ask, plan: Plan, n0: int, n: int) -> Recipe:
@@ -110,29 +98,22 @@ def _over_looks(ask: Ask, plan: Plan, n0: int, n: int) -> Recipe:
         raise InvalidArgumentError(
             f"a {plan.name} plan is for whole images and the bound of one class: give plans.Grid(radii), which takes others too."
         )
-    looks = schedule(n, plan.first, plan.growth, plan.step)
-    shares = spending(looks, ask.alpha, plan.final, plan.spread)
+    draws = schedule(n, plan.first, plan.growth, plan.step)
+    shares = spending(draws, ask.claim.alpha, plan.final, plan.spread)
     margin = -float(ndtri(plan.futility)) if plan.futility > 0.0 else np.inf
-    stopping = Stopping(plan, ask.alpha, (), ask.norm, ask.labels, ask.bound, ask.multiclass, ask.joint)
-    quick = _certifier(dataclasses.replace(ask, joint="bonferroni")) if ask.joint != "bonferroni" else None
-    return OverLooks(n0, looks, shares, plan.radii, margin, _certifier(ask), stopping, quick)
+    quick = None
+    if ask.claim.joint != "bonferroni":
+        quick = _certifier(dataclasses.replace(ask, claim=dataclasses.replace(ask.claim, joint="bonferroni")))
+    stopping = Stopping(plan, ask.claim, (), ask.labels)
+    return OverLooks(n0, Looks(draws, shares, plan.radii, margin), _certifier(ask), stopping, quick)
 
 
-def _certifier(ask: Ask) -> Callable[[np.ndarray, int, int, float, Floats], float]:
-    """(votes [parts, K], tested class, draws, alpha, noise level of each part) → radius."""
-    choices: dict[str, Any] = {"order": ask.norm, "bound": ask.bound, "joint": ask.joint, "multiclass": ask.multiclass}
-    parts = ask.transform.parts
+def _certifier(ask: Ask) -> Certify:
+    """The certificate of a look, less what rounding may take off."""
 
     def certify(votes: np.ndarray, tested: int, drawn: int, alpha: float, sigma: Floats) -> float:
-        selection = np.zeros_like(votes)
-        selection[0, tested] = 1
-        depends = isinstance(ask.noise, InputDependentGaussian)
-        counts = VoteCounts(
-            selection=selection if parts == 1 else selection[None], estimation=votes if parts == 1 else votes[None], n0=1,
-            n=drawn, ids=np.zeros(1, dtype=np.int64), noise=ask.noise, seed=0, dim=sum(ask.dims),
-            sigma=np.asarray(sigma) if depends else np.empty(0), transform=ask.transform, part_dims=ask.dims,
-        )  # fmt: skip
-        found = radii.derive(counts, alpha=alpha, **choices).radius
-        return float(rounding.taken_off(found, np.array([ask.slack]), ask.norm)[0])
+        of_image = radii.Votes(votes[None], np.array([tested]), drawn, np.asarray(sigma)[None])
+        found = radii.derive(ask.smoothing, of_image, ask.claim.at(alpha)).radius
+        return float(rounding.taken_off(found, np.array([ask.slack]), ask.claim.norm)[0])
 
     return certify

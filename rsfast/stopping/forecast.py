@@ -11,14 +11,13 @@ from .. import checks, confidence, plans
 from ..certifying import radii
 from ..checks import Floats
 from ..errors import InvalidArgumentError
-from ..noise import InputDependentGaussian, Noise
+from ..noise import Noise
 from ..noise import check as check_noise
 from ..numerics.normal import ndtri
 from ..plans import Plan
-from ..result import ABSTAIN, Stopping, VoteCounts
-from ..transforms import Identity
-from . import choose as recipes
-from .choose import Ask
+from ..request import ABSTAIN, MOST_DRAWS, WHOLE, Claim, Smoothing, check_claim
+from ..result import VoteCounts
+from .choose import Ask, make
 from .rules import OverLooks, Sequential, check_labels
 from .simulation import Extremes, Simulator
 
@@ -48,57 +47,41 @@ def needs(noise: Noise, wanted: list[float], *, alpha: float, norm: float = 2.0,
     dim : int
         Pixels of an image; matters for norms that the certificate converts.
     """
-    return needs_of(_whole(noise, alpha, norm, dim), wanted)
+    return needs_of(_whole(noise, dim), Claim(alpha, norm), wanted)
 
 
 def waterfall(noise: Noise, *, alpha: float, n: int, norm: float = 2.0, dim: int = 1) -> float:
     """The largest radius that n draws can certify: all of them vote for the class."""
-    return waterfall_of(_whole(noise, alpha, norm, dim), n)
+    return waterfall_of(_whole(noise, dim), Claim(alpha, norm), n)
 
 
-def _whole(noise: Noise, alpha: float, norm: float, dim: int) -> Ask:
-    return Ask(check_noise(noise), Identity(), (checks.whole("dim", dim, 1, MOST),), checks.one_alpha(alpha), checks.order(norm))
+def _whole(noise: Noise, dim: int) -> Smoothing:
+    return Smoothing(check_noise(noise), WHOLE, (checks.whole("dim", dim, 1, MOST),))
 
 
-def needs_of(ask: Ask, wanted: list[float], level: float | None = None) -> list[Need]:
+def needs_of(smoothing: Smoothing, claim: Claim, wanted: list[float], level: float | None = None) -> list[Need]:
     """As `needs`, for whatever can be certified; `level` is that of an image whose noise depends on it."""
     allowed = "radii, each zero or positive"
     ordered = sorted(map(float, checks.floats("radii", wanted, 0.0, np.finfo(float).max, allowed).ravel()))
-    failure = radii.failures(_votes(ask, 0, 1, level, len(ordered)), np.array(ordered), ask.norm)
+    failure = radii.failures(smoothing, np.array(ordered), claim.norm, level=level)
     probabilities = zip(ordered, map(float, failure), strict=True)
-    return [Need(radius, 1.0 - q, _draws(ask, radius, q, level)) for radius, q in probabilities]
+    return [Need(radius, 1.0 - q, _draws(smoothing, claim, radius, q, level)) for radius, q in probabilities]
 
 
-def waterfall_of(ask: Ask, n: int, level: float | None = None) -> float:
+def waterfall_of(smoothing: Smoothing, claim: Claim, n: int, level: float | None = None) -> float:
     """The largest radius that n draws of each part can certify, for whatever can be certified."""
-    n = checks.whole("n", n, 1, MOST)
-    how = {"bound": ask.bound, "joint": ask.joint, "multiclass": ask.multiclass}
-    found = radii.derive(_votes(ask, n, n, level), alpha=ask.alpha, order=ask.norm, **how)  # type: ignore[arg-type]
-    return float(found.radius[0])
+    return radii.waterfall(smoothing, checks.whole("n", n, 1, MOST), claim, level)
 
 
-def _votes(ask: Ask, votes: int, n: int, level: float | None, rows: int = 1) -> VoteCounts:
-    """Images of which so many of n draws of each part vote for class 0, and none for the other."""
-    parts = ask.transform.parts
-    each = np.tile(np.array([votes, 0]), (rows, parts, 1))
-    selected = np.tile(np.array([1, 0]), (rows, parts, 1))
-    depends = isinstance(ask.noise, InputDependentGaussian)
-    return VoteCounts(
-        selection=selected if parts > 1 else selected[:, 0], estimation=each if parts > 1 else each[:, 0], n0=1, n=n,
-        ids=np.arange(rows), noise=ask.noise, seed=0, dim=sum(ask.dims), transform=ask.transform,
-        sigma=np.full(rows, level) if depends else np.empty(0), part_dims=ask.dims if parts > 1 else (),
-    )  # fmt: skip
-
-
-def _draws(ask: Ask, radius: float, failure: float, level: float | None) -> int:
+def _draws(smoothing: Smoothing, claim: Claim, radius: float, failure: float, level: float | None) -> int:
     """The fewest draws of each part that certify the radius if all vote for the class."""
-    least = math.log(ask.alpha / ask.transform.parts) / math.log1p(-failure)
+    least = math.log(claim.alpha / smoothing.parts) / math.log1p(-failure)
     n = max(math.ceil(least * (1.0 + 1e-15)), 1)  # above 2^50 to rounding
-    if not ask.multiclass and ask.bound != radii.TWO_SIDED and ask.joint == "bonferroni":
+    if not claim.others and claim.joint == "bonferroni":
         return n
 
     def enough(draws: int) -> bool:
-        reached = waterfall_of(ask, draws, level)
+        reached = radii.waterfall(smoothing, draws, claim, level)
         return reached >= radius and reached > 0.0
 
     low, high = 0, n
@@ -139,18 +122,7 @@ OF_LUCK = 0.02
 """The share of what `CONFIDENCE` leaves that the run's own draws take; the rest is for the pilot's."""
 
 
-def forecast(
-    pilot: VoteCounts,
-    plan: Plan,
-    *,
-    alpha: float,
-    n: int,
-    norm: float = 2.0,
-    labels: np.ndarray | None = None,
-    bound: str = "clopper-pearson",
-    joint: str = "bonferroni",
-    multiclass: bool = False,
-) -> Forecast:
+def forecast(pilot: VoteCounts, plan: Plan, *, claim: Claim, n: int, labels: np.ndarray | None = None) -> Forecast:
     """What a plan would draw and certify on images like those of a pilot (its selection draws not counted).
 
     The forecast averages over what the pilot leaves open of each image's probability as if nothing were known of the others
@@ -162,7 +134,8 @@ def forecast(
     pilot : VoteCounts
         Some hundred draws or more of each image; not of a plan, whose votes stop where they are favourable.
     plan : Plan
-    alpha, n, norm, bound, joint, multiclass
+        One whose looks certify.
+    claim, n
         Of the run to come.  joint="product" is simulated as "bonferroni", which takes a few draws more.
     labels : int [B], optional
         True labels: the share certified then counts right answers only.
@@ -173,15 +146,10 @@ def forecast(
         A pilot with votes of a plan, or without images, and whatever no plan covers.
     """
     check_pilot(pilot)
-    n, multiclass = checks.whole("n", n, 1, 2**32 - 1), checks.flag("multiclass", multiclass)
-    checks.choice("bound", bound, radii.BOUNDS)
-    checks.choice("joint", joint, radii.JOINTS)
-    plans.check(plan)
-    ask = recipes.Ask(
-        pilot.noise, pilot.transform, pilot.part_dims if pilot.parts > 1 else (pilot.dim,), checks.one_alpha(alpha),
-        checks.order(norm), bound, "bonferroni" if joint == "product" else joint, multiclass, plan,
-    )  # fmt: skip
-    recipe = recipes.make(ask, 1, n)
+    n = checks.whole("n", n, 1, MOST_DRAWS)
+    claim = dataclasses.replace(check_claim(claim), joint="bonferroni")
+    ask = Ask(pilot.smoothing, claim, plans.check_sequential(plan))
+    recipe = make(ask, 1, n)
     assert isinstance(recipe, (Sequential, OverLooks))
     tested = np.maximum(pilot.selected, 0)
     votes = pilot.estimation if pilot.parts > 1 else pilot.estimation[:, None]  # [B, P, K]
@@ -195,7 +163,7 @@ def forecast(
     if isinstance(recipe, Sequential):
         seen = plans.expected(recipe.tables, successes[:, 0], pilot.drawn)
         found = _between(plans.curve(recipe.tables), low[:, 0], high[:, 0])
-        reach = _radii_of(pilot, plan, recipe.tables.failure, ask.alpha, ask.norm)
+        reach = _radii_of(pilot, recipe.tables.failure, claim.norm)
     else:
         simulator = Simulator(ask, recipe, votes, tested, pilot.sigma.reshape(successes.shape))
         seen = simulator.expected(successes, pilot.n)
@@ -241,16 +209,7 @@ def _between(curve: plans.Curve, low: Floats, high: Floats) -> Extremes:
     )
 
 
-def _radii_of(pilot: VoteCounts, plan: Plan, failure: Floats, alpha: float, order: float) -> tuple[float, ...]:
+def _radii_of(pilot: VoteCounts, failure: Floats, order: float) -> tuple[float, ...]:
     """The radius of each threshold; under noise that depends on the image, at the middle one of its levels."""
-    thresholds = tuple(float(q) for q in failure)
-    rows, nothing = np.arange(len(thresholds)), np.empty(0, dtype=np.int64)
-    one = np.ones((len(rows), 1), dtype=np.int64)
-    depends = isinstance(pilot.noise, InputDependentGaussian)
-    counts = dataclasses.replace(
-        pilot, selection=one, estimation=one, n0=1, n=1, ids=rows, images=(), drawn=nothing, tested=nothing, reached=rows,
-        sigma=np.full(len(rows), np.median(pilot.sigma)) if depends else np.empty(0), spent=np.empty(0), rounding=np.empty(0),
-        paths=(), stopping=Stopping(plan, alpha, thresholds, order),
-    )  # fmt: skip
-    found = radii.derive(counts, alpha=alpha, order=order, bound="clopper-pearson", joint="bonferroni", multiclass=False)
-    return tuple(map(float, found.radius))
+    sigma = pilot.smoothing.levels(len(failure), float(np.median(pilot.sigma)))
+    return tuple(map(float, radii.of_thresholds(pilot.smoothing, failure, sigma, order)))

@@ -5,18 +5,18 @@ from __future__ import annotations
 import dataclasses
 import itertools
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
 from .. import confidence
-from ..counting.conveyor import Segment
 from ..errors import InvalidArgumentError
 from ..noise import STREAMS
-from ..result import ABSTAIN, Stopping
+from ..plans import Curtail, Tables
+from ..request import ABSTAIN, Claim, Stopping
 
-if TYPE_CHECKING:
-    from ..plans import Tables
+Segment = tuple[int, int, int]
+"""Stream, first draw, number of draws (of each part)."""
 
 CURTAILED_LOOKS = 64
 LEAST_SHARE = 1e-300  # of alpha at one look; bounds take shares of it
@@ -96,7 +96,7 @@ class Drawing:
         look = self._look
         self._look += 1
         self.spent = self.recipe.spent(look)
-        if self.recipe.stopping is not None and self.recipe.stopping.plan is not None:
+        if self.recipe.stopping is not None and self.recipe.stopping.sequential:
             self.path.append([self.drawn, *(int(of_part[self.tested]) for of_part in self.estimation)])
         return self.recipe.done(self, look)
 
@@ -172,23 +172,23 @@ class Curtailed(_Selecting):
     The answer is the same as with all of them.
     """
 
-    def __init__(self, n0: int, n: int, alpha: float, bound: str) -> None:
-        self.least = least_successes(n, alpha, bound)
+    def __init__(self, n0: int, n: int, claim: Claim) -> None:
+        self.least = least_successes(n, claim)
         first = n - self.least + 1  # no earlier can there be too many failures
         step = max(1, (n - first) // CURTAILED_LOOKS)
         looks = sorted({*range(first, n, step), n})
-        super().__init__(n0, looks, "estimation", Stopping(None, alpha))
+        super().__init__(n0, looks, "estimation", Stopping(Curtail(), claim))
 
     def done(self, drawing: Drawing, look: int) -> bool:
         return drawing.drawn - int(drawing.estimation[0, drawing.tested]) > self.n - self.least
 
 
-def least_successes(n: int, alpha: float, bound: str = "clopper-pearson") -> int:
+def least_successes(n: int, claim: Claim) -> int:
     """The least count of n whose lower bound is above one half; n + 1 if there is none."""
     low, high = 0, n + 1
     while low < high:
         middle = (low + high) // 2
-        if float(confidence.bound(bound, middle, n, alpha).p_lower) > 0.5:
+        if float(confidence.bound(claim.one_class, middle, n, claim.alpha).p_lower) > 0.5:
             high = middle
         else:
             low = middle + 1
@@ -212,6 +212,20 @@ class Sequential(_Selecting):
         return self.tables.spent(look)
 
 
+Certify = Callable[[np.ndarray, int, int, float, np.ndarray], float]
+"""(votes [parts, K], tested class, draws, alpha, noise levels [parts]) → radius, rounded down."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Looks:
+    """What `OverLooks` looks for, and when: numbers of draws, each look's share of alpha, radii, and when to give one up."""
+
+    draws: np.ndarray
+    shares: np.ndarray
+    radii: Sequence[float]
+    margin: float
+
+
 class OverLooks(_Selecting):
     """Looks at growing numbers of draws, each certified on its own at its share of alpha: for whatever has a certificate.
 
@@ -221,24 +235,14 @@ class OverLooks(_Selecting):
     Parameters
     ----------
     certify : callable
-        (votes [parts, K], tested class, draws, alpha, noise levels) → radius, rounded down.
+        The certificate of a look.
     quick : callable, optional
         The same to a few percent, in less time: asked first whether to give up.
     """
 
-    def __init__(
-        self,
-        n0: int,
-        looks: np.ndarray,
-        shares: np.ndarray,
-        radii: Sequence[float],
-        margin: float,
-        certify: Callable[[np.ndarray, int, int, float, np.ndarray], float],
-        stopping: Stopping,
-        quick: Callable[[np.ndarray, int, int, float, np.ndarray], float] | None = None,
-    ) -> None:
-        super().__init__(0 if stopping.labels else n0, looks, "estimation", stopping)
-        self.shares, self.radii, self.margin, self.certify = shares, np.array(radii), margin, certify
+    def __init__(self, n0: int, looks: Looks, certify: Certify, stopping: Stopping, quick: Certify | None = None) -> None:
+        super().__init__(0 if stopping.labels else n0, looks.draws, "estimation", stopping)
+        self.shares, self.radii, self.margin, self.certify = looks.shares, np.array(looks.radii), looks.margin, certify
         self.quick = quick
 
     def done(self, drawing: Drawing, look: int) -> bool:

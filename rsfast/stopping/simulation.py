@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from ..certifying import radii
 from ..checks import Floats
-from ..noise import InputDependentGaussian
 from ..numerics.normal import ndtr, ndtri
 from ..plans import Expected
-from ..result import VoteCounts
 from .choose import Ask
 from .rules import LEAST_SHARE, OverLooks
 
@@ -48,7 +46,7 @@ class Simulator:
         self.ask, self.recipe, self.sigma = ask, recipe, sigma
         others = votes.astype(np.float64)
         others[np.arange(len(votes)), :, tested] = 0.0
-        self.several = ask.multiclass or ask.bound == radii.TWO_SIDED
+        self.several = bool(ask.claim.others)
         self.share = (others.max(axis=2) + 0.5) / (others.sum(axis=2) + 0.5)  # [B, P], of the largest other class
 
     def expected(self, successes: np.ndarray, drawn: int) -> Expected:
@@ -97,9 +95,7 @@ class Simulator:
         """The radius that any number of draws certifies at these probabilities: [B]."""
         if self.several:
             return np.where((p > 0.5).all(axis=1), np.inf, 0.0)
-        nothing = np.zeros((*p.shape, 1), dtype=np.int64)
-        p = p if self.ask.transform.parts > 1 else p[:, 0]
-        return radii.at(self._counts(nothing, 1, self.sigma), p, 1.0 - p, self.ask.norm)
+        return radii.at(self.ask.smoothing, p, 1.0 - p, self.sigma, self.ask.claim.norm)
 
     def _walk(self, p: Floats, rows: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         """Draws and last threshold reached of images `rows` with probabilities p [N, P]: int64 [N] both."""
@@ -139,16 +135,5 @@ class Simulator:
             votes = np.concatenate([successes[..., None], largest[..., None], shared], axis=2)
         else:
             votes = np.stack([successes, failures], axis=2)
-        how: dict[str, Any] = {"bound": self.ask.bound, "joint": self.ask.joint, "multiclass": self.ask.multiclass}
-        return radii.derive(self._counts(votes, n, self.sigma[of]), alpha=alpha, order=self.ask.norm, **how).radius
-
-    def _counts(self, votes: np.ndarray, n: int, sigma: Floats) -> VoteCounts:
-        parts = self.ask.transform.parts
-        selected = np.zeros_like(votes)
-        selected[..., 0] = 1
-        depends = isinstance(self.ask.noise, InputDependentGaussian)
-        return VoteCounts(
-            selection=selected if parts > 1 else selected[:, 0], estimation=votes if parts > 1 else votes[:, 0], n0=1, n=n,
-            ids=np.arange(len(votes)), noise=self.ask.noise, seed=0, dim=sum(self.ask.dims), transform=self.ask.transform,
-            sigma=sigma[:, 0] if depends else np.empty(0), part_dims=self.ask.dims if parts > 1 else (),
-        )  # fmt: skip
+        of_images = radii.Votes(votes, np.zeros(len(votes), dtype=np.int64), n, self.sigma[of])
+        return radii.derive(self.ask.smoothing, of_images, self.ask.claim.at(alpha)).radius

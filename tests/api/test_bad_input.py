@@ -5,6 +5,7 @@ import pytest
 import torch
 
 import rsfast as rs
+from tests import flat
 
 X = torch.full((2, 1, 4, 4), 0.5)
 
@@ -15,7 +16,7 @@ def never(x):
 
 def certify(x=X, model=never, **changes):
     call = {"noise": rs.Gaussian(0.25), "num_classes": 2, "n0": 10, "n": 100, "alpha": 0.01, "seed": 0} | changes
-    return rs.certify(model, x, **call)
+    return flat.certify(model, x, **call)
 
 
 def with_value(value):
@@ -176,8 +177,8 @@ def test_whatever_stops_a_call_carries_the_finished_images(error):
 
 def test_means_from_a_generator_last_for_the_whole_call():
     call = {"noise": rs.Gaussian(0.25), "num_classes": 2, "n0": 5, "n": 50, "seed": 0, "batch": 11}
-    first = rs.sample_counts(lambda x: x.flatten(1)[:, :2], X, mean=[0.5], **call)
-    again = rs.sample_counts(lambda x: x.flatten(1)[:, :2], X, mean=(m for m in [0.5]), **call)
+    first = flat.sample_counts(lambda x: x.flatten(1)[:, :2], X, mean=[0.5], **call)
+    again = flat.sample_counts(lambda x: x.flatten(1)[:, :2], X, mean=(m for m in [0.5]), **call)
     assert (first.estimation == again.estimation).all()
 
 

@@ -10,6 +10,7 @@ from scipy import stats
 import rsfast as rs
 from rsfast.backends.reference import standard_normal
 from rsfast.noise import STREAMS
+from tests import flat
 from tests.reference.linear import Halfspace, random_halfspace
 
 SIGMA = 0.25
@@ -27,7 +28,9 @@ def images(rng, count, channels=1, side=4):
 def test_votes_are_those_of_the_documented_noise(rng):
     """Every copy rebuilt from (seed, stream, id, sample) with the reference draw, classified one by one."""
     x = images(rng, 2, channels=2, side=5)
-    counts = rs.sample_counts(pixels, x, noise=rs.Gaussian(0.5), num_classes=2, n0=7, n=40, seed=11, ids=[3, 2**32 - 1], batch=9)
+    counts = flat.sample_counts(
+        pixels, x, noise=rs.Gaussian(0.5), num_classes=2, n0=7, n=40, seed=11, ids=[3, 2**32 - 1], batch=9
+    )
     for b, image in enumerate((3, 2**32 - 1)):
         for name, stage, n in (("selection", counts.selection, 7), ("estimation", counts.estimation, 40)):
             votes = [0, 0]
@@ -43,9 +46,9 @@ def test_votes_are_those_of_the_documented_noise(rng):
 def test_votes_do_not_depend_on_backend_or_batch(backend, batch, rng):
     x = images(rng, 1, side=3)
     call = {"noise": rs.Gaussian(0.5), "num_classes": 2, "n0": 3, "n": 8, "seed": 5, "ids": [8]}
-    expected = rs.sample_counts(pixels, x, backend="reference", batch=11, **call)
+    expected = flat.sample_counts(pixels, x, backend="reference", batch=11, **call)
     device = "cuda" if backend == "triton" and os.environ.get("RSFAST_TEST_GPU") == "1" else "cpu"
-    got = rs.sample_counts(pixels, x, backend=backend, batch=batch, device=device, **call)
+    got = flat.sample_counts(pixels, x, backend=backend, batch=batch, device=device, **call)
     assert (got.selection == expected.selection).all()
     assert (got.estimation == expected.estimation).all()
     assert got.backend == backend
@@ -54,8 +57,8 @@ def test_votes_do_not_depend_on_backend_or_batch(backend, batch, rng):
 def test_an_image_gets_the_same_votes_alone_and_in_a_batch(rng):
     x = images(rng, 3)
     call = {"noise": rs.Gaussian(0.5), "num_classes": 2, "n0": 3, "n": 50, "seed": 5}
-    together = rs.sample_counts(pixels, x, ids=[4, 9, 1], **call)
-    alone = rs.sample_counts(pixels, x[1:2], ids=[9], **call)
+    together = flat.sample_counts(pixels, x, ids=[4, 9, 1], **call)
+    alone = flat.sample_counts(pixels, x[1:2], ids=[9], **call)
     assert (together.estimation[1] == alone.estimation[0]).all()
 
 
@@ -85,8 +88,8 @@ def test_estimates_converge_to_the_exact_probability(rng):
 def test_certificates_are_rederived_from_counts(rng):
     x = images(rng, 5)
     call = {"noise": rs.Gaussian(0.5), "num_classes": 2, "n0": 20, "n": 200, "seed": 5, "ids": range(5)}
-    cert = rs.certify(pixels, x, alpha=0.01, **call)
-    again = rs.certify_counts(rs.sample_counts(pixels, x, **call), alpha=0.01)
+    cert = flat.certify(pixels, x, alpha=0.01, **call)
+    again = rs.certify_counts(flat.sample_counts(pixels, x, **call), alpha=0.01)
     np.testing.assert_array_equal(cert.radius, again.radius)
     np.testing.assert_array_equal(cert.label, again.label)
     assert cert.label.dtype == np.int64
@@ -111,7 +114,7 @@ def test_a_result_carries_what_is_needed_to_repeat_it(rng):
     x = images(rng, 2)
     cert = rs.certify(pixels, x, noise=rs.Gaussian(0.5), num_classes=2, n0=10, n=100, ids=[7, 3])
     c = cert.counts
-    again = rs.sample_counts(pixels, x, noise=c.noise, num_classes=2, n0=c.n0, n=c.n, seed=c.seed, ids=c.ids, batch=c.batch,
+    again = flat.sample_counts(pixels, x, noise=c.noise, num_classes=2, n0=c.n0, n=c.n, seed=c.seed, ids=c.ids, batch=c.batch,
                              dtype=c.dtype, backend=c.backend)  # fmt: skip
     assert (again.estimation == c.estimation).all()
     assert set(c.versions) == {"rsfast", "torch", "numpy"}
@@ -133,12 +136,12 @@ def test_nan_logits_vote_for_no_class_and_lower_the_bound(rng):
     x = torch.full((1, 1, 2, 2), 0.5)
     x[0, 0, 0, 0] = 1.0
     call = {"noise": rs.Gaussian(0.1), "num_classes": 2, "n": 1000, "seed": 1}
-    clean, broken = rs.certify(pixels, x, **call), rs.certify(sometimes_nan, x, **call)
+    clean, broken = flat.certify(pixels, x, **call), flat.certify(sometimes_nan, x, **call)
     assert clean.counts.estimation.sum() == 1000
     assert 400 < broken.counts.estimation.sum() < 600
     assert clean.radius[0] > 0
     assert broken.abstained[0]
-    nothing = rs.certify(lambda x: torch.full((len(x), 2), torch.nan), x, **call)
+    nothing = flat.certify(lambda x: torch.full((len(x), 2), torch.nan), x, **call)
     assert nothing.label[0] == rs.ABSTAIN
     assert nothing.p_lower[0] == 0
 
@@ -149,19 +152,19 @@ def test_a_module_runs_in_eval_mode_and_is_left_as_it_was(rng):
     model[1].eval()
     before = {name: value.clone() for name, value in model.state_dict().items()}
     call = {"noise": rs.Gaussian(0.5), "num_classes": 2, "n0": 10, "n": 100, "seed": 1}
-    first = rs.sample_counts(model, images(rng, 1), **call)
+    first = flat.sample_counts(model, images(rng, 1), **call)
     assert [module.training for module in model] == [True, False, True, True]
     assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
     model.eval()
     rng = np.random.default_rng(list(b"test_a_module_runs_in_eval_mode_and_is_left_as_it_was"))
-    assert (rs.sample_counts(model, images(rng, 1), **call).estimation == first.estimation).all()
+    assert (flat.sample_counts(model, images(rng, 1), **call).estimation == first.estimation).all()
 
 
 def test_dtype_casts_a_copy_of_the_model(rng):
     model = Halfspace(np.ones(16), 8.0)
     seen = []
     model.register_forward_pre_hook(lambda module, inputs: seen.append((inputs[0].dtype, module.w.dtype)))
-    counts = rs.sample_counts(model, images(rng, 1), noise=rs.Gaussian(0.5), num_classes=2, n0=1, n=50, dtype="bfloat16")
+    counts = flat.sample_counts(model, images(rng, 1), noise=rs.Gaussian(0.5), num_classes=2, n0=1, n=50, dtype="bfloat16")
     assert set(seen) == {(torch.bfloat16, torch.bfloat16)}
     assert model.w.dtype == torch.float32
     assert counts.dtype == "bfloat16"
@@ -176,7 +179,7 @@ def test_normalisation_and_layout_reach_the_model(channels_last, rng):
         return x.flatten(1)[:, :2]
 
     x = images(rng, 1, channels=3)
-    rs.sample_counts(look, x, noise=rs.Gaussian(1e-6), num_classes=2, n0=1, n=3, batch=2, mean=[0.5, 0.4, 0.3], std=[0.2, 0.3, 0.1],
+    flat.sample_counts(look, x, noise=rs.Gaussian(1e-6), num_classes=2, n0=1, n=3, batch=2, mean=[0.5, 0.4, 0.3], std=[0.2, 0.3, 0.1],
                      channels_last=channels_last)  # fmt: skip
     expected = (x - torch.tensor([0.5, 0.4, 0.3])[:, None, None]) / torch.tensor([0.2, 0.3, 0.1])[:, None, None]
     torch.testing.assert_close(seen[0][:1], expected, atol=1e-3, rtol=0)
@@ -191,7 +194,7 @@ def test_every_forward_pass_has_the_same_size_and_the_filling_does_not_vote(rng)
         sizes.append(len(x))
         return x.flatten(1)[:, :2]
 
-    counts = rs.sample_counts(look, images(rng, 2), noise=rs.Gaussian(0.5), num_classes=2, n0=10, n=100, batch=32)
+    counts = flat.sample_counts(look, images(rng, 2), noise=rs.Gaussian(0.5), num_classes=2, n0=10, n=100, batch=32)
     tried = 3 + 1  # whether a row keeps its bits beside others, and whether it is classified by itself
     assert sizes == [32] * (tried + 7)  # 220 copies
     assert counts.selection.sum(axis=1).tolist() == [10, 10]
@@ -214,15 +217,15 @@ def test_modules_inside_a_function_run_in_eval_mode_too(rng):
 def test_numpy_images_are_taken(rng):
     x = images(rng, 2)
     call = {"noise": rs.Gaussian(0.5), "num_classes": 2, "n0": 5, "n": 50, "seed": 1}
-    from_numpy = rs.sample_counts(pixels, x.numpy(), **call)
-    assert (from_numpy.estimation == rs.sample_counts(pixels, x, **call).estimation).all()
-    assert (rs.sample_counts(pixels, x.double(), **call).estimation == from_numpy.estimation).all()
-    assert (rs.sample_counts(pixels, x.numpy().astype(">f4"), **call).estimation == from_numpy.estimation).all()
+    from_numpy = flat.sample_counts(pixels, x.numpy(), **call)
+    assert (from_numpy.estimation == flat.sample_counts(pixels, x, **call).estimation).all()
+    assert (flat.sample_counts(pixels, x.double(), **call).estimation == from_numpy.estimation).all()
+    assert (flat.sample_counts(pixels, x.numpy().astype(">f4"), **call).estimation == from_numpy.estimation).all()
 
 
 def test_progress_is_told_every_forward_pass(rng):
     told = []
-    rs.sample_counts(pixels, images(rng, 2), noise=rs.Gaussian(0.5), num_classes=2, n0=4, n=10, batch=6,
+    flat.sample_counts(pixels, images(rng, 2), noise=rs.Gaussian(0.5), num_classes=2, n0=4, n=10, batch=6,
                      progress=lambda done, rows: told.append((done, rows)))  # fmt: skip
     assert told == [
         (0, 6),
@@ -236,10 +239,10 @@ def test_progress_is_told_every_forward_pass(rng):
 def test_predict_returns_labels_and_abstains_on_a_tie(rng):
     x = torch.tensor([[[[0.9, 0.1]]], [[[0.1, 0.9]]], [[[0.5, 0.5]]]])
     call = {"noise": rs.Gaussian(0.25), "num_classes": 2, "n": 500, "seed": 0}
-    label = rs.predict(pixels, x, **call)
+    label = flat.predict(pixels, x, **call)
     assert label.tolist() == [0, 1, rs.ABSTAIN]
     assert label.dtype == np.int64
-    details = rs.predict_details(pixels, x, **call)
+    details = flat.predict_details(pixels, x, **call)
     assert (details.label == label).all()
     assert (details.p_value[:2] < 1e-10).all()
     assert details.counts.estimation.sum(axis=1).tolist() == [500] * 3
@@ -264,8 +267,8 @@ def test_logits_in_float64_are_voted_in_float64(logits, backend):
         return torch.tensor([logits], dtype=torch.float64).expand(len(x), 2)
 
     x, call = torch.full((1, 1, 1, 1), 0.5), {"noise": rs.Gaussian(0.25), "num_classes": 2, "backend": backend}
-    assert rs.certify(model, x, n=1000, n0=10, **call).label.tolist() == [1]
-    assert rs.predict(model, x, n=100, **call).tolist() == [1]
+    assert flat.certify(model, x, n=1000, n0=10, **call).label.tolist() == [1]
+    assert flat.predict(model, x, n=100, **call).tolist() == [1]
 
 
 def test_votes_for_one_class_are_refused():

@@ -14,7 +14,8 @@ import rsfast as rs
 import rsfast.torch
 from rsfast.errors import CallError
 from rsfast.runs.estimate import images_needed
-from rsfast.stopping import forecast as planning
+from rsfast.stopping import forecast
+from tests import flat
 
 X = torch.full((2, 1, 4, 4), 0.5)
 
@@ -34,7 +35,7 @@ class Contrary:
 
 
 CALL = {"noise": rs.Gaussian(0.25), "num_classes": 2, "n": 20, "alpha": 0.1, "seed": 0}
-COUNTS = rs.sample_counts(model, X, n0=5, **CALL)
+COUNTS = flat.sample_counts(model, X, n0=5, **CALL)
 VOTES = {"selection": [[5, 1]], "estimation": [[90, 10]], "n0": 10, "n": 100, "ids": [0], "noise": rs.Gaussian(1.0), "seed": 0, "dim": 4}  # fmt: skip
 TABLES = rs.plans.tables(rs.plans.Grid([0.1]), [0.3], alpha=0.1, n=100)
 
@@ -61,9 +62,9 @@ PUBLIC = {
     "plans.tables": (rs.plans.tables, {"plan": rs.plans.Grid([0.1]), "failure": [0.3], "alpha": 0.1, "n": 100}),
     "plans.expected": (rs.plans.expected, {"tables": TABLES, "successes": [5], "drawn": [10]}),
     "plans.check": (rs.plans.check, {"plan": rs.plans.Grid([0.1])}),
-    "planning.needs": (planning.needs, {"noise": rs.Gaussian(0.5), "wanted": [0.1], "alpha": 0.01}),
-    "planning.waterfall": (planning.waterfall, {"noise": rs.Gaussian(0.5), "n": 100, "alpha": 0.01}),
-    "planning.forecast": (planning.forecast, {"pilot": COUNTS, "plan": rs.plans.Grid([0.1]), "n": 100, "alpha": 0.1}),
+    "forecast.needs": (forecast.needs, {"noise": rs.Gaussian(0.5), "wanted": [0.1], "alpha": 0.01}),
+    "forecast.waterfall": (forecast.waterfall, {"noise": rs.Gaussian(0.5), "n": 100, "alpha": 0.01}),
+    "forecast.forecast": (forecast.forecast, {"pilot": COUNTS, "plan": rs.plans.Grid([0.1]), "n": 100, "claim": rs.Claim(0.1)}),
     "images_needed": (images_needed, {"population": 100, "precision": 0.1, "confidence_level": 0.9}),
     "population_interval": (rs.confidence.population_interval, {"certified": 1, "drawn": 5, "population": 10, "delta": 0.1}),
     "population_sequence": (rs.confidence.population_sequence, {"certified": 1, "drawn": 5, "population": 10, "delta": 0.1}),
@@ -174,19 +175,19 @@ def refused(call, message):
 
 
 @pytest.mark.parametrize("value", [float("nan"), {}, "no", 1, 0.0, None, [True], np.array([True, False])])
-@pytest.mark.parametrize("flag", ["multiclass", "fold", "curtail", "channels_last"])
+@pytest.mark.parametrize("flag", ["multiclass", "fold", "channels_last"])
 def test_a_flag_is_true_or_false(flag, value):
     if flag == "channels_last" and value is None:
         return
-    refused(lambda: rs.certify(model, X, n0=5, **CALL, **{flag: value}), f"{flag}=.* is neither True nor False")
+    refused(lambda: flat.certify(model, X, n0=5, **CALL, **{flag: value}), f"{flag}=.* is neither True nor False")
     if flag == "multiclass":
         refused(lambda: rs.certify_counts(COUNTS, alpha=0.1, multiclass=value), "is neither True nor False")
 
 
 def test_flags_of_numpy_are_taken():
-    plain = rs.certify(model, X, n0=5, **CALL)
-    for flags in ({"multiclass": np.bool_(False)}, {"curtail": np.True_}, {"fold": np.False_}, {"channels_last": np.bool_(True)}):
-        np.testing.assert_array_equal(rs.certify(model, X, n0=5, **CALL, **flags).radius, plain.radius)
+    plain = flat.certify(model, X, n0=5, **CALL)
+    for flags in ({"multiclass": np.bool_(False)}, {"fold": np.False_}, {"channels_last": np.bool_(True)}):
+        np.testing.assert_array_equal(flat.certify(model, X, n0=5, **CALL, **flags).radius, plain.radius)
 
 
 def test_what_are_no_votes_is_refused():
@@ -216,12 +217,12 @@ def test_votes_are_whole_numbers_of_the_right_kind(changes, message):
 
 @pytest.mark.parametrize("value", [2**70, -1, True, "tpu:0", "meta", [1], 1.5, torch.device("meta"), "é" * 1000])
 def test_a_device_that_is_none_is_refused(value):
-    refused(lambda: rs.certify(model, X, n0=5, device=value, **CALL), "device")
+    refused(lambda: flat.certify(model, X, n0=5, device=value, **CALL), "device")
 
 
 def test_a_model_on_no_real_device_is_refused():
     layer = torch.nn.Linear(16, 2, device="meta")
-    refused(lambda: rs.certify(layer, X, n0=5, **CALL), "the model's device is 'meta': models are run on cpu and cuda")
+    refused(lambda: flat.certify(layer, X, n0=5, **CALL), "the model's device is 'meta': models are run on cpu and cuda")
 
 
 LAYOUTS = {
@@ -245,23 +246,23 @@ LAYOUTS = {
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_images_of_any_memory_layout_are_taken(layout, rng):
     x = rng.uniform(size=(2, 1, 4, 4)).astype(np.float32)
-    want = rs.sample_counts(model, x, n0=5, **CALL)
-    got = rs.sample_counts(model, LAYOUTS[layout](x), n0=5, **CALL)
+    want = flat.sample_counts(model, x, n0=5, **CALL)
+    got = flat.sample_counts(model, LAYOUTS[layout](x), n0=5, **CALL)
     np.testing.assert_array_equal(got.estimation, want.estimation)
 
 
 def test_masked_pixels_are_not_taken_for_pixels():
     masked = np.ma.array(X.numpy(), mask=X.numpy() > 2)
-    assert len(rs.sample_counts(model, masked, n0=5, **CALL)) == 2
+    assert len(flat.sample_counts(model, masked, n0=5, **CALL)) == 2
     masked[0, 0, 0, 0] = np.ma.masked
-    refused(lambda: rs.sample_counts(model, masked, n0=5, **CALL), "x is MaskedArray")
+    refused(lambda: flat.sample_counts(model, masked, n0=5, **CALL), "x is MaskedArray")
 
 
 @pytest.mark.parametrize(
     "noise", [rs.Gaussian(64), rs.Laplace(32), rs.Uniform(255), rs.GeneralizedGaussian(9, 2), rs.LatticeGaussian(8.5)]
 )
 def test_a_level_for_pixels_up_to_255_is_refused_for_images_in_0_to_1(noise):
-    for call in (rs.certify, rs.sample_counts, rs.predict):
+    for call in (flat.certify, flat.sample_counts, flat.predict):
         refused(
             lambda call=call: call(model, X, **CALL | {"noise": noise}),
             rf"give {noise.fixed_levels[0]:g}|{noise.fixed_levels[0]:g} / 255 = {noise.fixed_levels[0] / 255:.4g}",
@@ -270,20 +271,24 @@ def test_a_level_for_pixels_up_to_255_is_refused_for_images_in_0_to_1(noise):
 
 def test_a_large_level_is_taken_where_the_range_allows_it():
     for declared in ({"value_range": None}, {"value_range": (0, 255)}):
-        assert len(rs.certify(model, X, n0=5, **CALL | {"noise": rs.Gaussian(64)} | declared)) == 2
-    assert len(rs.certify(model, X, n0=5, **CALL | {"noise": rs.Gaussian(8)})) == 2
+        assert len(flat.certify(model, X, n0=5, **CALL | {"noise": rs.Gaussian(64)} | declared)) == 2
+    assert len(flat.certify(model, X, n0=5, **CALL | {"noise": rs.Gaussian(8)})) == 2
 
 
 @pytest.mark.parametrize(
     ("function", "given", "meant"),
     [
-        (rs.certify, {"batch_size": 5}, "did you mean 'batch'"),
+        (
+            rs.certify,
+            {"batch_size": 5},
+            r"batch says how the model is run: give rsfast.Classifier\(model, num_classes=…, batch=…\)",
+        ),
         (rs.certify, {"sigma": 0.5}, r"say it in noise, such as noise=rsfast.Gaussian\(sigma=0.25\)"),
         (rs.certify, {"N0": 5}, "did you mean 'n0'"),
-        (rs.certify, {"clip_values": (0, 1)}, "did you mean 'value_range'"),
+        (rs.certify, {"clip_values": (0, 1)}, "value_range says how the model is run"),
         (rs.certify, {"nb_classes": 2}, "did you mean 'num_classes'"),
         (rs.predict, {"alhpa": 0.5}, "did you mean 'alpha'"),
-        (rs.sample_counts, {"p": 2}, "did you mean 'norm'"),
+        (rs.certify, {"p": 2}, "did you mean 'norm'"),
         (rs.certify_counts, {"n": 2}, "it takes counts, alpha, norm"),
         (rs.Gaussian, {"std": 0.5}, "did you mean 'sigma'"),
         (rs.Uniform, {"lam": 0.5}, "did you mean 'half_width'"),
@@ -291,7 +296,7 @@ def test_a_large_level_is_taken_where_the_range_allows_it():
     ],
 )
 def test_an_argument_that_does_not_exist_is_answered_with_the_one_that_was_meant(function, given, meant):
-    good = {"model": model, "x": X} if function in (rs.certify, rs.predict, rs.sample_counts) else {}
+    good = {"classifier": model, "x": X} if function in (rs.certify, rs.predict, rs.sample_counts) else {}
     with pytest.raises(CallError, match=meant) as caught:
         function(**good, **given)
     assert isinstance(caught.value, TypeError)
@@ -307,7 +312,7 @@ def test_an_argument_that_is_missing_is_named():
 def test_a_warning_points_at_the_callers_line():
     noise = rs.InputDependentGaussian(lambda x: np.full(len(x), 0.25), rate=0.01)
     for call in (
-        lambda: rs.certify(model, X, n0=5, **CALL | {"noise": noise}),
+        lambda: rs.certify(model, X, n0=5, num_classes=2, noise=noise, n=100, alpha=0.1),
         lambda: rs.certify_counts(COUNTS_OF_LEVELS, alpha=0.1),
     ):
         with warnings.catch_warnings(record=True) as caught:
@@ -316,6 +321,6 @@ def test_a_warning_points_at_the_callers_line():
         assert [one.filename for one in caught] == [__file__]
 
 
-COUNTS_OF_LEVELS = rs.sample_counts(
+COUNTS_OF_LEVELS = flat.sample_counts(
     model, X, n0=5, **CALL | {"noise": rs.InputDependentGaussian(lambda x: np.full(len(x), 0.25), rate=0.01)}
 )

@@ -8,7 +8,7 @@ from scipy import stats
 
 import rsfast as rs
 from rsfast import certificates, noise
-from rsfast.certifying.radii import LEVEL_ROUNDING, _input_dependent
+from rsfast.certifying.radii import LEVEL_ROUNDING, at
 from rsfast.errors import InvalidArgumentError, SoundnessWarning
 from rsfast.numerics import ncx2
 from tests.reference import input_dependent as paper
@@ -123,7 +123,8 @@ def test_levels_apart_by_the_text_of_the_paper_in_sixty_digits(votes, rate, dim)
 def test_radii_of_the_slightest_majority_are_not_lost_to_the_rounding_of_levels():
     """Found by bisection, where the first guess does not hold: half of what constant smoothing gives is left."""
     p = np.array([0.50002])
-    radius = _input_dependent(_stored(np.array([5000]), 10_000, rate=0.0, dim=50_000), p, 1 - p)
+    smoothing = _stored(np.array([5000]), 10_000, rate=0.0, dim=50_000).smoothing
+    radius = at(smoothing, p, 1 - p, np.array([[0.25]]), 2.0)
     constant = certificates.cohen_l2(p, sigma=0.25)
     assert 0.5 * constant < radius < 0.8 * constant
 

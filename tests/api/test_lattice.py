@@ -10,6 +10,7 @@ from rsfast import certificates
 from rsfast.backends import base, tables
 from rsfast.backends.reference import variates
 from rsfast.errors import InvalidArgumentError
+from tests import flat
 from tests.reference.linear import Halfspace
 
 
@@ -31,12 +32,12 @@ def test_float_noise_certifies_a_false_radius_and_lattice_noise_does_not():
     """Pixels of 128/255 are multiples of 2^-24 and so is 128/255 + noise in (-1/4, 0); those of 127/255 are odd multiples of 2^-25."""
     x, other = torch.full((1, 1, 8, 8), 128 / 255), torch.full((1, 1, 8, 8), 127 / 255)
     call = {"num_classes": 2, "n0": 50, "n": 2000, "seed": 1}
-    false = rs.certify(LowBits(), x, noise=rs.Gaussian(0.25), **call)
+    false = flat.certify(LowBits(), x, noise=rs.Gaussian(0.25), **call)
     distance = float((x - other).norm())
     assert false.label[0] == 0
     assert false.radius[0] > 20 * distance
     assert rs.predict(LowBits(), other, noise=rs.Gaussian(0.25), num_classes=2, seed=1)[0] == 1  # well inside the certified ball
-    true = rs.certify(LowBits(), torch.cat([x, other]), noise=rs.LatticeGaussian(0.25), **call)
+    true = flat.certify(LowBits(), torch.cat([x, other]), noise=rs.LatticeGaussian(0.25), **call)
     assert (true.label == true.label[0]).all() or (true.radius < distance).all()
 
 
@@ -102,7 +103,7 @@ def test_the_models_input_is_one_conversion_of_whole_numbers(rng):
         seen.append(batch.clone())
         return batch.flatten(1)[:, :2]
 
-    rs.sample_counts(
+    flat.sample_counts(
         model, x, noise=rs.LatticeGaussian(0.1), num_classes=2, n0=0, n=30, batch=30, mean=[0.5, 0.4], std=[0.2, 0.3]
     )
     for c, (mean, std) in enumerate(((0.5, 0.2), (0.4, 0.3))):

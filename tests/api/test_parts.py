@@ -11,6 +11,7 @@ from rsfast import certificates, confidence
 from rsfast.errors import InvalidArgumentError, ModelError
 from rsfast.noise import STREAMS
 from rsfast.transforms import strided_masks
+from tests import flat
 from tests.reference.linear import dual_halves, moved
 
 SPLIT = rs.DiagonalSplit()
@@ -26,7 +27,7 @@ def first_pixels(x):
 
 def test_votes_are_those_of_each_half_drawn_by_hand(rng):
     x = image(rng)[None]
-    counts = rs.sample_counts(
+    counts = flat.sample_counts(
         [first_pixels, lambda x: first_pixels(x.flip(1))], x, noise=rs.Gaussian(0.25), num_classes=10, transform=SPLIT,
         n0=13, n=57, seed=5, ids=[3], batch=16,
     )  # fmt: skip
@@ -49,8 +50,8 @@ def test_votes_are_those_of_each_half_drawn_by_hand(rng):
 def test_votes_do_not_depend_on_backend_or_batch_or_on_one_model_or_two(backend, batch, rng):
     x = torch.stack([image(rng), image(rng)])
     call = {"noise": rs.Gaussian(0.3), "num_classes": 10, "transform": rs.DiagonalSplit("bilinear"), "n0": 10, "n": 45, "seed": 1}
-    shared = rs.sample_counts(first_pixels, x, backend=backend, batch=batch, **call)
-    two = rs.sample_counts([first_pixels, first_pixels], x, backend="auto", batch=16, **call)
+    shared = flat.sample_counts(first_pixels, x, backend=backend, batch=batch, **call)
+    two = flat.sample_counts([first_pixels, first_pixels], x, backend="auto", batch=16, **call)
     assert (shared.estimation == two.estimation).all()
     assert (shared.selection == two.selection).all()
     assert (shared.estimation.sum(axis=2) == 45).all()
@@ -79,7 +80,9 @@ def test_linear_halves_have_the_exact_radius_and_flip_just_behind_it(p, exact, r
     if radius > 1e-3:
         assert lead([step * 0.999 for step in worst]) > 0
         assert lead([step * 1.001 for step in worst]) < 0
-    cert = rs.certify(models, x[None], noise=rs.Gaussian(0.25), num_classes=2, transform=SPLIT, n=4000, seed=2, value_range=None)
+    cert = flat.certify(
+        models, x[None], noise=rs.Gaussian(0.25), num_classes=2, transform=SPLIT, n=4000, seed=2, value_range=None
+    )
     if cert.label[0] == 0:
         assert 0 < cert.radius[0] < radius
         assert cert.radius[0] > radius - 0.09
@@ -92,7 +95,7 @@ def test_unequal_levels_take_their_own_exact_radius(rng):
     x = image(rng, side=16)
     models, _ = dual_halves(rng, x, SPLIT, sigma, p)
     noise = [rs.Gaussian(level) for level in sigma]
-    cert = rs.certify(models, x[None], noise=noise, num_classes=2, transform=SPLIT, n=20_000, seed=2, value_range=None)
+    cert = flat.certify(models, x[None], noise=noise, num_classes=2, transform=SPLIT, n=20_000, seed=2, value_range=None)
     exact = float(certificates.dual_l2(*p, sigma_left=sigma[0], sigma_right=sigma[1]))
     assert 0.93 * exact < cert.radius[0] <= exact
     assert cert.counts.sigma.tolist() == [list(sigma)]
@@ -209,7 +212,7 @@ def test_what_does_not_fit_is_refused_before_anything_is_drawn(change, message):
     call |= {"transform": SPLIT, "n": 1000, "n0": 10} | change
     model, x = call.pop("model"), call.pop("x")
     with pytest.raises(InvalidArgumentError, match=message):
-        rs.certify(model, x, **call)
+        flat.certify(model, x, **call)
     assert not drawn
 
 
@@ -249,7 +252,7 @@ def test_coverage_of_the_whole_path(rng):
     x = image(rng, channels=1, side=4)
     models, _ = dual_halves(rng, x, SPLIT, (0.25, 0.25), p)
     exact = float(certificates.dual_l2(*p, sigma_left=0.25))
-    cert = rs.certify(
+    cert = flat.certify(
         models, x[None].expand(seeds, -1, -1, -1), noise=rs.Gaussian(0.25), num_classes=2, transform=SPLIT, n0=60, n=120,
         alpha=alpha, seed=int(rng.integers(2**63)), value_range=None,
     )  # fmt: skip

@@ -12,6 +12,7 @@ from rsfast.certificates import cohen_l2
 from rsfast.confidence import clopper_pearson_lower, clopper_pearson_upper
 from rsfast.errors import InvalidArgumentError
 from rsfast.numerics.normal import ndtr
+from tests import flat
 
 NOISE = rs.Gaussian(0.5)
 
@@ -33,8 +34,8 @@ CALL = {"noise": NOISE, "num_classes": 2, "value_range": None, "seed": 4, "n": 2
 
 def test_a_grid_certifies_radii_of_the_list_below_the_true_one():
     grid = [0.0, 0.25, 0.5, 0.75, 1.0, 1.5]
-    cert = rs.certify(coin, images_of(Z), plan=rs.plans.Grid(grid), **CALL)
-    fixed = rs.certify(coin, images_of(Z), **CALL)
+    cert = flat.certify(coin, images_of(Z), plan=rs.plans.Grid(grid), **CALL)
+    fixed = flat.certify(coin, images_of(Z), **CALL)
     true = 0.5 * np.abs(Z)
     for radius, exact in zip(cert.radius, true, strict=True):
         assert radius <= exact or radius == 0
@@ -49,14 +50,14 @@ def test_a_grid_certifies_radii_of_the_list_below_the_true_one():
 
 def test_a_grid_of_which_nothing_can_be_certified_is_refused():
     with pytest.raises(InvalidArgumentError, match="radii from 1.9 with n=20000: so few draws certify none"):
-        rs.certify(coin, images_of(Z), plan=rs.plans.Grid([2.5, 1.9]), **CALL)
-    assert rs.certify(coin, images_of(Z), plan=rs.plans.Grid([2.5, 1.4]), **CALL).radius[-1] == pytest.approx(1.4)
+        flat.certify(coin, images_of(Z), plan=rs.plans.Grid([2.5, 1.9]), **CALL)
+    assert flat.certify(coin, images_of(Z), plan=rs.plans.Grid([2.5, 1.4]), **CALL).radius[-1] == pytest.approx(1.4)
 
 
 def test_votes_of_a_plan_are_the_first_draws_of_the_image():
-    cert = rs.certify(coin, images_of(Z), plan=rs.plans.Grid([0.25, 0.5]), **CALL)
+    cert = flat.certify(coin, images_of(Z), plan=rs.plans.Grid([0.25, 0.5]), **CALL)
     for i, drawn in enumerate(cert.counts.drawn):
-        alone = rs.sample_counts(coin, images_of(Z)[i : i + 1], ids=[i], **{**CALL, "n": int(drawn)})
+        alone = flat.sample_counts(coin, images_of(Z)[i : i + 1], ids=[i], **{**CALL, "n": int(drawn)})
         assert (alone.estimation[0] == cert.counts.estimation[i]).all()
         assert (alone.selection[0] == cert.counts.selection[i]).all()
 
@@ -64,15 +65,15 @@ def test_votes_of_a_plan_are_the_first_draws_of_the_image():
 @pytest.mark.parametrize("batch", [1, 50, 128, 1000])
 def test_decisions_do_not_depend_on_the_batch_or_on_the_company(batch):
     plan = rs.plans.Grid([0.0, 0.5])
-    together = rs.certify(coin, images_of(Z), plan=plan, **{**CALL, "n": 3000})
-    other = rs.certify(coin, images_of(Z).flip(0), plan=plan, ids=range(8, -1, -1), batch=batch, **{**CALL, "n": 3000})
+    together = flat.certify(coin, images_of(Z), plan=plan, **{**CALL, "n": 3000})
+    other = flat.certify(coin, images_of(Z).flip(0), plan=plan, ids=range(8, -1, -1), batch=batch, **{**CALL, "n": 3000})
     for name in ("drawn", "reached", "estimation", "selection"):
         assert (getattr(together.counts, name) == getattr(other.counts, name)[::-1]).all()
 
 
 def test_radius_plan_comes_within_its_tolerance():
-    cert = rs.certify(coin, images_of(Z), plan=rs.plans.Radius(0.1), **CALL)
-    fixed = rs.certify(coin, images_of(Z), **CALL)
+    cert = flat.certify(coin, images_of(Z), plan=rs.plans.Radius(0.1), **CALL)
+    fixed = flat.certify(coin, images_of(Z), **CALL)
     assert (cert.radius <= 0.5 * np.abs(Z) + 1e-12).all()
     clear = np.abs(Z) > 0.2
     assert (cert.radius[clear] >= 0.85 * fixed.radius[clear]).all()
@@ -81,9 +82,9 @@ def test_radius_plan_comes_within_its_tolerance():
 
 def test_betting_continues_where_it_paused():
     plan = rs.plans.Betting()
-    first = rs.certify(coin, images_of(Z), plan=plan, **{**CALL, "n": 1000})
-    more = rs.certify(coin, images_of(Z), plan=plan, earlier=first.counts, **{**CALL, "seed": None, "n": 20_000})
-    at_once = rs.certify(coin, images_of(Z), plan=plan, **CALL)
+    first = flat.certify(coin, images_of(Z), plan=plan, **{**CALL, "n": 1000})
+    more = flat.certify(coin, images_of(Z), plan=plan, earlier=first.counts, **{**CALL, "seed": None, "n": 20_000})
+    at_once = flat.certify(coin, images_of(Z), plan=plan, **CALL)
     assert (more.radius >= first.radius).all()
     assert (more.radius <= 0.5 * np.abs(Z)).all()
     assert (more.radius > first.radius).sum() >= 4
@@ -94,12 +95,12 @@ def test_betting_continues_where_it_paused():
 
 
 def test_only_betting_can_be_continued():
-    spent = rs.certify(coin, images_of(Z), plan=rs.plans.Grid([0.5]), **{**CALL, "n": 1000})
+    spent = flat.certify(coin, images_of(Z), plan=rs.plans.Grid([0.5]), **{**CALL, "n": 1000})
     with pytest.raises(InvalidArgumentError, match="whose alpha is spent by n=1000"):
-        rs.certify(coin, images_of(Z), plan=rs.plans.Grid([0.5]), earlier=spent.counts, **{**CALL, "seed": None})
+        flat.certify(coin, images_of(Z), plan=rs.plans.Grid([0.5]), earlier=spent.counts, **{**CALL, "seed": None})
     with pytest.raises(InvalidArgumentError, match="all n draws"):
-        fixed = rs.certify(coin, images_of(Z), **{**CALL, "n": 1000})
-        rs.certify(coin, images_of(Z), plan=rs.plans.Betting(), earlier=fixed.counts, **{**CALL, "seed": None})
+        fixed = flat.certify(coin, images_of(Z), **{**CALL, "n": 1000})
+        flat.certify(coin, images_of(Z), plan=rs.plans.Betting(), earlier=fixed.counts, **{**CALL, "seed": None})
 
 
 @pytest.mark.parametrize(
@@ -122,28 +123,28 @@ def test_only_betting_can_be_continued():
 def test_what_is_continued_must_be_the_same(change, message):
     plan = rs.plans.Betting(radii=[0.25, 0.5])
     call = {**CALL, "plan": plan, "n": 1000}
-    counts = rs.sample_counts(coin, images_of(Z), **call)
+    counts = flat.sample_counts(coin, images_of(Z), **call)
     again = {**call, "seed": None, "n": 2000, "earlier": counts} | change
     with pytest.raises(InvalidArgumentError, match=message):
-        rs.certify(coin, images_of(Z), **again)
+        flat.certify(coin, images_of(Z), **again)
 
 
 def test_a_model_is_not_folded_in_the_middle_of_an_image():
     torch.manual_seed(0)
     layers = torch.nn.Conv2d(1, 2, 1), torch.nn.BatchNorm2d(2), torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten()
     model, call = torch.nn.Sequential(*layers), {**CALL, "plan": rs.plans.Betting()}
-    first = rs.sample_counts(model, images_of(Z), **{**call, "n": 200})
+    first = flat.sample_counts(model, images_of(Z), **{**call, "n": 200})
     with pytest.raises(InvalidArgumentError, match="earlier was run as the model is, this call as .*: fold and runtime belong"):
-        rs.sample_counts(model, images_of(Z), earlier=first, fold=True, **{**call, "seed": None})
+        flat.sample_counts(model, images_of(Z), earlier=first, fold=True, **{**call, "seed": None})
 
 
 def test_a_label_of_a_continued_image_must_not_change():
     labels = [1, 0] * 4 + [1]
     call = {**CALL, "plan": rs.plans.Betting(), "n0": 0}
-    first = rs.sample_counts(coin, images_of(Z), labels=labels, **{**call, "n": 500})
+    first = flat.sample_counts(coin, images_of(Z), labels=labels, **{**call, "n": 500})
     labels[0] = 0
     with pytest.raises(InvalidArgumentError, match="image id 0 was tested for another label"):
-        rs.sample_counts(coin, images_of(Z), labels=labels, earlier=first, **{**call, "seed": None})
+        flat.sample_counts(coin, images_of(Z), labels=labels, earlier=first, **{**call, "seed": None})
 
 
 class AsItIsTold(torch.nn.Module):
@@ -162,41 +163,41 @@ class AsItIsTold(torch.nn.Module):
 @pytest.mark.parametrize("of", [AsItIsTold, lambda told: lambda x: AsItIsTold(told)(x)], ids=["module", "function"])
 def test_votes_of_another_model_are_refused_for_finished_images_and_equal_fingerprints(of, radii, n):
     call = {**CALL, "n0": 10, "plan": rs.plans.Betting() if radii is None else rs.plans.Betting(radii=radii)}
-    first = rs.sample_counts(of(1), images_of(Z[:1]), **{**call, "n": 1000})
+    first = flat.sample_counts(of(1), images_of(Z[:1]), **{**call, "n": 1000})
     again = {**call, "n": n, "seed": None, "earlier": first}
     with pytest.raises(InvalidArgumentError, match="votes otherwise on the first copies of image id 0"):
-        rs.certify(of(0), images_of(Z[:1]), **again)
-    assert rs.certify(of(1), images_of(Z[:1]), **again).label.tolist() == [1]
+        flat.certify(of(0), images_of(Z[:1]), **again)
+    assert flat.certify(of(1), images_of(Z[:1]), **again).label.tolist() == [1]
 
 
 def test_other_images_are_not_continued():
-    first = rs.sample_counts(coin, images_of(Z), plan=rs.plans.Betting(), **{**CALL, "n": 500})
+    first = flat.sample_counts(coin, images_of(Z), plan=rs.plans.Betting(), **{**CALL, "n": 500})
     call = {**CALL, "seed": None, "plan": rs.plans.Betting(), "earlier": first}
     others = images_of(Z)
     others[3, 0, 1, 1] += 1e-6
     with pytest.raises(InvalidArgumentError, match="image id 3 is not the image that earlier was drawn of"):
-        rs.sample_counts(coin, others, **call)
+        flat.sample_counts(coin, others, **call)
     with pytest.raises(InvalidArgumentError, match="image id 0 is not the image"):
-        rs.sample_counts(coin, images_of(Z), **{**call, "earlier": dataclasses.replace(first, images=())})
-    new = rs.sample_counts(coin, others[3:4], ids=[99], **call)  # an image that was not seen begins
+        flat.sample_counts(coin, images_of(Z), **{**call, "earlier": dataclasses.replace(first, images=())})
+    new = flat.sample_counts(coin, others[3:4], ids=[99], **call)  # an image that was not seen begins
     assert new.ids.tolist() == [99]
 
 
 def test_a_continued_image_of_another_size_is_refused():
-    first = rs.sample_counts(coin, images_of(Z), plan=rs.plans.Betting(), **{**CALL, "n": 500})
+    first = flat.sample_counts(coin, images_of(Z), plan=rs.plans.Betting(), **{**CALL, "n": 500})
     with pytest.raises(InvalidArgumentError, match="pixels 4 and this call has 16"):
-        rs.sample_counts(coin, torch.zeros(9, 1, 4, 4), plan=rs.plans.Betting(), earlier=first, **{**CALL, "seed": None})
+        flat.sample_counts(coin, torch.zeros(9, 1, 4, 4), plan=rs.plans.Betting(), earlier=first, **{**CALL, "seed": None})
 
 
 def test_predict_refuses_votes_that_a_rule_stopped():
-    for more in ({"plan": rs.plans.Grid([0.5])}, {"curtail": True}):
-        counts = rs.sample_counts(coin, images_of(Z), **{**CALL, "n": 1000}, **more)
+    for more in ({"plan": rs.plans.Grid([0.5])}, {"plan": rs.plans.Curtail()}):
+        counts = flat.sample_counts(coin, images_of(Z), **{**CALL, "n": 1000}, **more)
         with pytest.raises(InvalidArgumentError, match="stopped where they were favourable"):
             rs.predict_counts(counts)
 
 
 def test_votes_by_hand_cannot_claim_what_no_plan_says():
-    counts = rs.sample_counts(coin, images_of(Z), plan=rs.plans.Grid([0.5]), **CALL)
+    counts = flat.sample_counts(coin, images_of(Z), plan=rs.plans.Grid([0.5]), **CALL)
     for change in (
         {"reached": np.full(9, 1)},
         {"reached": np.full(9, -2)},
@@ -218,16 +219,16 @@ def test_votes_by_hand_cannot_claim_what_no_plan_says():
 
 
 def test_a_plan_needs_a_class_to_test():
-    for more in ({"plan": rs.plans.Grid([0.5])}, {"curtail": True}):
-        with pytest.raises(InvalidArgumentError, match="n0=0 with a plan or curtail"):
-            rs.sample_counts(coin, images_of(Z), **{**CALL, "n0": 0}, **more)
+    for more in ({"plan": rs.plans.Grid([0.5])}, {"plan": rs.plans.Curtail()}):
+        with pytest.raises(InvalidArgumentError, match="n0=0 with a plan"):
+            flat.sample_counts(coin, images_of(Z), **{**CALL, "n0": 0}, **more)
 
 
 def test_radii_look_by_look_are_in_one_norm_and_of_one_joint_bound():
     x = torch.rand(2, 1, 4, 4)
     plan = rs.plans.Grid([0.1])
     call = {"noise": NOISE, "num_classes": 2, "n": 500, "seed": 0, "transform": rs.DiagonalSplit("nearest"), "plan": plan}
-    counts = rs.sample_counts(lambda v: v.flatten(1)[:, :2], x, joint="product", **call)
+    counts = flat.sample_counts(lambda v: v.flatten(1)[:, :2], x, joint="product", **call)
     rs.certify_counts(counts, joint="product")
     for other in ({"joint": "bonferroni"}, {"joint": "product", "norm": np.inf}):
         with pytest.raises(InvalidArgumentError, match="certified look by look"):
@@ -236,7 +237,7 @@ def test_radii_look_by_look_are_in_one_norm_and_of_one_joint_bound():
 
 def test_tested_labels_are_certified_only_where_they_win():
     labels = [1, 0] * 4 + [1]
-    cert = rs.certify(coin, images_of(Z), plan=rs.plans.Grid([0.0, 0.25, 0.5]), labels=labels, **{**CALL, "n0": 0})
+    cert = flat.certify(coin, images_of(Z), plan=rs.plans.Grid([0.0, 0.25, 0.5]), labels=labels, **{**CALL, "n0": 0})
     wins = np.array([(z > 0) == bool(label) for z, label in zip(Z, labels, strict=True)])
     assert (cert.label[~cert.abstained] == np.array(labels)[~cert.abstained]).all()
     assert cert.abstained[~wins].all()
@@ -248,8 +249,8 @@ def test_tested_labels_are_certified_only_where_they_win():
 def test_curtailed_rows_are_those_of_all_draws():
     z = [0.0, -0.01, 0.01, 0.02, 0.5, 0.0, 0.0, 0.005]
     call = {**CALL, "n": 5000, "n0": 3}  # so few choose the wrong class now and then
-    full = rs.certify(coin, images_of(z), **call)
-    short = rs.certify(coin, images_of(z), curtail=True, **call)
+    full = flat.certify(coin, images_of(z), **call)
+    short = flat.certify(coin, images_of(z), plan=rs.plans.Curtail(), **call)
     assert (full.label == short.label).all()
     assert (full.radius == short.radius).all()
     assert (short.counts.drawn < 5000).any()
@@ -257,7 +258,7 @@ def test_curtailed_rows_are_those_of_all_draws():
 
 
 def test_curtailed_rows_are_not_certified_at_a_level_they_do_not_support():
-    counts = rs.sample_counts(coin, images_of([0.0] * 40), curtail=True, **{**CALL, "n": 1000})
+    counts = flat.sample_counts(coin, images_of([0.0] * 40), plan=rs.plans.Curtail(), **{**CALL, "n": 1000})
     assert rs.certify_counts(counts, alpha=1e-4).abstained.any()
     with pytest.raises(InvalidArgumentError, match="need not abstain"):
         rs.certify_counts(counts, alpha=0.4)
@@ -266,7 +267,7 @@ def test_curtailed_rows_are_not_certified_at_a_level_they_do_not_support():
 
 
 def test_votes_of_a_plan_support_its_alpha_only():
-    counts = rs.sample_counts(coin, images_of(Z), plan=rs.plans.Grid([0.5]), **CALL)
+    counts = flat.sample_counts(coin, images_of(Z), plan=rs.plans.Grid([0.5]), **CALL)
     for other in ({"alpha": 0.01}, {"alpha": 1e-4}, {"multiclass": True}, {"bound": "two-sided"}):
         with pytest.raises(InvalidArgumentError, match="stopped as it says"):
             rs.certify_counts(counts, **other)
@@ -293,7 +294,7 @@ def test_a_grid_works_for_every_noise(noise, norm):
 def test_a_grid_works_for_input_dependent_noise():
     noise = rs.InputDependentGaussian(lambda x: 0.4 + 0 * x.flatten(1)[:, 0].numpy(), rate=0.01)
     with pytest.warns(rs.SoundnessWarning):
-        cert = rs.certify(coin, images_of([0.8, 2.0]), plan=rs.plans.Grid([0.1, 0.3]), **{**CALL, "noise": noise})
+        cert = flat.certify(coin, images_of([0.8, 2.0]), plan=rs.plans.Grid([0.1, 0.3]), **{**CALL, "noise": noise})
     assert cert.radius.tolist() == [0.3, 0.3]
     assert (cert.counts.drawn < 5000).all()
 
@@ -308,8 +309,8 @@ def test_a_grid_works_for_two_halves(joint):
 
     radii = [0.0, 0.25, 0.5, 1.0]
     call = {"noise": NOISE, "num_classes": 2, "n": 10_000, "seed": 0, "transform": rs.DiagonalSplit("nearest"), "joint": joint}
-    cert = rs.certify(mean, x, plan=rs.plans.Grid(radii), **call)
-    fixed = rs.certify(mean, x, **call)
+    cert = flat.certify(mean, x, plan=rs.plans.Grid(radii), **call)
+    fixed = flat.certify(mean, x, **call)
     assert (cert.radius <= fixed.radius).all()
     assert cert.radius.tolist() == [max(r for r in radii if r <= f) for f in fixed.radius]
     assert (cert.counts.drawn < 3000).all()
@@ -318,7 +319,7 @@ def test_a_grid_works_for_two_halves(joint):
 @pytest.mark.parametrize("plan", [rs.plans.Grid([0.5], final=1.0), rs.plans.Grid([0.5], spread=2.0, growth=1.0, first=1, step=1)])
 def test_a_look_that_spends_nothing_certifies_nothing(plan):
     call = {**CALL, "n": 1500, "bound": "two-sided", "plan": plan}
-    cert = rs.certify(coin, images_of([0.0, 3.5]), **call)
+    cert = flat.certify(coin, images_of([0.0, 3.5]), **call)
     assert cert.radius.tolist() == [0.0, 0.5]
     assert cert.counts.drawn[1] > 500
 
@@ -328,8 +329,8 @@ def test_a_grid_works_with_the_two_sided_bound(rng):
     x[:, 0, 0, 0] = torch.tensor([0.05, 0.8, 3.0])
     call = {"noise": rs.Gaussian(1.0), "num_classes": 3, "n": 20_000, "seed": 1, "bound": "two-sided", "value_range": None}
     for futility in (0.0, 1e-3):
-        cert = rs.certify(three, x, plan=rs.plans.Grid([0.0, 0.2, 0.5], futility=futility), **call)
-        fixed = rs.certify(three, x, **call)
+        cert = flat.certify(three, x, plan=rs.plans.Grid([0.0, 0.2, 0.5], futility=futility), **call)
+        fixed = flat.certify(three, x, **call)
         assert (cert.radius <= np.maximum(fixed.radius, 1e-300)).all()
         assert cert.radius[2] == 0.5
         assert cert.counts.drawn[2] < 1000
@@ -337,9 +338,10 @@ def test_a_grid_works_with_the_two_sided_bound(rng):
 
 
 def test_shares_of_alpha_over_looks_add_up_to_alpha():
+    from rsfast.request import Smoothing
     from rsfast.stopping.choose import Ask, make
 
-    ask = Ask(NOISE, rs.DiagonalSplit("nearest"), (8, 8), 0.01, plan=rs.plans.Grid([0.5]))
+    ask = Ask(Smoothing(NOISE, rs.DiagonalSplit("nearest"), (8, 8)), rs.Claim(0.01), rs.plans.Grid([0.5]))
     recipe = make(ask, 10, 100_000)
     assert 0.0099 < recipe.spent(len(recipe.looks) - 1) <= 0.01
 
@@ -353,7 +355,7 @@ def test_the_two_sided_bound_decides_where_one_class_has_less_than_half():
     x = torch.zeros(1, 1, 2, 2)
     x[0, 0, 0, 0] = 0.3
     call = {"noise": rs.Gaussian(1.0), "num_classes": 3, "n": 100_000, "seed": 1}
-    counts = rs.sample_counts(three, x, **call)
+    counts = flat.sample_counts(three, x, **call)
     assert rs.certify_counts(counts).abstained.all()
     cert = rs.certify_counts(counts, bound="two-sided")
     votes = np.sort(counts.estimation[0])[::-1]
@@ -364,7 +366,7 @@ def test_the_two_sided_bound_decides_where_one_class_has_less_than_half():
 
 
 def test_the_two_sided_bound_costs_little_where_it_does_not_help():
-    cert = rs.certify(coin, images_of([0.5, 1.0, 2.0]), **{**CALL, "n": 100_000})
+    cert = flat.certify(coin, images_of([0.5, 1.0, 2.0]), **{**CALL, "n": 100_000})
     two = rs.certify_counts(cert.counts, bound="two-sided")
     assert (two.radius < cert.radius).all()
     assert (two.radius > 0.998 * cert.radius).all()
@@ -374,11 +376,11 @@ def test_the_two_sided_bound_costs_little_where_it_does_not_help():
     ("arguments", "message"),
     [
         ({"plan": 3}, "is not a plan"),
-        ({"plan": rs.plans.Grid([0.5]), "curtail": True}, "stops by itself"),
+        ({"plan": rs.plans.Curtail(), "labels": [0] * 9}, "tests no labels"),
         ({"labels": [0] * 9}, "labels are tested by plans"),
         ({"plan": rs.plans.Grid([0.5]), "labels": [0, 1]}, "labels are not 9 classes"),
         ({"plan": rs.plans.Grid([0.5]), "labels": [2] * 9}, "labels are not 9 classes"),
-        ({"curtail": True, "bound": "two-sided"}, "leave it out"),
+        ({"plan": rs.plans.Curtail(), "bound": "two-sided"}, "leave it out"),
         ({"plan": rs.plans.Radius(), "bound": "two-sided"}, "give plans.Grid"),
         ({"plan": rs.plans.Grid([25.0])}, "certified by no probability"),
     ],
@@ -388,7 +390,7 @@ def test_what_does_not_go_together_is_refused_before_drawing(arguments, message)
         raise AssertionError("drawn")
 
     with pytest.raises(InvalidArgumentError, match=message):
-        rs.certify(never, images_of(Z), **CALL, **arguments)
+        flat.certify(never, images_of(Z), **CALL, **arguments)
 
 
 @pytest.mark.parametrize(
@@ -404,16 +406,16 @@ def test_votes_that_nothing_certifies_are_not_drawn(arguments, message):
     def never(x):
         raise AssertionError("drawn")
 
-    for more in ({"plan": rs.plans.Grid([0.5])}, {"curtail": True}):
+    for more in ({"plan": rs.plans.Grid([0.5])}, {"plan": rs.plans.Curtail()}):
         with pytest.raises(InvalidArgumentError, match=message):
-            rs.sample_counts(never, images_of(Z), **{**CALL, **arguments, **more})
+            flat.sample_counts(never, images_of(Z), **{**CALL, **arguments, **more})
 
 
 def test_false_certificates_of_a_plan_are_rare():
     """At the threshold itself, where they are most frequent: of 400 images, alpha = 0.05 each; more than 37 has probability 1e-4."""
     z = [1.0] * 400
     plan = rs.plans.Grid([0.5 + 1e-9])
-    cert = rs.certify(coin, images_of(z), plan=plan, alpha=0.05, batch=1024, **{**CALL, "n": 2000})
+    cert = flat.certify(coin, images_of(z), plan=plan, alpha=0.05, batch=1024, **{**CALL, "n": 2000})
     wrong = int((cert.radius > 0.5).sum())
     assert 1 <= wrong <= 37
     assert float(ndtr(1.0)) < 1
@@ -421,9 +423,10 @@ def test_false_certificates_of_a_plan_are_rare():
 
 def test_thresholds_are_the_least_probabilities_that_certify():
     from rsfast.certifying.radii import thresholds
+    from rsfast.request import WHOLE, Smoothing
 
     radii = [0.0, 0.1, 0.5, 1.0, 1.9]
-    failure = np.array(thresholds(NOISE, 12, 2.0, radii))
+    failure = np.array(thresholds(Smoothing(NOISE, WHOLE, (12,)), 2.0, radii))
     assert (np.diff(failure) < 0).all()
     for q, r in zip(failure, radii, strict=True):
         assert float(cohen_l2(1 - q, sigma=0.5, q_upper=q)) >= r

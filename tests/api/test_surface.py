@@ -1,8 +1,10 @@
 """What the package promises by name, and that its examples run."""
 
+import ast
 import doctest
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -30,6 +32,16 @@ PROMISED = [
 def test_public_names_are_there(name):
     assert getattr(rs, name) is not None
     assert name in dir(rs)
+
+
+def test_the_stub_names_what_the_package_has():
+    """Type checkers read the stub; names are imported at first use."""
+    tree = ast.parse((Path(rs.__file__).parent / "__init__.pyi").read_text())
+    there = {alias.asname for node in tree.body if isinstance(node, ast.ImportFrom) for alias in node.names}
+    assert there == {*rs._HOME, *rs._MODULES}
+    listed = next(node.value for node in tree.body if isinstance(node, ast.Assign))
+    assert ast.literal_eval(listed) == rs.__all__
+    assert {*rs.__all__} == there - {"torch"}  # `from rsfast import *` must not hide torch itself
 
 
 def test_importing_everything_does_not_hide_torch_itself():

@@ -256,7 +256,7 @@ def test_shards_started_together_without_a_seed_share_one(spawn, tmp_path):
 
 
 def test_the_default_batches_are_equal_and_waste_little():
-    from rsfast.counting.classifier import default_batch
+    from rsfast.inference import default_batch
 
     for dim, total in ((64, 10_100), (3072, 1100), (150_528, 100_100), (64, 3), (3072, 100_100)):
         batch = default_batch(dim, total, "cpu")

@@ -62,7 +62,7 @@ def test_plan_counts_halves_and_levels_of_the_input_as_they_are(rsfast, tmp_path
 @pytest.mark.parametrize(
     ("made_by", "options", "message"),
     [
-        (("--curtail",), (), "drawn by a plan or holds no images"),
+        (("--plan", "curtail"), (), "drawn by a plan or holds no images"),
         (("--plan", "grid", "--radii", "0.1"), (), "drawn by a plan or holds no images"),
         ((), ("--radii", "0.1,0.1"), "radii holds 0.1 twice"),
         ((), ("--radii", "0.1,99"), "is certified by no probability"),

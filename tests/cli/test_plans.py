@@ -10,6 +10,7 @@ from rsfast import sources
 from rsfast.errors import InvalidArgumentError, StoreError
 from rsfast.runs.read import certificate, read_run
 from rsfast.runs.store import records
+from tests import flat
 from tests.reference.factories import linear
 
 from .conftest import kill_until_done
@@ -65,8 +66,8 @@ def test_stored_votes_are_continued_in_python_as_the_run_was_made(rsfast, tmp_pa
     call = {"noise": rs.Gaussian(0.25), "num_classes": 10, "n0": 10, "n": 900, "alpha": 0.01, "plan": rs.plans.Betting()}
     earlier = read_run(run).counts
     with pytest.raises(InvalidArgumentError, match="this call as the model is: fold and runtime belong"):
-        rs.sample_counts(linear(), x, earlier=earlier, **call)
-    more = rs.sample_counts(linear(), x, earlier=earlier, fold=True, **call)
+        flat.sample_counts(linear(), x, earlier=earlier, **call)
+    more = flat.sample_counts(linear(), x, earlier=earlier, fold=True, **call)
     assert rsfast(*command[:-6], "--n", 900, "--count", 2, "--out", run).code == 0
     np.testing.assert_array_equal(more.estimation, read_run(run).counts.estimation)
 
@@ -212,7 +213,7 @@ def test_tested_labels_need_labels(rsfast, tmp_path, rng):
 
 def test_curtailed_runs_have_the_rows_of_full_ones(rsfast, tmp_path):
     command = ("certify", *MODEL[:4], "--sigma", "4", *COMMON, "--n", 1500, "--count", 30)
-    for name, more in (("full", ()), ("short", ("--curtail",))):
+    for name, more in (("full", ()), ("short", ("--plan", "curtail"))):
         assert rsfast(*command, *more, "--out", tmp_path / name).code == 0
     full, short = (certificate(read_run(tmp_path / name)) for name in ("full", "short"))
     np.testing.assert_array_equal(full.label, short.label)
@@ -231,7 +232,7 @@ def test_curtailed_runs_have_the_rows_of_full_ones(rsfast, tmp_path):
         (("--plan", "radius", "--radii", "0.5"), "--plan radius takes none"),
         (("--plan", "betting", "--final", "0.5"), "--plan betting takes none"),
         (("--test-labels",), "is for plans"),
-        ((*GRID, "--curtail"), "stops by itself"),
+        (("--plan", "curtail", "--test-labels"), "tests no labels"),
         (("--bound", "bayes"), "is not known"),
     ],
 )

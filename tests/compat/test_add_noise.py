@@ -11,6 +11,7 @@ import rsfast as rs
 import rsfast.torch
 from rsfast.errors import InvalidArgumentError
 from rsfast.torch import add_noise
+from tests import flat
 
 from .models import Watched, linear
 
@@ -29,7 +30,7 @@ def test_the_example_runs():
 @pytest.mark.parametrize("noise", NOISES, ids=lambda noise: type(noise).__name__)
 def test_copies_are_those_that_a_model_is_shown(noise, x):
     model = Watched(linear(), keep=True)
-    rs.sample_counts(model, x, noise=noise, num_classes=10, n0=0, n=6, seed=9, ids=[5, 8, 2], batch=6)
+    flat.sample_counts(model, x, noise=noise, num_classes=10, n0=0, n=6, seed=9, ids=[5, 8, 2], batch=6)
     got = add_noise(x, noise, seed=9, ids=[5, 8, 2], copies=6)
     assert torch.equal(got.reshape(-1, 1, 8, 8), torch.cat(model.drawn()).reshape(-1, 1, 8, 8))
 
@@ -37,7 +38,7 @@ def test_copies_are_those_that_a_model_is_shown(noise, x):
 def test_copies_of_parts_with_normalisation_are_those_that_a_model_is_shown(x):
     model, split = Watched(linear(), keep=True), rs.DiagonalSplit("bilinear")
     common = {"noise": rs.Gaussian(0.5), "seed": 9, "transform": split, "mean": [0.4], "std": [0.3], "dtype": "bfloat16"}
-    rs.sample_counts(model.to(torch.bfloat16), x[:1], num_classes=10, n0=0, n=4, batch=4, **common)
+    flat.sample_counts(model.to(torch.bfloat16), x[:1], num_classes=10, n0=0, n=4, batch=4, **common)
     for part in (0, 1):
         assert torch.equal(add_noise(x[:1], part=part, copies=4, **common)[0], model.drawn()[part])
 

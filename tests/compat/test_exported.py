@@ -10,6 +10,7 @@ import torch
 import rsfast as rs
 from rsfast import models
 from rsfast.errors import BackendUnavailableError, InvalidArgumentError, ModelError
+from tests import flat
 
 from .models import linear
 
@@ -21,7 +22,7 @@ X = torch.full((2, 1, 8, 8), 0.5)
 
 
 def votes(model, **more):
-    return rs.sample_counts(model, X, noise=rs.Gaussian(0.5), num_classes=10, n=200, seed=3, batch=20, **more).estimation
+    return flat.sample_counts(model, X, noise=rs.Gaussian(0.5), num_classes=10, n=200, seed=3, batch=20, **more).estimation
 
 
 def test_an_exported_program_votes_as_its_module():

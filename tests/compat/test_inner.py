@@ -7,6 +7,7 @@ from torch import nn
 
 import rsfast as rs
 from rsfast.errors import InvalidArgumentError, ModelError
+from tests import flat
 
 SIGMA = 0.5
 
@@ -58,7 +59,7 @@ def test_certificates_of_a_text_are_sound_and_nearly_exact(tokens):
         x = head(tokens[i : i + 1])
         margin = float((x.double().sum(dim=(0, 1, 2)) @ normal) + (model.body.bias[0] - model.body.bias[1]).detach())
         exact = abs(margin) / float(normal.norm() * 7**0.5)
-        cert = rs.certify(tail(tokens[i : i + 1]), x, noise=rs.Gaussian(SIGMA), num_classes=2, n=20_000, seed=1, ids=[i],
+        cert = flat.certify(tail(tokens[i : i + 1]), x, noise=rs.Gaussian(SIGMA), num_classes=2, n=20_000, seed=1, ids=[i],
                           value_range=None, batch=2000)  # fmt: skip
         if not cert.abstained[0]:
             assert cert.label[0] == int(margin < 0)
@@ -77,10 +78,10 @@ def test_a_replaced_word_within_the_radius_keeps_the_answer(tokens):
     text[0, 2] = 0
     other = text.clone()
     other[0, 2] = 1
-    cert = rs.certify(tail(text), head(text), noise=rs.Gaussian(SIGMA), num_classes=2, n=2000, seed=1, value_range=None)
+    cert = flat.certify(tail(text), head(text), noise=rs.Gaussian(SIGMA), num_classes=2, n=2000, seed=1, value_range=None)
     assert not cert.abstained[0]
     assert float((head(other) - head(text)).norm()) < cert.radius[0]
-    answer = rs.predict(tail(other), head(other), noise=rs.Gaussian(SIGMA), num_classes=2, n=2000, seed=2, value_range=None)
+    answer = flat.predict(tail(other), head(other), noise=rs.Gaussian(SIGMA), num_classes=2, n=2000, seed=2, value_range=None)
     assert answer[0] == cert.label[0]
 
 
@@ -147,7 +148,7 @@ def test_dropout_is_off_in_head_and_tail_and_modes_come_back(tokens):
     model.train()
     head, tail = rs.inner.split(model, "embedding")
     x = head(tokens[:1])
-    counts = rs.sample_counts(tail(tokens[:1]), x, noise=rs.Gaussian(1e-6), num_classes=3, n=50, n0=0, seed=1, value_range=None)
+    counts = flat.sample_counts(tail(tokens[:1]), x, noise=rs.Gaussian(1e-6), num_classes=3, n=50, n0=0, seed=1, value_range=None)
     assert counts.estimation.max() == 50
     assert model.training
 

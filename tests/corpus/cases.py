@@ -22,6 +22,7 @@ import torch
 
 import rsfast as rs
 from rsfast.errors import RsfastError
+from tests import flat
 
 ROOT = Path(__file__).parents[2]
 DATA = ROOT / "tests" / "data" / "corpus"
@@ -172,7 +173,7 @@ def _names() -> dict[str, Any]:
         "rs": rs, "np": np, "torch": torch, "Path": Path, "sources": sources, "store": store, "read_run": stored.read_run,
         "read_log": read_log, "load": rs.models.load, "x": x, "few": few, "c": rs.certificates, "bounds": rs.confidence,
         "model": lambda x: x.flatten(1)[:, :3], "counts": counts | {"dim": 16},
-        "certified": lambda loaded, images=x, **more: rs.certify(loaded.model, images, **(few | more)),
+        "certified": lambda loaded, images=x, **more: flat.certify(loaded.model, images, **(few | more)),
         "every_image": lambda source: [(source.image(i), source.label(i)) for i in range(len(source))],
     }  # fmt: skip
 

@@ -1,19 +1,24 @@
 """Many images in full batches: the votes of each are those of the image alone, whoever stands beside it."""
 
 import contextlib
+import dataclasses
 
 import numpy as np
 import pytest
 import torch
 
 import rsfast as rs
-from rsfast.counting import conveyor as batches
-from rsfast.counting.classifier import Engine
-from rsfast.counting.conveyor import Job
+from rsfast.counting import conveyor
+from rsfast.counting.conveyor import Draws, Job
+from rsfast.counting.count import votes_of
+from rsfast.counting.images import Image
 from rsfast.inference import evaluating
+from rsfast.request import WHOLE
+from tests import flat
 
 SHAPE = (1, 4, 4)
 NOISE = rs.Gaussian(0.5)
+DRAWS = Draws(NOISE, 3)
 
 
 def linear(x):
@@ -44,8 +49,13 @@ def random_jobs(rng, images, parts=1):
     return jobs
 
 
-def run(engine, jobs, batch, together=True):
-    return list(batches.run(engine, jobs, NOISE, seed=3, shape=SHAPE, batch=batch, together=together))
+def ready(models, batch, together=True, transform=WHOLE):
+    found = rs.Classifier(models, num_classes=3, batch=batch).ready(transform, SHAPE, total=None)
+    return dataclasses.replace(found, together=together)
+
+
+def run(found, jobs):
+    return list(conveyor.run(found, jobs, DRAWS))
 
 
 @pytest.mark.parametrize("together", [True, False])
@@ -55,25 +65,24 @@ def test_votes_are_those_of_the_image_alone(rng, together, late, several, monkey
     def later(self, *arguments):
         begin(self, *arguments)
         self.late = late
-        self.slots = [batches._Slot(torch.empty_like(self.slots[0].buffer), False) for _ in range(late + 1)]
+        self.slots = [conveyor._Slot(torch.empty_like(self.slots[0].buffer), False) for _ in range(late + 1)]
 
-    begin = batches._Conveyor.__init__
-    monkeypatch.setattr(batches._Conveyor, "__init__", later)
-    transform, parts = (rs.DiagonalSplit("nearest"), 2) if several else (None, 1)
+    begin = conveyor._Conveyor.__init__
+    monkeypatch.setattr(conveyor._Conveyor, "__init__", later)
+    transform, parts = (rs.DiagonalSplit("nearest"), 2) if several else (WHOLE, 1)
     models = [linear, lambda x: -linear(x)] if several else linear
     for batch in (1, 3, 7, 16):
         jobs = random_jobs(rng, 9, parts)
-        engine = Engine(models, num_classes=3, transform=transform)
-        finished = run(engine, jobs, batch, together)
+        found = ready(models, batch, together, transform)
+        finished = run(found, jobs)
         assert {job.id for job in finished} == set(range(9))
         for job in jobs:
             told = job.about.told
             assert [segment for segment, _ in told] == list(range(min(job.about.stop, len(job.segments))))
             for segment, votes in told:
                 stream, first, count = job.segments[segment]
-                whole = engine.votes(
-                    job.image, NOISE, sigma=job.sigma, seed=3, image_id=job.id, stages=[(stream, first), (stream, first + count)]
-                )
+                image = Image(job.image, np.array(job.sigma), job.id)
+                whole = votes_of(found, image, DRAWS, [(stream, first), (stream, first + count)])
                 assert (votes == whole[1] - whole[0]).all()
 
 
@@ -85,7 +94,7 @@ def test_batches_stay_full_while_there_are_images(rng):
         return linear(x)
 
     jobs = [Job(torch.rand(SHAPE), [0.5], i, [(0, 0, 5), (1, 0, 3), (1, 3, 4)], Chosen(9), 2, i) for i in range(40)]
-    run(Engine(look, num_classes=3), jobs, 32)
+    run(ready(look, 32), jobs)
     assert sizes == [32] * (1 + 40 * 12 // 32)  # the second asks whether copies are classified by themselves
 
 
@@ -97,7 +106,7 @@ def test_the_last_images_fill_their_batch_with_draws_that_may_be_needed(rng):
         return linear(x)
 
     judge = Chosen(2)
-    run(Engine(look, num_classes=3), [Job(torch.rand(SHAPE), [0.5], 0, [(1, 4 * i, 4) for i in range(50)], judge)], 16)
+    run(ready(look, 16), [Job(torch.rand(SHAPE), [0.5], 0, [(1, 4 * i, 4) for i in range(50)], judge)])
     assert sizes == [16, 16]  # four segments at once, of which two were needed; and whether copies are classified by themselves
     assert [votes.sum() for _, votes in judge.told] == [4, 4]
 
@@ -109,11 +118,10 @@ def test_batches_hold_one_image_where_rows_do_not_keep_their_bits(rng):
         seen.append(sorted({round(float(row.mean())) for row in x if bool((row != 0).any())}))
         return linear(x) + torch.arange(len(x))[:, None] * 1e-6
 
-    engine = Engine(position, num_classes=3, batch=16)
-    assert engine.batching(SHAPE, None, 5) == (16, False)
+    assert ready(position, 16).running.batching(SHAPE, None, 5) == (16, False, None)
     seen.clear()
     x = torch.stack([torch.full(SHAPE, 10.0 * i) for i in range(1, 6)])
-    counts = rs.sample_counts(position, x, noise=rs.Gaussian(0.01), num_classes=3, n0=3, n=18, batch=16, value_range=None)
+    counts = flat.sample_counts(position, x, noise=rs.Gaussian(0.01), num_classes=3, n0=3, n=18, batch=16, value_range=None)
     assert counts.estimation.sum(axis=1).tolist() == [18] * 5
     del seen[3], seen[:2]  # these ask whether rows are classified by themselves, and whether they keep their bits
     assert len(seen) == 5 * 2
@@ -121,18 +129,16 @@ def test_batches_hold_one_image_where_rows_do_not_keep_their_bits(rng):
 
 
 def test_batches_are_shared_where_rows_keep_their_bits():
-    engine = Engine(torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(16, 3)), num_classes=3, batch=16)
-    assert engine.batching(SHAPE, None, 5) == (16, True)
-    assert engine.batching(SHAPE, None, 1) == (16, False)
-    assert engine.batching(SHAPE, 160, 5) == (16, False)
+    running = ready(torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(16, 3)), 16).running
+    assert running.batching(SHAPE, None, 5) == (16, True, None)
+    assert running.batching(SHAPE, None, 1) == (16, False, None)
+    assert running.batching(SHAPE, 160, 5) == (16, False, None)
 
 
 def test_a_run_that_is_abandoned_gives_modules_their_mode_back():
     net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Dropout(0.5), torch.nn.Linear(16, 3)).train()
     jobs = (Job(torch.rand(SHAPE), [0.5], i, [(1, 0, 8)], Chosen(1)) for i in range(100))
-    with contextlib.closing(
-        batches.run(Engine(net, num_classes=3), jobs, NOISE, seed=0, shape=SHAPE, batch=8, together=True)
-    ) as running:
+    with contextlib.closing(conveyor.run(ready(net, 8), jobs, DRAWS)) as running:
         next(running)
         assert not net.training
     assert net.training
@@ -141,7 +147,7 @@ def test_a_run_that_is_abandoned_gives_modules_their_mode_back():
 
 def test_an_image_without_draws_is_done_at_once():
     judge = Chosen(9)
-    (job,) = run(Engine(linear, num_classes=3), [Job(torch.rand(SHAPE), [0.5], 0, [(0, 0, 0), (1, 0, 0)], judge, 2)], 4)
+    (job,) = run(ready(linear, 4), [Job(torch.rand(SHAPE), [0.5], 0, [(0, 0, 0), (1, 0, 0)], judge, 2)])
     assert job.done
     assert [votes.tolist() for _, votes in judge.told] == [[[0, 0, 0]]] * 2
 

@@ -6,7 +6,7 @@ import sys
 
 PROGRAM = """
 import json, resource, torch, rsfast as rs
-from rsfast.counting.classifier import default_batch
+from rsfast.inference import default_batch
 
 def peak():
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024

@@ -12,6 +12,7 @@ from torch.nn import functional
 import rsfast as rs
 from rsfast.compat.locuslab.core import Smooth
 from rsfast.errors import ModelError, SoundnessWarning
+from tests import flat
 
 WEIGHTS = torch.linspace(-1, 1, 16)
 X = torch.full((3, 1, 4, 4), 0.5)
@@ -28,7 +29,7 @@ def classes(x):
 
 
 def votes(model, batch=20, **more):
-    return rs.sample_counts(model, X, n0=10, n=60, batch=batch, **CALL, **more).estimation.tolist()
+    return flat.sample_counts(model, X, n0=10, n=60, batch=batch, **CALL, **more).estimation.tolist()
 
 
 def by_object(model):
@@ -76,7 +77,7 @@ def test_a_model_that_remembered_its_first_batch_is_wrong_no_more_often_than_alp
     image = X[:1] + 0.05 * (WEIGHTS / WEIGHTS.norm()).reshape(1, 1, 4, 4)
     wrong = 0
     for seed in range(40):
-        cert = rs.certify(model, image, noise=rs.Gaussian(0.25), num_classes=2, n0=10, n=200, alpha=0.1, batch=10, seed=seed)
+        cert = flat.certify(model, image, noise=rs.Gaussian(0.25), num_classes=2, n0=10, n=200, alpha=0.1, batch=10, seed=seed)
         wrong += bool(cert.label[0] == 0 or cert.radius[0] > 0.05)
     assert wrong <= 10  # binomial(40, 0.1): above 10 with probability 2e-3
 
@@ -148,9 +149,9 @@ def test_a_model_may_not_depend_on_its_neighbours_in_the_batch(name):
     said = "the model's logits of one input depend" if name == "rank" else "depend on the others in its batch"
     for size in (20,) if name == "overflow" else (5, 20) if name in HARD else (2, 5, 20):
         with pytest.raises(ModelError, match=rf"{said} .* or give batch=1"):
-            rs.certify(COMPANY[name], X, n0=20, n=100, batch=size, **call)
+            flat.certify(COMPANY[name], X, n0=20, n=100, batch=size, **call)
         with pytest.raises(ModelError, match=said):
-            rs.predict(COMPANY[name], X, n=100, batch=size, **call)
+            flat.predict(COMPANY[name], X, n=100, batch=size, **call)
 
 
 def test_a_dependence_of_one_class_of_many_is_seen():
@@ -159,7 +160,7 @@ def test_a_dependence_of_one_class_of_many_is_seen():
         return torch.cat([scores(x), torch.zeros(len(x), 70_000), last], 1)
 
     with pytest.raises(ModelError, match="depend on the others in its batch"):
-        rs.sample_counts(wide, X, n0=4, n=12, batch=4, **CALL | {"num_classes": 70_003})
+        flat.sample_counts(wide, X, n0=4, n=12, batch=4, **CALL | {"num_classes": 70_003})
 
 
 def test_with_a_batch_of_one_no_copy_has_neighbours():
@@ -250,7 +251,7 @@ def test_a_model_may_not_settle_on_its_first_batch():
         return scores(x) + torch.tensor([0.0, 5.0])
 
     with pytest.raises(ModelError, match="answers the same batch otherwise than before: it keeps state"):
-        rs.certify(settling, X[:1], n0=10, n=60, batch=20, **CALL)
+        flat.certify(settling, X[:1], n0=10, n=60, batch=20, **CALL)
 
 
 @pytest.mark.parametrize("batch", [20, 1])
@@ -261,7 +262,7 @@ def test_the_question_costs_at_most_two_passes_for_an_engine(batch):
         calls.append(len(x))
         return scores(x)
 
-    rs.sample_counts(counted, X[:1], n0=20, n=60, batch=batch, **CALL)
+    flat.sample_counts(counted, X[:1], n0=20, n=60, batch=batch, **CALL)
     assert len(calls) - 80 // batch == {20: 1, 1: 2}[batch]
 
 
@@ -282,7 +283,7 @@ def test_the_question_is_asked_once_for_the_calls_of_one_smooth():
 def test_random_numbers_of_torch_go_on_as_if_nothing_had_been_asked():
     torch.manual_seed(5)
     with pytest.warns(SoundnessWarning):
-        rs.sample_counts(lambda x: scores(x) + torch.randn(len(x), 2), X[:1], n0=10, n=10, batch=10, **CALL)
+        flat.sample_counts(lambda x: scores(x) + torch.randn(len(x), 2), X[:1], n0=10, n=10, batch=10, **CALL)
     found = torch.rand(3)
     torch.manual_seed(5)
     torch.randn(10, 2), torch.randn(10, 2)
@@ -304,8 +305,8 @@ def test_images_that_are_written_to_while_they_are_drawn_are_certified_as_they_w
 
     call = {"noise": rs.Gaussian(0.25), "num_classes": 2, "n": 500, "n0": 20, "seed": 1, "value_range": None}
     x = torch.full((3, 1, 1, 1), 0.5)
-    expected = rs.certify(model, x.clone(), **call)
-    found = rs.certify(model, x, progress=lambda *_: x.fill_(0.9), **call)
+    expected = flat.certify(model, x.clone(), **call)
+    found = flat.certify(model, x, progress=lambda *_: x.fill_(0.9), **call)
     assert found.label.tolist() == expected.label.tolist() and (found.counts.estimation == expected.counts.estimation).all()
 
 

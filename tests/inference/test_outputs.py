@@ -13,6 +13,7 @@ import rsfast as rs
 from rsfast import inference
 from rsfast.compat.locuslab.core import Smooth
 from rsfast.errors import InvalidArgumentError, ModelError
+from tests import flat
 
 X = torch.rand(2, 3, 8, 8, generator=torch.Generator().manual_seed(0))
 CALL = {"noise": rs.Gaussian(0.25), "num_classes": 4, "n0": 10, "n": 90, "seed": 1, "batch": 20}
@@ -60,14 +61,14 @@ class Wrapped(nn.Module):
 
 @pytest.fixture
 def votes():
-    return rs.sample_counts(Wrapped(lambda z: z), X, **CALL).estimation
+    return flat.sample_counts(Wrapped(lambda z: z), X, **CALL).estimation
 
 
 @pytest.mark.parametrize("form", FORMS)
 def test_logits_inside_something_else_are_taken(form, votes):
     model = Wrapped(FORMS[form])
-    np.testing.assert_array_equal(rs.sample_counts(model, X, **CALL).estimation, votes)
-    np.testing.assert_array_equal(rs.sample_counts(lambda x: model(x), X, **CALL).estimation, votes)
+    np.testing.assert_array_equal(flat.sample_counts(model, X, **CALL).estimation, votes)
+    np.testing.assert_array_equal(flat.sample_counts(lambda x: model(x), X, **CALL).estimation, votes)
     assert rs.predict(model, X, noise=rs.Gaussian(0.25), num_classes=4, n=20, seed=1).shape == (2,)
     np.testing.assert_array_equal(
         Smooth(model, 4, 0.25, seed=1)._sample_noise(X[0], 90, 20),
@@ -77,12 +78,12 @@ def test_logits_inside_something_else_are_taken(form, votes):
 
 @pytest.mark.parametrize("form", ["object", "mapping", "tuple", "named"])
 def test_logits_inside_something_else_are_taken_where_a_model_is_prepared(form, votes):
-    folded = rs.sample_counts(Wrapped(FORMS[form]), X, fold=True, **CALL)
+    folded = flat.sample_counts(Wrapped(FORMS[form]), X, fold=True, **CALL)
     assert np.abs(folded.estimation - votes).sum() <= 4
     prepared = inference.prepare(Wrapped(FORMS[form]), (3, 8, 8), fold=True, dtype="auto", batch="auto", seconds=0, total=40)
     assert prepared.record["folded"] == 1
     if form == "mapping" and importlib.util.find_spec("onnxscript") and importlib.util.find_spec("onnxruntime"):
-        run = rs.sample_counts(Wrapped(FORMS[form]), X, runtime="onnxruntime", **CALL)
+        run = flat.sample_counts(Wrapped(FORMS[form]), X, runtime="onnxruntime", **CALL)
         assert np.abs(run.estimation - votes).sum() <= 4
 
 
@@ -93,7 +94,7 @@ def test_a_runtime_returns_float64_logits_as_they_are():
             one = x.flatten(1)[:, :1].double() * 0 + 1
             return torch.cat([one, one + one / 2**20 / 2**20], 1)  # exporters leave out what is tiny
 
-    counts = rs.sample_counts(Close(), X, runtime="onnxruntime", **CALL | {"num_classes": 2})
+    counts = flat.sample_counts(Close(), X, runtime="onnxruntime", **CALL | {"num_classes": 2})
     assert counts.estimation.tolist() == [[0, 90]] * 2
 
 
@@ -126,7 +127,7 @@ def test_a_runtime_returns_float64_logits_as_they_are():
 def test_anything_else_is_refused_with_what_to_do(form, sentence):
     inside = Wrapped(lambda z: z)
     with pytest.raises(ModelError, match=sentence):
-        rs.certify(lambda x: form(inside(x)), X, **CALL)
+        flat.certify(lambda x: form(inside(x)), X, **CALL)
     with pytest.raises(ModelError, match=sentence):
         Smooth(lambda x: form(inside(x)), 4, 0.25).certify(X[0].expand(3, 8, 8), 20, 20, 0.001, None)
 
@@ -145,10 +146,10 @@ def test_one_class_is_refused_with_how_to_return_two(number):
 def test_what_the_sentence_about_one_class_says_works():
     inside = Wrapped(lambda z: z[:, :1])
     with pytest.raises(InvalidArgumentError, match=r"num_classes=1, .* torch.cat\(\[-z, z\], 1\)"):
-        rs.certify(inside, X, **CALL | {"num_classes": 1})
+        flat.certify(inside, X, **CALL | {"num_classes": 1})
     with pytest.raises(ModelError, match=r"1 logits an image and num_classes=2: .* torch.cat\(\[-z, z\], 1\)"):
-        rs.certify(inside, X, **CALL | {"num_classes": 2})
-    counts = rs.sample_counts(lambda x: torch.cat([-inside(x), inside(x)], 1), X, **CALL | {"num_classes": 2})
+        flat.certify(inside, X, **CALL | {"num_classes": 2})
+    counts = flat.sample_counts(lambda x: torch.cat([-inside(x), inside(x)], 1), X, **CALL | {"num_classes": 2})
     assert counts.estimation.sum(axis=1).tolist() == [90, 90]
 
 
@@ -159,6 +160,6 @@ def test_a_property_that_raises_is_the_models_own_error():
             raise RuntimeError("not computed yet")
 
     with pytest.raises(ModelError, match="not computed yet"):
-        rs.certify(lambda x: Broken(), X, **CALL)
+        flat.certify(lambda x: Broken(), X, **CALL)
     with pytest.raises(ModelError, match="not computed yet"):
         inference.prepare(lambda x: Broken(), (3, 8, 8))

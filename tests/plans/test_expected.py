@@ -8,7 +8,8 @@ import rsfast as rs
 from rsfast import plans
 from rsfast.errors import InvalidArgumentError
 from rsfast.numerics.normal import ndtr
-from rsfast.stopping import forecast as planning
+from rsfast.stopping import forecast
+from tests import flat
 
 
 @pytest.fixture
@@ -55,24 +56,24 @@ def test_counts_that_are_no_pilot_are_refused(tables, arguments):
 
 
 def test_least_draws_are_the_least_that_certify():
-    for need in planning.needs(rs.Gaussian(0.5), [0.25, 0.5, 1.5], alpha=0.001):
-        enough = planning.waterfall(rs.Gaussian(0.5), alpha=0.001, n=need.draws)
-        one_less = planning.waterfall(rs.Gaussian(0.5), alpha=0.001, n=need.draws - 1)
+    for need in forecast.needs(rs.Gaussian(0.5), [0.25, 0.5, 1.5], alpha=0.001):
+        enough = forecast.waterfall(rs.Gaussian(0.5), alpha=0.001, n=need.draws)
+        one_less = forecast.waterfall(rs.Gaussian(0.5), alpha=0.001, n=need.draws - 1)
         assert one_less < need.radius <= enough
         assert need.probability == pytest.approx(float(ndtr(need.radius / 0.5)), rel=1e-9)
 
 
 def test_radii_far_beyond_any_number_of_draws_are_answered():
-    (need,) = planning.needs(rs.Gaussian(0.12), [1.3], alpha=0.001)
+    (need,) = forecast.needs(rs.Gaussian(0.12), [1.3], alpha=0.001)
     assert need.draws > 1e15
     for radii in ([float("nan")], [-1.0]):
         with pytest.raises(InvalidArgumentError, match="each zero or positive"):
-            planning.needs(rs.Gaussian(0.12), radii, alpha=0.001)
+            forecast.needs(rs.Gaussian(0.12), radii, alpha=0.001)
 
 
 def test_the_waterfall_is_the_fields_number():
-    assert planning.waterfall(rs.Gaussian(1.0), alpha=0.001, n=100_000) == pytest.approx(3.8115, abs=1e-4)
-    uniform = planning.waterfall(rs.Uniform(0.5), alpha=0.001, n=1000, norm=1, dim=12)
+    assert forecast.waterfall(rs.Gaussian(1.0), alpha=0.001, n=100_000) == pytest.approx(3.8115, abs=1e-4)
+    uniform = forecast.waterfall(rs.Uniform(0.5), alpha=0.001, n=1000, norm=1, dim=12)
     assert 0 < uniform < 0.5
 
 
@@ -85,12 +86,12 @@ def test_a_pilot_forecasts_what_the_plan_then_does(rng):
     x = torch.zeros(60, 1, 2, 2)
     x[:, 0, 0, 0] = torch.from_numpy(rng.normal(0.3, 0.5, 60)).float()
     call = {"noise": rs.Gaussian(0.5), "num_classes": 2, "value_range": None, "n0": 50}
-    pilot = rs.sample_counts(coin, x, n=2000, seed=0, **call)
+    pilot = flat.sample_counts(coin, x, n=2000, seed=0, **call)
     plan = rs.plans.Grid([0.0, 0.25, 0.5])
-    seen = planning.forecast(pilot, plan, alpha=0.001, n=10_000)
-    cert = rs.certify(coin, x, n=10_000, seed=1, plan=plan, **call)
+    seen = forecast.forecast(pilot, plan, claim=rs.Claim(0.001), n=10_000)
+    cert = flat.certify(coin, x, n=10_000, seed=1, plan=plan, **call)
     assert seen.draws == pytest.approx(cert.counts.drawn.mean(), rel=0.4)
     for radius, share in zip(seen.radii, seen.certified, strict=True):
         assert share == pytest.approx(float((~cert.abstained & (cert.radius >= radius - 1e-9)).mean()), abs=0.06)
     with pytest.raises(InvalidArgumentError, match="drawn by a plan"):
-        planning.forecast(cert.counts, plan, alpha=0.001, n=10_000)
+        forecast.forecast(cert.counts, plan, claim=rs.Claim(0.001), n=10_000)

@@ -12,17 +12,20 @@ import rsfast as rs
 from rsfast import plans
 from rsfast.certifying import radii
 from rsfast.errors import InvalidArgumentError
+from rsfast.noise import check
 from rsfast.numerics.normal import ndtr
 from rsfast.plans.expected import _walk
-from rsfast.stopping import forecast as planning
-from rsfast.stopping.choose import Ask
+from rsfast.request import WHOLE, Smoothing
+from rsfast.stopping import forecast
+from tests import flat
 
 HALVES = rs.DiagonalSplit()
 
 
 def ask(noise, parts=2, dim=16, order=2.0, **how):
     transform = HALVES if parts == 2 else rs.transforms.Identity()
-    return Ask(noise, transform, (dim // 2,) * 2 if parts == 2 else (dim,), 0.001, order, **how)
+    smoothing = Smoothing(check(noise, parts), transform, (dim // 2,) * 2 if parts == 2 else (dim,))
+    return smoothing, rs.Claim(0.001, order, **how)
 
 
 def least_shift(p, sigmas):
@@ -40,10 +43,10 @@ def least_shift(p, sigmas):
     ("noise", "sigmas"), [(rs.Gaussian(0.18), (0.18, 0.18)), ([rs.Gaussian(0.1), rs.Gaussian(0.3)], (0.1, 0.3))]
 )
 def test_the_largest_radius_of_halves_is_that_of_all_votes_in_each(noise, sigmas):
-    got = planning.waterfall_of(ask(tuple(noise) if isinstance(noise, list) else noise), 100_000)
+    got = forecast.waterfall_of(*ask(noise), 100_000)
     exact = least_shift(0.0005 ** (1 / 100_000), sigmas)  # each half's bound at half of alpha
     assert exact * (1 - 1e-3) < got <= exact * (1 + 1e-5)
-    assert got > planning.waterfall(rs.Gaussian(min(sigmas)), alpha=0.001, n=100_000)
+    assert got > forecast.waterfall(rs.Gaussian(min(sigmas)), alpha=0.001, n=100_000)
 
 
 def test_the_largest_radius_under_levels_of_the_input_is_that_of_an_image_at_the_level():
@@ -53,8 +56,8 @@ def test_the_largest_radius_under_levels_of_the_input_is_that_of_an_image_at_the
     )
     with pytest.warns(rs.SoundnessWarning):
         want = rs.certify_counts(counts, alpha=0.001).radius[0]
-    assert planning.waterfall_of(ask(noise, parts=1), 5000, 0.3) == want
-    (need,) = planning.needs_of(ask(noise, parts=1), [0.5], 0.3)
+    assert forecast.waterfall_of(*ask(noise, parts=1), 5000, 0.3) == want
+    (need,) = forecast.needs_of(*ask(noise, parts=1), [0.5], 0.3)
     assert need.probability > norm.cdf(0.5 / 0.3)  # dearer than constant noise
 
 
@@ -72,10 +75,10 @@ CASES = {
 @pytest.mark.parametrize("case", CASES)
 def test_least_draws_are_the_least_that_certify_whatever_is_asked(case):
     asked, level = CASES[case]
-    for need in planning.needs_of(asked, [0.0, 0.1, 0.3], level):
-        assert planning.waterfall_of(asked, need.draws, level) >= need.radius
-        assert planning.waterfall_of(asked, need.draws, level) > 0.0
-        less = planning.waterfall_of(asked, need.draws - 1, level)
+    for need in forecast.needs_of(*asked, [0.0, 0.1, 0.3], level):
+        assert forecast.waterfall_of(*asked, need.draws, level) >= need.radius
+        assert forecast.waterfall_of(*asked, need.draws, level) > 0.0
+        less = forecast.waterfall_of(*asked, need.draws - 1, level)
         assert less < need.radius or less == 0.0
 
 
@@ -102,10 +105,12 @@ POPULATIONS = {
 def test_what_a_plan_draws_and_certifies_lies_within_the_forecasts_interval(name, rng):
     """4 pilots of each, 24 in all, at confidence 0.95: more than 5 misses have probability below 1e-3, here none of a kind misses twice."""
     p = ndtr(POPULATIONS[name])
-    tables = plans.tables(PLAN, np.array(radii.thresholds(rs.Gaussian(0.5), 12, 2.0, PLAN.radii)), alpha=0.001, n=100_000)
+    tables = plans.tables(
+        PLAN, np.array(radii.thresholds(Smoothing(rs.Gaussian(0.5), WHOLE, (12,)), 2.0, PLAN.radii)), alpha=0.001, n=100_000
+    )
     misses = 0
     for draws in (100, 1000, 1000, 10_000):
-        seen = planning.forecast(pilot(p, draws, rng), PLAN, alpha=0.001, n=100_000)
+        seen = forecast.forecast(pilot(p, draws, rng), PLAN, claim=rs.Claim(0.001), n=100_000)
         drawn, reached = _walk(tables, p, rng)
         least, most = seen.draws_between
         within = least <= drawn.mean() <= most
@@ -120,7 +125,7 @@ def test_a_pilot_of_more_draws_brings_the_bounds_nearer(rng):
     p = ndtr(POPULATIONS["spread"])
     width = []
     for draws in (100, 1000, 10_000, 100_000):
-        least, most = planning.forecast(pilot(p, draws, rng), PLAN, alpha=0.001, n=100_000).draws_between
+        least, most = forecast.forecast(pilot(p, draws, rng), PLAN, claim=rs.Claim(0.001), n=100_000).draws_between
         width.append(most - least)
     assert (np.diff(width) < 0).all()
     assert width[-1] < 0.2 * width[0]
@@ -144,9 +149,9 @@ def test_a_forecast_of_looks_that_are_certified_one_by_one_agrees_with_what_is_d
         how = {"bound": "two-sided"}
     plan = rs.plans.Grid([0.0, 0.25])
     with pytest.warns(rs.SoundnessWarning) if kind == "level of the input" else _nothing():
-        cert = rs.certify(coin, x, n=4000, seed=1, plan=plan, **how, **call)
-    pilot = rs.sample_counts(coin, x, n=1000, seed=0, **call)
-    seen = planning.forecast(pilot, plan, alpha=0.001, n=4000, **how)
+        cert = flat.certify(coin, x, n=4000, seed=1, plan=plan, **how, **call)
+    pilot = flat.sample_counts(coin, x, n=1000, seed=0, **call)
+    seen = forecast.forecast(pilot, plan, claim=rs.Claim(0.001, **how), n=4000)
     assert seen.draws == pytest.approx(cert.counts.drawn.mean(), rel=0.4)
     assert seen.draws_between[0] <= cert.counts.drawn.mean() <= seen.draws_between[1]
     for radius, share, low, high in zip(seen.radii, seen.certified, *seen.certified_between, strict=True):
@@ -163,4 +168,4 @@ def _nothing():
 
 def test_a_pilot_that_says_nothing_is_refused(rng):
     with pytest.raises(InvalidArgumentError, match="holds no images"):
-        planning.forecast(pilot(np.empty(0), 10, rng), PLAN, alpha=0.001, n=1000)
+        forecast.forecast(pilot(np.empty(0), 10, rng), PLAN, claim=rs.Claim(0.001), n=1000)

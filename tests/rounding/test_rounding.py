@@ -11,6 +11,7 @@ import rsfast as rs
 from rsfast import rounding
 from rsfast.errors import InvalidArgumentError
 from rsfast.numerics.normal import ndtr
+from tests import flat
 
 NOISE = rs.Gaussian(0.25)
 CALL = {"noise": NOISE, "num_classes": 2, "n": 2000, "n0": 20, "value_range": None, "seed": 3}
@@ -48,8 +49,8 @@ def test_nothing_is_taken_off_images_that_float32_holds(rng):
     x = rng.random((2, 1, 4, 4)).astype(np.float32)
     assert not rounding.distances(x).any()
     assert not rounding.distances(x.astype(np.float64)).any()
-    cert = rs.certify(split_at(0.5), x.astype(np.float64), **CALL)
-    assert (cert.radius == rs.certify(split_at(0.5), x, **CALL).radius).all()
+    cert = flat.certify(split_at(0.5), x.astype(np.float64), **CALL)
+    assert (cert.radius == flat.certify(split_at(0.5), x, **CALL).radius).all()
     assert not cert.rounding.any()
 
 
@@ -81,7 +82,7 @@ def test_what_is_left_of_a_radius_and_the_distance_fit_into_it(rng, order):
 )
 def test_a_radius_never_reaches_beyond_the_boundary_of_the_image_that_was_given(pixel, threshold):
     x = np.full((1, 1, 1, 1), pixel)
-    cert = rs.certify(split_at(threshold), x, **CALL)
+    cert = flat.certify(split_at(threshold), x, **CALL)
     right = int(pixel > threshold)  # of probability Phi(|pixel - threshold| / sigma) around x
     assert cert.abstained[0] or (cert.label[0] == right and cert.radius[0] <= abs(pixel - threshold))
     assert cert.rounding[0] >= abs(pixel - float(np.float32(pixel)))
@@ -90,20 +91,20 @@ def test_a_radius_never_reaches_beyond_the_boundary_of_the_image_that_was_given(
 @pytest.mark.parametrize("mean", [0.3, -1.7, 5e5])
 def test_what_normalisation_rounds_is_taken_off(mean):
     x = np.full((1, 1, 1, 1), 4194304.0, dtype=np.float32)  # where float32 counts in halves
-    cert = rs.certify(lambda t: split_at(0.0)(t - float(np.float32(4194304.0 - mean))), x, mean=[mean], std=[1.0], **CALL)
+    cert = flat.certify(lambda t: split_at(0.0)(t - float(np.float32(4194304.0 - mean))), x, mean=[mean], std=[1.0], **CALL)
     centre = float(np.float32(np.float32(4194304.0) - np.float32(mean)))
     moved = abs(4194304.0 - float(np.float32(mean)) - centre)
     assert moved <= cert.rounding[0] <= moved * (1 + 1e-6) + 1e-8
-    ordinary = rs.certify(split_at(0.0), np.full((1, 1, 2, 2), 0.9, dtype=np.float32), mean=[0.4914], std=[0.247], **CALL)
+    ordinary = flat.certify(split_at(0.0), np.full((1, 1, 2, 2), 0.9, dtype=np.float32), mean=[0.4914], std=[0.247], **CALL)
     assert 0 < ordinary.rounding[0] < 1e-6
 
 
 def test_a_radius_in_another_norm_is_less_by_the_distance_in_that_norm(rng):
     x = rng.random((2, 1, 6, 6))
-    counts = rs.sample_counts(split_at(-3.0), x, **CALL)
+    counts = flat.sample_counts(split_at(-3.0), x, **CALL)
     for norm in (1, 1.5, 2, 4, math.inf):
         cert = rs.certify_counts(counts, norm=norm)
-        exact = rs.certify_counts(rs.sample_counts(split_at(-3.0), x.astype(np.float32), **CALL), norm=norm)
+        exact = rs.certify_counts(flat.sample_counts(split_at(-3.0), x.astype(np.float32), **CALL), norm=norm)
         assert (cert.radius == np.nextafter(exact.radius - cert.rounding, 0)).all()
     assert "rounding to float32 took at most" in str(cert)
 
@@ -118,7 +119,7 @@ def test_radii_of_a_grid_hold_around_images_in_float64(rng, options):
     x[:, 0, 0, 0] = [1.0, 1.0 - 1e-9, 0.9 + 1e-9, 0.55]
     model = (lambda t: coin(t * 0.2 + 0.3)) if "mean" in options else coin
     call = {**CALL, "noise": rs.Gaussian(0.5), "n": 4000, "plan": rs.plans.Grid([0.0, 0.1, 0.25])} | options
-    cert = rs.certify(model, x, **call)
+    cert = flat.certify(model, x, **call)
     assert (cert.radius <= x[:, 0, 0, 0] - 0.5).all()
     assert (cert.radius[:2] >= 0.25).all()  # no radius of the grid falls short of itself
     assert (cert.rounding > 0).all()
@@ -130,25 +131,25 @@ def test_predictions_say_how_far_the_image_was_moved_and_refuse_another_one():
     assert details.label[0] == 0
     assert details.counts.rounding[0, 1] == pytest.approx(abs(0.1 - float(np.float32(0.1))), rel=1e-8)
     with pytest.raises(InvalidArgumentError, match=r"x\[0\] is moved by 1 where it is rounded to float32"):
-        rs.predict(split_at(16777216.5), np.full((1, 1, 1, 1), 16777217.0), noise=NOISE, num_classes=2, value_range=None)
+        flat.predict(split_at(16777216.5), np.full((1, 1, 1, 1), 16777217.0), noise=NOISE, num_classes=2, value_range=None)
 
 
 def test_lattice_noise_takes_the_lattice_in_float64_and_nothing_beside_it():
     noise = rs.LatticeGaussian(0.25)
     on = np.arange(16).reshape(1, 1, 4, 4) / 255.0
     call = {"noise": noise, "num_classes": 2, "n": 500, "n0": 10, "seed": 1}
-    cert = rs.certify(split_at(0.5), on, **call)
-    assert (cert.radius == rs.certify(split_at(0.5), on.astype(np.float32), **call).radius).all()
+    cert = flat.certify(split_at(0.5), on, **call)
+    assert (cert.radius == flat.certify(split_at(0.5), on.astype(np.float32), **call).radius).all()
     assert not cert.rounding.any()
     off = on.copy()
     off[0, 0, 1, 1] += 1e-10
     with pytest.raises(InvalidArgumentError, match="not on the lattice of multiples of 1/255"):
-        rs.certify(split_at(0.5), off, **call)
+        flat.certify(split_at(0.5), off, **call)
 
 
 def test_pixels_too_large_for_float32_are_called_too_large():
     with pytest.raises(InvalidArgumentError, match="reaches from 1e"):
-        rs.certify(coin, np.full((1, 1, 1, 1), 1e35), **CALL)
+        flat.certify(coin, np.full((1, 1, 1, 1), 1e35), **CALL)
 
 
 def test_the_shims_take_the_same_distance_off():
@@ -195,7 +196,7 @@ def _quantile(share):
 def test_nan_is_a_class_of_its_own_where_other_classes_are_bounded(bound, share):
     x = torch.zeros(1, 1, 2, 2)
     several = {"multiclass": bound == "clopper-pearson", "bound": bound}
-    cert = rs.certify(nan_with_probability(share), x, **{**CALL, "num_classes": 3, "n": 100_000}, **several)
+    cert = flat.certify(nan_with_probability(share), x, **{**CALL, "num_classes": 3, "n": 100_000}, **several)
     true = 0.25 * _quantile(1 - share)  # NaN beats class 0 as soon as it has more than half
     assert cert.radius[0] <= true
     assert cert.radius[0] >= 0.8 * true - 0.01
@@ -205,7 +206,7 @@ def test_nan_is_a_class_of_its_own_where_other_classes_are_bounded(bound, share)
 @pytest.mark.parametrize(("share", "label"), [(0.3, 0), (0.6, -1), (0.5, -1)])
 def test_predictions_abstain_where_nan_may_be_the_most_frequent_class(share, label):
     x = torch.zeros(1, 1, 2, 2)
-    found = rs.predict(nan_with_probability(share), x, noise=NOISE, num_classes=3, n=2000, value_range=None, seed=1)
+    found = flat.predict(nan_with_probability(share), x, noise=NOISE, num_classes=3, n=2000, value_range=None, seed=1)
     assert found[0] == label
     from rsfast.compat import locuslab
 
@@ -231,20 +232,20 @@ def test_betting_is_continued_with_the_same_classifier_only(rng):
     call = {**CALL, "plan": rs.plans.Betting(), "n0": 20}
     few = {**call, "n": 200}
     more = {**call, "n": 3000, "seed": None}
-    first = rs.certify(coin, x, **few)
-    again = rs.certify(lambda t: coin(t), x, earlier=first.counts, **more)  # another object that answers the same
+    first = flat.certify(coin, x, **few)
+    again = flat.certify(lambda t: coin(t), x, earlier=first.counts, **more)  # another object that answers the same
     assert (again.counts.drawn > 200).any()
     with pytest.raises(InvalidArgumentError, match="the model votes otherwise on the first copies of image id"):
-        rs.certify(lambda t: coin(t).flip(1), x, earlier=first.counts, **more)
+        flat.certify(lambda t: coin(t).flip(1), x, earlier=first.counts, **more)
     with (
         pytest.warns(rs.SoundnessWarning, match="random"),
         pytest.raises(InvalidArgumentError, match="the model votes otherwise"),
     ):
-        rs.certify(lambda t: torch.rand(len(t), 2), x, earlier=first.counts, **more)
-    tested = rs.certify(coin, x, labels=[0, 0, 0], **few)
+        flat.certify(lambda t: torch.rand(len(t), 2), x, earlier=first.counts, **more)
+    tested = flat.certify(coin, x, labels=[0, 0, 0], **few)
     with pytest.raises(InvalidArgumentError, match="the model votes otherwise"):
-        rs.certify(lambda t: coin(t - 0.3), x, labels=[0, 0, 0], earlier=tested.counts, **more)
-    rs.certify(coin, x, labels=[0, 0, 0], earlier=tested.counts, **more)
+        flat.certify(lambda t: coin(t - 0.3), x, labels=[0, 0, 0], earlier=tested.counts, **more)
+    flat.certify(coin, x, labels=[0, 0, 0], earlier=tested.counts, **more)
 
 
 def test_a_module_is_known_by_its_fingerprint(rng):
@@ -252,14 +253,14 @@ def test_a_module_is_known_by_its_fingerprint(rng):
     call = {**CALL, "plan": rs.plans.Betting(), "n0": 20}
     torch.manual_seed(0)
     net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(4, 2))
-    first = rs.certify(net, x, **{**call, "n": 200})
+    first = flat.certify(net, x, **{**call, "n": 200})
     assert len(first.counts.model) == 16
     passes = []
     net[1].register_forward_hook(lambda *_: passes.append(1))
     with torch.no_grad():
         net[1].weight.mul_(-1)
     with pytest.raises(InvalidArgumentError, match="fingerprint"):
-        rs.certify(net, x, earlier=first.counts, **{**call, "n": 3000, "seed": None})
+        flat.certify(net, x, earlier=first.counts, **{**call, "n": 3000, "seed": None})
 
 
 def test_exact_probability_of_the_reference_is_that_of_the_normal_distribution():

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from ... import checks, confidence, rounding
-from ..draws import Draws, image_of, level, to_eval, without_class
+from ..draws import Draws, How, image_of, level, to_eval, without_class
 from ..forks import forked, forked_class
 from .certificate import Certificate, L1Certificate, L2Certificate
 
@@ -122,7 +122,7 @@ class Smooth(Draws):
         if own and torch.as_tensor(self.sigma).numel() == 1:
             noise = self.certificate.noise(float(self.sigma))
             if noise is not None and type(self)._count_arr is Smooth._count_arr:
-                return self.votes(self.base_classifier, image, noise, self.num_classes, num, batch_size)
+                return self.votes(self.base_classifier, image, How(noise, self.num_classes), num, batch_size)
         return self._drawn_by_the_certificate(image, num, batch_size)
 
     def _drawn_by_the_certificate(self, image: torch.Tensor, num: int, batch_size: int | None) -> np.ndarray:

@@ -69,7 +69,7 @@ def run(options: argparse.Namespace, command: str, columns: Sequence[str], answe
     The noise of image i is a function of seed and i: an interrupted log ends as an uninterrupted one, but for times.
     """
     from ... import checks
-    from ...counting.count import check_seed
+    from ...counting.images import check_seed
     from ...models import fingerprint
     from . import datasets
     from .core import Smooth

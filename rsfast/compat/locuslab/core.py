@@ -11,7 +11,7 @@ import torch
 from ... import certificates, checks, confidence
 from ...noise import Gaussian
 from ...torch import add_noise
-from ..draws import Draws, image_of, level, to_eval, without_class
+from ..draws import Draws, How, image_of, level, to_eval, without_class
 from ..forks import forked, forked_class
 
 
@@ -124,7 +124,7 @@ class Smooth(Draws):
         image = image_of(x)
         if type(self)._count_arr is not Smooth._count_arr:
             return self._counted_by_hand(image, num, batch_size)
-        return self.votes(self.base_classifier, image, Gaussian(float(self.sigma)), self.num_classes, num, batch_size)
+        return self.votes(self.base_classifier, image, How(Gaussian(float(self.sigma)), self.num_classes), num, batch_size)
 
     def _counted_by_hand(self, image: torch.Tensor, num: int, batch_size: int | None) -> np.ndarray:
         """As `_sample_noise`, showing every batch's answers to a `_count_arr` of a subclass."""

@@ -8,12 +8,12 @@ because a damaged count is not a count.  Nothing here imports torch.
 
 from .asked import Part, chosen
 from .lines import records
-from .manifest import FORMAT, Manifest, canonical, is_run, read_manifest
+from .manifest import FORMAT, Manifest, is_run, read_manifest
 from .opening import begin
 from .shard import Shard
 from .state import Left, Standing, Wanted, standing, wanted
 
 __all__ = [
-    "FORMAT", "Left", "Manifest", "Part", "Shard", "Standing", "Wanted", "begin", "canonical", "chosen", "is_run",
+    "FORMAT", "Left", "Manifest", "Part", "Shard", "Standing", "Wanted", "begin", "chosen", "is_run",
     "read_manifest", "records", "standing", "wanted",
 ]  # fmt: skip

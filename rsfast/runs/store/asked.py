@@ -16,8 +16,9 @@ from typing import Any
 import numpy as np
 
 from ...errors import InvalidArgumentError, StoreError
+from ..canonical import is_real, is_whole
+from ..settings import MOST_IMAGES
 from .lines import MOST_SHARDS, encoded, judged, lines
-from .manifest import MOST_IMAGES, is_real, is_whole
 
 REMEDY = "remove that line, or the file, which holds no counts"
 

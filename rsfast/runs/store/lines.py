@@ -11,10 +11,11 @@ from typing import Any
 
 from ... import files
 from ...errors import StoreError
-from ...noise import InputDependentGaussian
-from ...result import ABSTAIN
+from ...request import ABSTAIN
 from ...rounding import NORMS
-from .manifest import LARGEST, MOST_IMAGES, Manifest, canonical, is_real, is_whole, meaning, parse, read_manifest
+from ..canonical import canonical, is_real, is_whole, parse
+from ..settings import MOST_IMAGES, meaning
+from .manifest import LARGEST, Manifest, read_manifest
 
 COUNTED = ("selection", "estimation", "n", "path")
 REMEDY = "remove that line (its image will be run again), or start a new run"
@@ -173,18 +174,16 @@ class Judge:
     """
 
     def __init__(self, manifest: Manifest) -> None:
-        settings, meant = manifest.settings, meaning(manifest)
-        self.images, self.classes, self.parts = manifest.data["images"], settings["num_classes"], meant.transform.parts
+        settings, meant = manifest.settings, meaning(manifest.settings)
+        self.images, self.classes, self.parts = manifest.data["images"], settings["num_classes"], meant.smoothing.parts
         self.n0, self.n, self.seed = settings.get("n0", 0), settings["n"], settings["seed"]
         self.config, self.model = manifest.fingerprint[:16], manifest.model["sha256"][:16]
-        self.depends = isinstance(meant.noise, InputDependentGaussian)
+        self.depends = meant.smoothing.noise.depends_on_input
         stopping = meant.stopping
         self.stops = stopping is not None
-        self.planned = stopping is not None and stopping.plan is not None
+        self.planned = stopping is not None and stopping.sequential
         self.labels = stopping is not None and stopping.labels
-        self.thresholds = 0
-        if stopping is not None and stopping.plan is not None:
-            self.thresholds = len(stopping.failure) or len(getattr(stopping.plan, "radii", None) or ())
+        self.thresholds = 0 if stopping is None else stopping.thresholds
 
     def __call__(self, record: dict[str, Any]) -> None:
         if not is_whole(record.get("id"), 0, min(self.images, MOST_IMAGES) - 1):

@@ -12,8 +12,9 @@ from typing import Any
 
 from ... import files
 from ...errors import StoreError
+from ..canonical import canonical
 from .lines import lines, shard_files
-from .manifest import Manifest, canonical, is_run, read_manifest
+from .manifest import Manifest, is_run, read_manifest
 from .shard import Shard, lock
 
 FIRST_NAMED = ("noise", "n", "n0", "alpha", "seed", "num_classes", "dtype")  # others may follow from these

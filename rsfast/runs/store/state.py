@@ -9,9 +9,10 @@ from pathlib import Path
 import numpy as np
 
 from ...errors import RsfastError, StoreError
+from ..settings import meaning
 from .asked import Asked, Part, all_asked, ids
 from .lines import shard_files, walk
-from .manifest import Manifest, meaning, read_manifest
+from .manifest import Manifest, read_manifest
 
 SHARDS_NAMED = 6
 
@@ -106,7 +107,7 @@ def standing(path: Path) -> Standing:
         Whatever cannot be read, is damaged, or contradicts itself.
     """
     manifest = read_manifest(path)
-    parts = meaning(manifest).transform.parts
+    parts = meaning(manifest.settings).smoothing.parts
     found: set[int] = set()
     samples, seconds = 0, 0.0
     for record, earlier in walk(path, manifest):

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from ...flat import RUN
 from ..cases import Case
 
 CERTIFY: dict[str, str] = {
-    "no images": "rs.certify(model, x[:0], **few, batch=0)",
+    "no images": "rs.certify(model, x[:0], **few)",
     "images of three axes": "rs.certify(model, x[0], **few)",
     "images of five axes": "rs.certify(model, x[None], **few)",
     "images that are a list": "rs.certify(model, [1, 2, 3], **few)",
@@ -67,12 +68,12 @@ CERTIFY: dict[str, str] = {
     "labels beyond the classes": "rs.certify(model, x, **few, plan=rs.plans.Grid([0.1]), labels=[0, 9])",
     "a plan that is text": "rs.certify(model, x, **few, plan='grid')",
     "a plan that is a class": "rs.certify(model, x, **few, plan=rs.plans.Betting)",
-    "earlier votes that are none": "rs.certify(model, x, **few, plan=rs.plans.Betting(), earlier=3)",
-    "earlier votes without a plan": "rs.certify(model, x, **few, earlier=rs.VoteCounts(**counts))",
-    "a value range that is a number": "rs.certify(model, x, **few, value_range=1.0)",
-    "a value range that is empty": "rs.certify(model, x, **few, value_range=(1.0, 0.0))",
-    "a value range that is no number": "rs.certify(model, x, **few, value_range=(0.0, np.nan))",
-    "progress that is no function": "rs.certify(model, x, **few, progress=3)",
+    "earlier votes that are none": "rs.sample_counts(model, x, **few, plan=rs.plans.Betting(), earlier=3)",
+    "earlier votes without a plan": "rs.sample_counts(model, x, **few, earlier=rs.VoteCounts(**counts))",
+    "a value range that is a number": "rs.Classifier(model, num_classes=3, value_range=1.0)",
+    "a value range that is empty": "rs.Classifier(model, num_classes=3, value_range=(1.0, 0.0))",
+    "a value range that is no number": "rs.Classifier(model, num_classes=3, value_range=(0.0, np.nan))",
+    "progress that is no function": "rs.Classifier(model, num_classes=3, progress=3)",
     "ids of another number": "rs.certify(model, x, **few, ids=[1])",
     "ids twice": "rs.certify(model, x, **few, ids=[1, 1])",
     "ids below zero": "rs.certify(model, x, **few, ids=[-1, 0])",
@@ -91,7 +92,6 @@ VALUES: dict[str, tuple[str, ...]] = {  # arguments of certify and what none of 
     "bound": ("'hoeffding'", "None", "3", "['clopper-pearson']", "np.array([1, 2])", "''"),
     "joint": ("'sum'", "None", "3", "np.array(['product'])"),
     "multiclass": ("None", "1", "'yes'", "np.nan", "[True]"),
-    "curtail": ("1", "'no'", "{}"),
     "seed": ("-1", "2**64", "0.5", "'lucky'", "True", "np.nan", "[1]"),
     "batch": ("0", "-1", "2.5", "'many'", "True", "2**62", "np.array([3, 4])"),
     "dtype": ("'int8'", "torch.float32", "3", "''", "np.float32"),
@@ -227,14 +227,21 @@ CERTIFICATES: dict[str, str] = {
 }
 
 
+def _classifier(name: str, value: str) -> str:
+    """A certificate of a model that is run so."""
+    given = {"std": "mean=[0.5], std", "mean": "std=[0.5], mean"}.get(name, name)
+    return f"rs.certify(rs.Classifier(model, num_classes=3, {given}={value}), x, **few)"
+
+
 def cases() -> Iterator[Case]:
     for what, call in CERTIFY.items():
         yield Case(f"certify(): {what}", {}, call)
     for name, values in VALUES.items():
         for value in values:
-            given = "mean=[0.5], std" if name == "std" else name
-            given = "std=[0.5], mean" if name == "mean" else given
-            call = f"rs.certify(model, x, **(few | dict({given}={value})))"
+            if name in RUN:
+                yield Case(f"Classifier(): {name}={value}", {}, _classifier(name, value))
+                continue
+            call = f"rs.certify(model, x, **(few | dict({name}={value})))"
             yield Case(f"certify(): {name}={value}", {}, call)
     for what, call in ELSEWHERE.items():
         yield Case(f"call: {what}", {}, call)

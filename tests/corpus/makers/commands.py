@@ -124,7 +124,7 @@ OPTIONS: dict[str, list[str]] = {
     "a plan at a radius out of reach": [*SIGMA, "--plan", "grid", "--radii", "9"],
     "a tolerance of a grid": [*SIGMA, "--plan", "grid", "--radii", "0.1", "--tolerance", "0.1"],
     "a last look of more than all": [*SIGMA, "--plan", "radius", "--final", "2"],
-    "curtailed plans": [*SIGMA, "--plan", "betting", "--curtail"],
+    "curtailed plans": [*SIGMA, "--plan", "curtail", "--radii", "0.5"],
     "tested labels without a plan": [*SIGMA, "--test-labels"],
     "a shard that is a word": [*SIGMA, "--shard", "first"],
     "shard 3 of 3": [*SIGMA, "--shard", "3/3"],
