@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Iterator
 from types import NoneType
-from typing import Any
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,9 +24,66 @@ from .transforms import check as check_transform
 Integers = NDArray[np.int64]
 
 
+class _OfImages:
+    """What results have in common: some of their fields have a row for each image.
+
+    They are compared by value, `result[index]` is the same of some images (a number, a slice, rows, or a mask), and their repr is
+    one line.
+    """
+
+    _rows: ClassVar[tuple[str, ...]]
+
+    def __len__(self) -> int:
+        return len(getattr(self, self._rows[0]))
+
+    def __getitem__(self, index: Any) -> Self:
+        """The same of the images that `index` says: a number, a slice, a list of numbers, or a mask.
+
+        Raises
+        ------
+        IndexError
+            An image that there is not, or something that is no index.
+        """
+        try:
+            chosen = np.atleast_1d(np.arange(len(self))[index])
+        except (TypeError, ValueError) as error:
+            raise IndexError(f"{checks.shown(index)} is no index of images: give a number, a slice, rows or a mask.") from error
+        if chosen.ndim != 1:
+            raise IndexError(f"an index of shape {chosen.shape}: results have one axis, that of the images.")
+        return dataclasses.replace(self, **{name: _taken(getattr(self, name), chosen) for name in self._rows})  # type: ignore[type-var]
+
+    def __iter__(self) -> Iterator[Self]:
+        return (self[i] for i in range(len(self)))
+
+    def __eq__(self, other: object) -> bool:
+        if type(other) is not type(self):
+            return NotImplemented
+        names = [field.name for field in dataclasses.fields(self)]  # type: ignore[arg-type]
+        return all(_same(getattr(self, name), getattr(other, name)) for name in names)
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+def _taken(rows: Any, chosen: Integers) -> Any:
+    """Some rows of an array, of a tuple (which may be empty) or of another result."""
+    if isinstance(rows, tuple):
+        return tuple(rows[i] for i in chosen) if rows else ()
+    return rows[chosen]
+
+
+def _same(one: Any, other: Any) -> bool:
+    if isinstance(one, np.ndarray):
+        return one.dtype == other.dtype and np.array_equal(one, other, equal_nan=one.dtype.kind == "f")
+    return bool(one == other)
+
+
+def _of(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
+
+
 @explained_class
-@dataclasses.dataclass(frozen=True)
-class VoteCounts:
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
+class VoteCounts(_OfImages):
     """Votes of a base classifier over noisy copies of B images: the artefact that radii are derived from.
 
     Attributes
@@ -97,6 +155,10 @@ class VoteCounts:
     rounding: NDArray[np.float64] = dataclasses.field(default_factory=lambda: np.empty(0))
     model: str = ""
     paths: tuple[list[Any], ...] = ()
+
+    _rows: ClassVar[tuple[str, ...]] = (
+        "ids", "selection", "estimation", "sigma", "drawn", "tested", "reached", "spent", "images", "rounding", "paths",
+    )  # fmt: skip
 
     def __post_init__(self) -> None:
         self._check_kinds()
@@ -213,8 +275,9 @@ class VoteCounts:
         """Whether drawing was ended by a plan whose looks certify."""
         return self.stopping is not None and self.stopping.sequential
 
-    def __len__(self) -> int:
-        return len(self.ids)
+    def __repr__(self) -> str:
+        classes = _of(self.selection.shape[-1], "class").replace("classs", "classes")
+        return f"<VoteCounts of {_of(len(self), 'image')}, {classes}: {self.noise}, n0={self.n0}, n={self.n}, seed={self.seed}>"
 
     @property
     def without_class(self) -> Integers:
@@ -236,8 +299,8 @@ class VoteCounts:
         return np.where(votes.sum(axis=1) > 0, votes.argmax(axis=1), ABSTAIN).astype(np.int64)
 
 
-@dataclasses.dataclass(frozen=True)
-class Certificate:
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
+class Certificate(_OfImages):
     """Certified labels and radii of B images.
 
     Each row on its own is wrong with probability at most `alpha`: the probability that the reported label is not the
@@ -289,12 +352,15 @@ class Certificate:
     def multiclass(self) -> bool:
         return self.claim.multiclass
 
+    _rows: ClassVar[tuple[str, ...]] = ("label", "radius", "p_lower", "q_upper", "abstained", "counts")
+
     @property
     def rounding(self) -> NDArray[np.float64]:
         return self.counts.rounded(self.norm)
 
-    def __len__(self) -> int:
-        return len(self.label)
+    def __repr__(self) -> str:
+        certified = int((~self.abstained).sum())
+        return f"<Certificate: {certified} of {_of(len(self), 'image')} certified in l{self.norm:g} at alpha={self.alpha:g}>"
 
     def __str__(self) -> str:
         certified = ~self.abstained
@@ -310,8 +376,8 @@ class Certificate:
         return text + "."
 
 
-@dataclasses.dataclass(frozen=True)
-class Prediction:
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
+class Prediction(_OfImages):
     """Predicted labels of B images; each row is wrong with probability at most `alpha`.
 
     `label` int64 [B] (ABSTAIN where the two leading classes cannot be told apart), `p_value` float64 [B] of the two-sided
@@ -325,8 +391,11 @@ class Prediction:
     alpha: float
     counts: VoteCounts
 
-    def __len__(self) -> int:
-        return len(self.label)
+    _rows: ClassVar[tuple[str, ...]] = ("label", "p_value", "abstained", "counts")
+
+    def __repr__(self) -> str:
+        answered = int((~self.abstained).sum())
+        return f"<Prediction: {answered} of {_of(len(self), 'image')} answered at alpha={self.alpha:g}>"
 
 
 def floor_decimals(value: float, decimals: int) -> str:

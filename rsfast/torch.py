@@ -15,7 +15,7 @@ from . import backends, checks
 from .counting.images import as_tensor, check_ids, check_seed
 from .errors import InvalidArgumentError, reason
 from .hints import explained
-from .noise import PART_STREAMS, STREAMS, InputDependentGaussian, Noise, levels
+from .noise import PART_STREAMS, STREAMS, Noise, levels
 from .noise import check as check_noise
 from .transforms import Identity, Transform
 from .transforms import check as check_transform
@@ -120,7 +120,7 @@ def add_noise(
     layout = torch.channels_last if checks.flag("channels_last", channels_last) else torch.contiguous_format
     seed, image_ids = check_seed(seed), check_ids(ids, len(given))
     differentiated = given.requires_grad and torch.is_grad_enabled()
-    if differentiated and (parts > 1 or isinstance(noise, InputDependentGaussian)):
+    if differentiated and (parts > 1 or noise.depends_on_input):
         raise InvalidArgumentError(
             "x requires a gradient, which is known for whole inputs and a constant level: give x.detach()."
         )
@@ -128,15 +128,7 @@ def add_noise(
     def draw(tensor: torch.Tensor) -> torch.Tensor:
         shape = _as_images(tensor.shape)
         images = tensor.detach().reshape(shape)
-        size = (len(images) * number, *shape[1:])
-        try:
-            kept = torch.float32 if drawn == torch.float64 else drawn
-            out = torch.empty(size, dtype=kept, device=images.device, memory_format=layout)
-        except RuntimeError as error:
-            raise InvalidArgumentError(
-                f"{number} copies make a result of {list(size)}, which does not fit in memory ({reason(error, 200)}): give fewer "
-                "copies a call, with first."
-            ) from None
+        out = _space(images, number, torch.float32 if drawn == torch.float64 else drawn, layout)
         backends.choose(backend, images, noise, transform).perturb(
             images, noise, transform, part=part, sigma=levels(noise, images, parts)[:, part], mean=mean, std=std, seed=seed,
             stream=stream, ids=image_ids, first=first, count=number, out=out,
@@ -146,6 +138,18 @@ def add_noise(
 
     noisy: torch.Tensor = _Differentiable.apply(given, draw, copies is not None, std) if differentiated else draw(given)  # type: ignore[no-untyped-call]
     return _like(x, noisy)
+
+
+def _space(images: torch.Tensor, copies: int, dtype: torch.dtype, layout: torch.memory_format) -> torch.Tensor:
+    """Room for so many noisy copies of each image."""
+    size = (len(images) * copies, *images.shape[1:])
+    try:
+        return torch.empty(size, dtype=dtype, device=images.device, memory_format=layout)
+    except RuntimeError as error:
+        raise InvalidArgumentError(
+            f"{copies} copies make a result of {list(size)}, which does not fit in memory ({reason(error, 200)}): give fewer "
+            "copies a call, with first."
+        ) from None
 
 
 class _Differentiable(torch.autograd.Function):

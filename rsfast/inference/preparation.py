@@ -6,7 +6,7 @@ import copy
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import nn
@@ -117,9 +117,17 @@ def prepare(
         does not fit in memory with the batch that was given.
     """
     with torch.inference_mode(False):
-        return _Preparation(model, shape, device, runtime, calibration, total, tf32, seconds, dtype).run(
-            dtype=dtype, channels_last=channels_last, fold=fold, batch=batch
-        )
+        place = _Place(device, runtime, dtype, tf32)
+        return _Preparation(model, shape, place, calibration, total, seconds).run(channels_last, fold, batch)
+
+
+class _Place(NamedTuple):
+    """Where and in what a model is asked to run."""
+
+    device: str | torch.device | None
+    runtime: str
+    dtype: str | None
+    tf32: bool | None
 
 
 class _Preparation:
@@ -127,14 +135,12 @@ class _Preparation:
         self,
         model: Model,
         shape: Sequence[int],
-        device: str | torch.device | None,
-        runtime: str,
+        place: _Place,
         calibration: torch.Tensor | None,
         total: int | None,
-        tf32: bool | None,
         seconds: float,
-        dtype: str | None,
     ) -> None:
+        device, runtime, dtype, tf32 = place
         if not callable(model):
             raise InvalidArgumentError(f"model is {type(model).__name__}; give a callable that maps [N, C, H, W] to [N, K].")
         self.model = model
@@ -150,7 +156,7 @@ class _Preparation:
         self.own_dtype = own.dtype if own is not None else torch.float32
         self.device = self.own_device if device is None else _device(device)
         self.own = next((name for name, kind in DTYPES.items() if kind == self.own_dtype), "float32")
-        self.tf32 = tf32
+        self.tf32, self.dtype = tf32, dtype
         if tf32 is not None and self.device.type != "cuda":
             raise InvalidArgumentError(f"tf32={tf32} is for CUDA and device is {self.device}: leave tf32 out.")
         self.versions = check_runtime(self.runtime, self.device, model, dtype)
@@ -162,12 +168,12 @@ class _Preparation:
         self.rows = Rows(self.shape, calibration)
         self.fullgraph: bool | None = None
 
-    def run(self, *, dtype: str | None, channels_last: bool | None, fold: bool, batch: int | str | None) -> Prepared:
+    def run(self, channels_last: bool | None, fold: bool, batch: int | str | None) -> Prepared:
         explicit = None if batch is None or batch == "auto" else checks.whole("batch", batch, 1, 2**24)
         self._look(explicit)
         self.folded = self._fold() if fold else Folded(nn.Identity(), 0)
         measured: dict[str, Any] = {}
-        choices = self._choices(dtype, channels_last)
+        choices = self._choices(self.dtype, channels_last)
         chosen = choices[0] if len(choices) == 1 else self._fastest(choices, explicit, measured)
         make = self._maker(*chosen, measuring=True)
         if explicit is not None:
