@@ -81,6 +81,8 @@ def test_a_repr_is_one_short_line(cert):
     assert repr(cert) == f"<Certificate: {certified} of 5 images certified in l2 at alpha=0.001>"
     assert repr(cert.counts) == "<VoteCounts of 5 images, 3 classes: Gaussian(sigma=0.25), n0=100, n=500, seed=1>"
     assert repr(cert[0].counts).startswith("<VoteCounts of 1 image, 3 classes")
-    found = rs.predict_details(lambda x: x.flatten(1)[:, :2], torch.rand(2, 1, 4, 4), noise=rs.Gaussian(0.25), num_classes=2, n=50)
+    found = rs.predict_details(
+        lambda x: x.flatten(1)[:, :2], torch.rand(2, 1, 4, 4), noise=rs.Gaussian(0.25), num_classes=2, n=50
+    )
     assert repr(found).startswith("<Prediction: ")
     assert len(repr(found)) < 120
