@@ -304,6 +304,11 @@ def _resized(
 TRANSFORMS = {"identity": Identity, "diagonal-split": DiagonalSplit, "partition": Partition}
 
 
+def is_transform(value: object) -> bool:
+    """Say whether this is a transform that is known here; a subclass may show something else."""
+    return type(value) in TRANSFORMS.values()
+
+
 def check(transform: object) -> Transform:
     """Return `transform` if it is one, and raise InvalidArgumentError otherwise."""
     if not isinstance(transform, tuple(TRANSFORMS.values())):

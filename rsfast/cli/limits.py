@@ -70,13 +70,12 @@ def _of_run(run: Path, name: str) -> Classifier:
     import numpy as np
 
     from ..errors import DataError
-    from ..noise import Gaussian
     from ..report import curves
     from ..runs.read import Instead, certificate, read_run
 
     stored = read_run(run)
     noise, counts = stored.counts.noise, stored.counts
-    if stored.manifest.kind != "certify" or not isinstance(noise, Gaussian) or counts.parts > 1:
+    if stored.manifest.kind != "certify" or noise.name != "gaussian" or counts.parts > 1:
         raise DataError(
             f"{run} is no run of `rsfast certify` of whole images under Gaussian noise of one level: the figures are about these "
             "classifiers; give a run of one."
@@ -84,5 +83,6 @@ def _of_run(run: Path, name: str) -> Classifier:
     cert = certificate(stored, Instead(norm=2.0))
     known = (stored.labels >= 0).any()
     radius = np.where((cert.label == stored.labels) | (not known), cert.radius, 0.0)
-    title = f"{stored.manifest.data['name']} sigma {noise.sigma:g}"
-    return curves.typical(title, radius, noise.sigma, counts.dim, name)
+    (sigma,) = noise.fixed_levels
+    title = f"{stored.manifest.data['name']} sigma {sigma:g}"
+    return curves.typical(title, radius, sigma, counts.dim, name)
