@@ -21,6 +21,9 @@ RUN = (
 )  # fmt: skip
 """Arguments of `rsfast.Classifier`, which people give to what takes one."""
 
+CLAIM = ("alpha", "norm", "bound", "joint", "multiclass")
+"""The same of `rsfast.Claim`."""
+
 SYNONYMS = {  # names that other libraries and the field's scripts give; words are joined by _
     "ids": "image_ids idx indices index",
     "x": "images image inputs input data batch_x",
@@ -122,6 +125,9 @@ def _wrong_call(name: str, signature: inspect.Signature, given: dict[str, Any], 
     first = unknown[0]
     hint = meant(first, [one for one in known if one not in given])
     run = meant(first, RUN) if "classifier" in known and hint is None else None
+    said = meant(first, CLAIM) if "claim" in known and hint is None else None
+    if said is not None:
+        return CallError(f"{name}() has no argument {first!r}: say it in claim, such as claim=rsfast.Claim({said}=…).")
     if run is not None:
         return CallError(
             f"{name}() has no argument {first!r}: {run} says how the model is run: give rsfast.Classifier(model, num_classes=…, "

@@ -82,20 +82,29 @@ class Draws:
         if batch_size is not None:
             batch = max(checks.whole("batch_size", batch_size, 1), LEAST // max(math.prod(image.shape), 1))
             batch = min(batch, num, 2**24)
-        image_id = self._take_id()
-        given = {name: value.tolist() if isinstance(value, np.ndarray) else value for name, value in self.options.items()}
-        options = {"num_classes": how.num_classes, "device": device_of(model, image), "value_range": None, **given}
-        if batch is None:
+        classifier, image_id = self._classifier(model, image, how, batch), self._take_id()
+        if batch is None and classifier is not model:
             request = Request("count", how.noise, num, transform=how.transform, seed=self.seed)
-            return collect(for_one_job(model, **options), image[None], request, Given([image_id]), "certify").estimation[0]
+            return collect(classifier, image[None], request, Given([image_id]), "certify").estimation[0]
         pixels = check_images(image[None], None, "certify")
         sigma = levels(how.noise, pixels, how.transform.parts)[0]
-        classifier = _classifier(self, model, {"batch": batch, **options})
         ready = classifier.ready(how.transform, pixels.shape[1:], total=num)
-        found = votes_of(ready, Image(pixels[0], sigma, image_id), Stream(how.noise, self.seed), [(STREAMS["estimation"], num)])[
-            0
-        ]
+        shown, draws = Image(pixels[0], sigma, image_id), Stream(how.noise, self.seed)
+        found = votes_of(ready, shown, draws, [(STREAMS["estimation"], num)])[0]
         return found if how.transform.parts > 1 else found[0]
+
+    def _classifier(self, model: Any, image: torch.Tensor, how: How, batch: int | None) -> Classifier:
+        """The Classifier that was given in the model's place, or one that runs a model as `options` say."""
+        if isinstance(model, Classifier):
+            if self.options or model.num_classes != how.num_classes:
+                raise InvalidArgumentError(
+                    f"a Classifier of {model.num_classes} classes was given with options={dict(self.options)} and "
+                    f"{how.num_classes} classes: it says how it is run; leave options out, and give its number of classes."
+                )
+            return model
+        given = {name: value.tolist() if isinstance(value, np.ndarray) else value for name, value in self.options.items()}
+        options = {"num_classes": how.num_classes, "device": device_of(model, image), "value_range": None, **given}
+        return for_one_job(model, **options) if batch is None else _kept(self, model, {"batch": batch, **options})
 
     def around(self, x: Any, radius: float, order: float = 2.0, transform: Transform = WHOLE) -> float:
         """What is left, around x as it was given, of a radius around the image that noise was added to (`rsfast.rounding`)."""
@@ -104,7 +113,10 @@ class Draws:
     def moved(self, x: Any, order: float = 2.0, transform: Transform = WHOLE) -> float:
         """Distance, at most, from x as it was given to what noise is added to."""
         image = image_of(x)[None]
+        model = getattr(self, "base_classifier", None)
         mean, std = self.options.get("mean"), self.options.get("std")
+        if isinstance(model, Classifier):
+            mean, std = model.mean, model.std
         kind = Gaussian(1.0)  # of any noise whose images are not a lattice
         found = rounding_of(image, kind, normalised(kind, transform, mean, std, image.shape[1]))
         return float(rounding.in_norm(found, order, image.numel())[0])
@@ -130,7 +142,9 @@ class Draws:
         """
         num = checks.whole("the number of draws", num, 1, 2**32 - 1)
         batch = min(num, 1000 if batch_size is None else checks.whole("batch_size", batch_size, 1))
-        classifier = for_one_job(model, num_classes=num_classes, device=device_of(model, image))
+        classifier = model
+        if not isinstance(model, Classifier):
+            classifier = for_one_job(model, num_classes=num_classes, device=device_of(model, image))
         ready = classifier.ready(WHOLE, image.shape, total=num)
         (run, _), running = ready.sequences()[0], ready.running
         image = check_images(image[None], None, "certify")[0].to(ready.device)
@@ -150,7 +164,7 @@ _counting = threading.Lock()
 _classifiers: weakref.WeakKeyDictionary[Draws, dict[int, tuple[Any, Classifier]]] = weakref.WeakKeyDictionary()
 
 
-def _classifier(owner: Draws, model: Any, how: dict[str, Any]) -> Classifier:
+def _kept(owner: Draws, model: Any, how: dict[str, Any]) -> Classifier:
     """A Classifier of this model, kept for the next calls: for two numbers of copies, those of selection and estimation."""
     key = (model if not isinstance(model, list) else tuple(model), how)
     with _counting:

@@ -247,7 +247,7 @@ def check(plan: object) -> Plan:
 
 
 def check_sequential(plan: object) -> Sequential:
-    """`plan` if its looks certify; raises InvalidArgumentError otherwise."""
+    """Return `plan` if its looks certify, and raise InvalidArgumentError otherwise."""
     found = check(plan)
     if not found.sequential:
         raise InvalidArgumentError(f"a {found.name} plan has no looks that certify: give plans.Grid(radii), for instance.")

@@ -289,6 +289,7 @@ def test_a_large_level_is_taken_where_the_range_allows_it():
         (rs.certify, {"nb_classes": 2}, "did you mean 'num_classes'"),
         (rs.predict, {"alhpa": 0.5}, "did you mean 'alpha'"),
         (rs.certify, {"p": 2}, "did you mean 'norm'"),
+        (rs.sample_counts, {"p": 2}, r"say it in claim, such as claim=rsfast.Claim\(norm=…\)"),
         (rs.certify_counts, {"n": 2}, "it takes counts, alpha, norm"),
         (rs.Gaussian, {"std": 0.5}, "did you mean 'sigma'"),
         (rs.Uniform, {"lam": 0.5}, "did you mean 'half_width'"),

@@ -9,6 +9,7 @@ import scipy.stats
 import torch
 from torch import nn
 
+import rsfast as rs
 from rsfast import models
 from rsfast.compat import locuslab
 from rsfast.compat.locuslab.architectures import ARCHITECTURES, get_architecture, load_checkpoint
@@ -423,3 +424,15 @@ def test_arguments_of_forks_are_answered_with_what_to_do(call, said):
     with pytest.raises(InvalidArgumentError, match=said) as caught:
         call(Smooth(linear(), 10, 0.25))
     assert isinstance(caught.value, TypeError)
+
+
+def test_a_classifier_stands_in_the_models_place_and_is_prepared_once():
+    model = cuts([0.1, 0.9])
+    classifier = rs.Classifier(model, num_classes=2, batch=50, value_range=None)
+    smooth, plain = Smooth(classifier, 2, 1.0, seed=7), Smooth(model, 2, 1.0, seed=7)
+    for _ in range(2):
+        assert smooth.certify(X, 100, 1000, 0.001, 250) == plain.certify(X, 100, 1000, 0.001, 250)
+        assert smooth.predict(X, 100, 0.001, 50) == plain.predict(X, 100, 0.001, 50)
+    assert len(classifier._running) == 1
+    with pytest.raises(InvalidArgumentError, match="give its number of classes"):
+        Smooth(classifier, 3, 1.0).certify(X, 100, 1000, 0.001, 250)

@@ -1,6 +1,7 @@
 """A Classifier: prepared once, used by any number of calls and threads, anew when its model has changed."""
 
 import concurrent.futures
+import dataclasses
 
 import numpy as np
 import pytest
@@ -120,6 +121,7 @@ def test_arguments_of_a_classifier_are_known_by_name_wherever_people_give_them()
         name for name in inspect.signature(rs.Classifier.__init__).parameters if name not in ("self", "model", "num_classes")
     ]
     assert list(hints.RUN) == known == list(flat.RUN)
+    assert list(hints.CLAIM) == [field.name for field in dataclasses.fields(rs.Claim)] == list(flat.CLAIM)
 
 
 def test_large_buffers_are_not_kept_between_calls():

@@ -153,10 +153,10 @@ def test_of_a_layer_without_numbers_certify_warns_unless_the_normalisation_is_gi
     assert "names begin with '1.'" in found.before
     call = {"noise": rs.Gaussian(0.25), "num_classes": 4, "n0": 5, "n": 50, "alpha": 0.01, "seed": 0}
     x = torch.rand(1, 3, 8, 8)
-    for run in (rs.certify, rs.sample_counts):
+    for run in (flat.certify, flat.sample_counts):
         with pytest.warns(SoundnessWarning, match="layer before the network.*give its --mean and --std"):
             run(found.model, x, **call)
-        run(rs.Classifier(found.model, num_classes=4, mean=MEAN, std=STD), x, **call)
+        run(found.model, x, **call, mean=MEAN, std=STD)
     del call["n0"]
     with pytest.warns(SoundnessWarning, match="layer before the network"):
         flat.predict(found.model, x, **call)

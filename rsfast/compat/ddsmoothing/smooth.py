@@ -22,7 +22,7 @@ class Smooth(Draws):
 
     Parameters
     ----------
-    base_classifier : torch.nn.Module or callable
+    base_classifier : torch.nn.Module, callable, or rsfast.Classifier
         Maps [N, C, H, W] to scores [N, num_classes].
     num_classes : int
     sigma : tensor or float

@@ -21,7 +21,7 @@ class Smooth(Draws):
 
     Parameters
     ----------
-    base_classifier : torch.nn.Module or callable
+    base_classifier : torch.nn.Module, callable, or rsfast.Classifier
         Maps [N, C, H, W] to scores [N, num_classes], on any device; noise is added before it, so it has to normalise by itself.
     num_classes : int
     sigma : float
