@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import importlib.util
 import math
 import os
@@ -27,11 +28,17 @@ def _next_power_of_two(n: int) -> int:
     return 1 << max(n - 1, 0).bit_length()
 
 
+@functools.cache
+def _installed() -> bool:
+    """Whether triton is there: asked once, since looking takes longer than many a call."""
+    return importlib.util.find_spec("triton") is not None
+
+
 class TritonBackend:
     name = "triton"
 
     def why_not(self, x: torch.Tensor, noise: Noise, transform: Transform) -> str | None:
-        if importlib.util.find_spec("triton") is None:
+        if not _installed():
             return "triton is not installed (pip install triton; CUDA builds of torch bring it)"
         if interpreting() and x.device.type != "cpu":
             return "TRITON_INTERPRET=1 is set, which is for tensors on the CPU"
