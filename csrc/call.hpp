@@ -10,7 +10,7 @@ struct Key {
     uint32_t lo, hi;  // the 64-bit seed
 };
 
-// How words become variates: rsfast/backends/base.py Draw.
+// How words become variates: rsfast/backends/call.py Draw.
 struct Draw {
     Kind kind;
     const float* table;         // [DEGREE + 1, ROWS] for quantiles: rsfast/backends/tables.py
@@ -20,8 +20,9 @@ struct Draw {
     float step;
 };
 
-// Noisy samples first ... first + count - 1 of every image; row b * count + s is sample first + s of image b.
-struct Perturbation {
+// Noisy samples first ... first + count - 1 of every image; row b * count + s is sample first + s of image b.  The fields are
+// those of Call in rsfast/backends/call.py.
+struct Call {
     const float* pixels;  // [images, channels, plane], normalisation already folded in
     const float* scale;   // [images, channels]
     const uint32_t* ids;  // [images]
@@ -35,8 +36,8 @@ struct Perturbation {
     Draw draw;
 };
 
-// How the kept pixels of a part are shown: rsfast/transforms.py View.
-struct View {
+// How the kept pixels of a part are shown: rsfast/backends/call.py Part.
+struct Part {
     Fill fill;
     int64_t plane, width;    // of the image shown
     const float* gain;       // [channels]
@@ -58,10 +59,10 @@ struct Level {
     const char* name;
 
     // image + noise, cast and laid out as the model wants it, in one pass: rows begin ... end - 1.
-    void (*perturb)(const Perturbation& call, int64_t begin, int64_t end);
+    void (*perturb)(const Call& call, int64_t begin, int64_t end);
 
-    // The same of a part: call.plane counts kept pixels, out is [images * count, channels * view.plane].
-    void (*perturb_part)(const Perturbation& call, const View& view, int64_t begin, int64_t end);
+    // The same of a part: call.plane counts kept pixels, out is [images * count, channels * part.plane].
+    void (*perturb_part)(const Call& call, const Part& part, int64_t begin, int64_t end);
 
     // logits [copies, classes]; copy i adds into row row_of[i], and outside the table into none.  Without row_of (nullptr) the
     // copies are shared out equally.  Equal logits: the lowest class index wins.  A copy with a NaN votes for no class.

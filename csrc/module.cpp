@@ -12,6 +12,7 @@
 #include <optional>
 #include <stdexcept>
 #include <string>
+#include <utility>
 
 #include "call.hpp"
 
@@ -35,25 +36,28 @@ void require(bool condition, const char* what) {
 
 Key split(uint64_t seed) { return {uint32_t(seed), uint32_t(seed >> 32)}; }
 
-Cast cast_named(const std::string& cast) {
-    require(cast == "float32" || cast == "bfloat16" || cast == "float16", "cast must be float32, bfloat16 or float16");
-    return cast == "float32" ? Cast::float32 : cast == "bfloat16" ? Cast::bfloat16 : Cast::float16;
+// A field of one of the NamedTuples of rsfast/backends/call.py.
+template <class T>
+T number(py::handle value, const char* name) {
+    py::detail::make_caster<T> field;
+    if (!field.load(value.attr(name), true)) throw py::type_error(std::string(name) + " is no number that fits");
+    return py::detail::cast_op<T>(field);
 }
 
-// A checked call; `plane` is that of the image shown.
-Perturbation checked(const Array<float>& pixels, const Array<float>& scale, const Array<uint32_t>& ids, uint64_t seed,
-                     uint32_t stream, uint32_t first, int64_t count, py::array& out, const std::string& cast, bool channels_last,
-                     int kind, const Array<float>& table, const Array<int64_t>& thresholds, const Array<int32_t>& high,
-                     float step, int64_t begin, int64_t end, int64_t plane) {
-    const int64_t images = pixels.shape(0), channels = pixels.shape(1);
-    require(scale.ndim() == 2 && scale.shape(0) == images && scale.shape(1) == channels, "scale must be [images, channels]");
-    require(ids.ndim() == 1 && ids.shape(0) == images, "ids must be [images]");
-    const Cast type = cast_named(cast);
-    require(out.ndim() == 2 && out.shape(0) == images * count && out.shape(1) == channels * plane,
-            "out must be [images * count, channels * plane]");
-    require((out.flags() & py::array::c_style) && out.writeable() && out.itemsize() == (type == Cast::float32 ? 4 : 2),
-            "out must be writeable, C-contiguous and of the cast's size");
-    require(0 <= begin && begin <= end && end <= images * count, "rows begin ... end are outside out");
+// Arrays are taken as they are: one of another dtype or layout is refused, not copied.
+template <class T>
+Array<T> array(py::handle value, const char* name) {
+    const py::object field = value.attr(name);
+    if (!Array<T>::check_(field)) throw py::type_error(std::string(name) + " is not a C-contiguous array of its dtype");
+    return py::reinterpret_borrow<Array<T>>(field);
+}
+
+Draw checked_draw(py::handle draw) {
+    const int kind = number<int>(draw, "kind");
+    const auto table = array<float>(draw, "table");
+    const auto thresholds = array<int64_t>(draw, "thresholds");
+    const auto high = array<int32_t>(draw, "high");
+    const float step = number<float>(draw, "step");
     require(0 <= kind && kind < KINDS, "kind must be one of KINDS");
     const int64_t length = thresholds.size();
     require(thresholds.ndim() == 1 && high.ndim() == 1 && high.size() == length && length > 0 && length < (1 << 24) &&
@@ -62,20 +66,66 @@ Perturbation checked(const Array<float>& pixels, const Array<float>& scale, cons
     require(Kind(kind) != Kind::lattice || (thresholds.data()[length - 1] == 0 && step >= 0.0f && step < 1e5f),
             "the last threshold must be 0");
     require(table.ndim() == 2 && table.shape(0) == DEGREE + 1 && table.shape(1) == ROWS, "table must be [8, 128]");
+    return {Kind(kind), table.data(), thresholds.data(), high.data(), int32_t(length), step};
+}
+
+// `plane` is that of the image shown.  What is returned lives as long as the NamedTuple.
+Call checked_call(py::handle call, int64_t plane) {
+    const auto pixels = array<float>(call, "pixels"), scale = array<float>(call, "scale");
+    const auto ids = array<uint32_t>(call, "ids");
+    const auto [lo, hi] = number<std::pair<uint32_t, uint32_t>>(call, "key");
+    const int64_t count = number<int64_t>(call, "count");
+    const int cast = number<int>(call, "cast");
+    py::object field = call.attr("out");
+    if (!py::isinstance<py::array>(field)) throw py::type_error("out is no array");
+    auto out = py::reinterpret_borrow<py::array>(field);
+    require(pixels.ndim() == 3, "pixels must be [images, channels, plane]");
+    const int64_t images = pixels.shape(0), channels = pixels.shape(1);
+    require(scale.ndim() == 2 && scale.shape(0) == images && scale.shape(1) == channels, "scale must be [images, channels]");
+    require(ids.ndim() == 1 && ids.shape(0) == images, "ids must be [images]");
+    require(0 <= cast && cast < CASTS, "cast must be one of CASTS");
+    require(out.ndim() == 2 && out.shape(0) == images * count && out.shape(1) == channels * plane,
+            "out must be [images * count, channels * plane]");
+    require((out.flags() & py::array::c_style) && out.writeable() && out.itemsize() == (Cast(cast) == Cast::float32 ? 4 : 2),
+            "out must be writeable, C-contiguous and of the cast's size");
     return {pixels.data(),
             scale.data(),
             ids.data(),
             images,
             channels,
             pixels.shape(2),
-            split(seed),
-            stream,
-            first,
+            {lo, hi},
+            number<uint32_t>(call, "stream"),
+            number<uint32_t>(call, "first"),
             count,
             out.mutable_data(),
-            type,
-            channels_last,
-            {Kind(kind), table.data(), thresholds.data(), high.data(), int32_t(length), step}};
+            Cast(cast),
+            number<bool>(call, "channels_last"),
+            checked_draw(call.attr("draw"))};
+}
+
+bool all_below(const Array<int32_t>& values, int64_t limit) {
+    return std::all_of(values.data(), values.data() + values.size(), [=](int32_t value) { return 0 <= value && value < limit; });
+}
+
+// Of images with so many channels and kept pixels m.
+Part checked_part(py::handle part, int64_t channels, int64_t m) {
+    const int fill = number<int>(part, "fill");
+    const int64_t width = number<int64_t>(part, "width");
+    const auto gain = array<float>(part, "gain"), offset = array<float>(part, "offset"), weights = array<float>(part, "weights");
+    const auto kept = array<int32_t>(part, "kept"), indices = array<int32_t>(part, "indices");
+    require(indices.ndim() == 2 && weights.ndim() == 2 && indices.shape(0) == weights.shape(0) && indices.shape(0) > 0 &&
+                indices.shape(1) == weights.shape(1),
+            "indices and weights must be [taps, plane]");
+    const int64_t plane = indices.shape(1);
+    require(gain.ndim() == 1 && offset.ndim() == 1 && gain.shape(0) == channels && offset.shape(0) == channels,
+            "gain and offset must be [channels]");
+    require(kept.ndim() == 1 && kept.shape(0) == m, "kept must be [kept]");
+    require(0 <= fill && fill < FILLS, "fill must be one of FILLS");
+    require(Fill(fill) == Fill::taps || (2 * m == plane && width > 0 && width % 2 == 0 && plane % (2 * width) == 0),
+            "this fill keeps one pixel of every pair of columns of an even number of rows");
+    require(all_below(indices, m), "an index is outside the kept pixels");
+    return {Fill(fill), plane, width, gain.data(), offset.data(), kept.data(), indices.data(), weights.data(), indices.shape(0)};
 }
 
 // Shares rows begin ... end - 1 out over threads.  The noise does not depend on how.
@@ -95,46 +145,22 @@ void over_threads(int64_t begin, int64_t end, int threads, Work work) {
     work(begin, end);
 }
 
-void perturb_rows(const Array<float>& pixels, const Array<float>& scale, const Array<uint32_t>& ids, uint64_t seed,
-                  uint32_t stream, uint32_t first, int64_t count, py::array out, const std::string& cast, bool channels_last,
-                  int kind, const Array<float>& table, const Array<int64_t>& thresholds, const Array<int32_t>& high, float step,
-                  int64_t begin, int64_t end, int threads) {
+// Rows begin ... end - 1 of a call: of whole images, or of the part that is given.
+void perturb(py::handle asked, py::handle asked_part, int64_t begin, int64_t end, int threads) {
+    const auto pixels = array<float>(asked, "pixels");
     require(pixels.ndim() == 3, "pixels must be [images, channels, plane]");
-    const Perturbation call = checked(pixels, scale, ids, seed, stream, first, count, out, cast, channels_last, kind, table,
-                                      thresholds, high, step, begin, end, pixels.shape(2));
+    const bool whole = asked_part.is_none();
+    const Part part = whole ? Part{} : checked_part(asked_part, pixels.shape(1), pixels.shape(2));
+    const Call call = checked_call(asked, whole ? pixels.shape(2) : part.plane);
+    require(0 <= begin && begin <= end && end <= call.images * call.count, "rows begin ... end are outside out");
     py::gil_scoped_release unlocked;
-    over_threads(begin, end, threads, [&](int64_t first, int64_t last) { level().perturb(call, first, last); });
-}
-
-bool all_below(const Array<int32_t>& values, int64_t limit) {
-    return std::all_of(values.data(), values.data() + values.size(), [=](int32_t value) { return 0 <= value && value < limit; });
-}
-
-void perturb_part_rows(const Array<float>& pixels, const Array<float>& scale, const Array<uint32_t>& ids, uint64_t seed,
-                       uint32_t stream, uint32_t first, int64_t count, py::array out, const std::string& cast, bool channels_last,
-                       int kind, const Array<float>& table, const Array<int64_t>& thresholds, const Array<int32_t>& high,
-                       float step, int64_t begin, int64_t end, int threads, int fill, int64_t width, const Array<float>& gain,
-                       const Array<float>& offset, const Array<int32_t>& kept, const Array<int32_t>& indices,
-                       const Array<float>& weights) {
-    require(pixels.ndim() == 3, "pixels must be [images, channels, kept]");
-    const int64_t channels = pixels.shape(1), m = pixels.shape(2);
-    require(indices.ndim() == 2 && weights.ndim() == 2 && indices.shape(0) == weights.shape(0) && indices.shape(0) > 0 &&
-                indices.shape(1) == weights.shape(1),
-            "indices and weights must be [taps, plane]");
-    const int64_t plane = indices.shape(1);
-    require(gain.ndim() == 1 && offset.ndim() == 1 && gain.shape(0) == channels && offset.shape(0) == channels,
-            "gain and offset must be [channels]");
-    require(kept.ndim() == 1 && kept.shape(0) == m, "kept must be [kept]");
-    require(0 <= fill && fill < FILLS, "fill must be one of FILLS");
-    require(Fill(fill) == Fill::taps || (2 * m == plane && width > 0 && width % 2 == 0 && plane % (2 * width) == 0),
-            "this fill keeps one pixel of every pair of columns of an even number of rows");
-    require(all_below(indices, m), "an index is outside the kept pixels");
-    const Perturbation call = checked(pixels, scale, ids, seed, stream, first, count, out, cast, channels_last, kind, table,
-                                      thresholds, high, step, begin, end, plane);
-    const View view{Fill(fill),  plane,          width,          gain.data(),     offset.data(),
-                    kept.data(), indices.data(), weights.data(), indices.shape(0)};
-    py::gil_scoped_release unlocked;
-    over_threads(begin, end, threads, [&](int64_t first, int64_t last) { level().perturb_part(call, view, first, last); });
+    over_threads(begin, end, threads, [&](int64_t first, int64_t last) {
+        if (whole) {
+            level().perturb(call, first, last);
+        } else {
+            level().perturb_part(call, part, first, last);
+        }
+    });
 }
 
 void count_votes(const float* logits, int64_t copies, const int64_t* row_of, const Votes& votes) {
@@ -193,18 +219,7 @@ void use_simd(const std::string& name) {
 
 PYBIND11_MODULE(_C, module) {
     module.doc() = "Compiled noise and counting on the CPU; the arithmetic is that of rsfast.backends.reference.";
-    module.def("perturb", &perturb_rows, py::arg("pixels").noconvert(), py::arg("scale").noconvert(), py::arg("ids").noconvert(),
-               py::arg("seed"), py::arg("stream"), py::arg("first"), py::arg("count"), py::arg("out").noconvert(),
-               py::arg("cast"), py::arg("channels_last"), py::arg("kind"), py::arg("table").noconvert(),
-               py::arg("thresholds").noconvert(), py::arg("high").noconvert(), py::arg("step"), py::arg("begin"), py::arg("end"),
-               py::arg("threads"));
-    module.def("perturb_part", &perturb_part_rows, py::arg("pixels").noconvert(), py::arg("scale").noconvert(),
-               py::arg("ids").noconvert(), py::arg("seed"), py::arg("stream"), py::arg("first"), py::arg("count"),
-               py::arg("out").noconvert(), py::arg("cast"), py::arg("channels_last"), py::arg("kind"),
-               py::arg("table").noconvert(), py::arg("thresholds").noconvert(), py::arg("high").noconvert(), py::arg("step"),
-               py::arg("begin"), py::arg("end"), py::arg("threads"), py::arg("fill"), py::arg("width"),
-               py::arg("gain").noconvert(), py::arg("offset").noconvert(), py::arg("kept").noconvert(),
-               py::arg("indices").noconvert(), py::arg("weights").noconvert());
+    module.def("perturb", &perturb, py::arg("call"), py::arg("part"), py::arg("begin"), py::arg("end"), py::arg("threads"));
     module.def("count", &count<float>, py::arg("logits").noconvert(), py::arg("votes").noconvert(), py::arg("rows").noconvert());
     module.def("count", &count<double>, py::arg("logits").noconvert(), py::arg("votes").noconvert(), py::arg("rows").noconvert());
     module.def("philox", &philox, py::arg("block"), py::arg("n"), py::arg("sample"), py::arg("image"), py::arg("stream"),

@@ -119,15 +119,15 @@ void write(Target to, int channels, const Values* values, int64_t n) {
 }
 
 // How many rows from `row` on are drawn together: of one image, and few enough tiles.
-int64_t rows_at_once(const Perturbation& call, int64_t row, int64_t end, int64_t tiles) {
+int64_t rows_at_once(const Call& call, int64_t row, int64_t end, int64_t tiles) {
     const int64_t left_of_image = (row / call.count + 1) * call.count - row;
     return smaller(smaller(end - row, left_of_image), larger(1, AT_ONCE / tiles));
 }
 
-Stream stream_of(const Perturbation& call, int64_t row) { return {call.ids[row / call.count], call.stream, call.key}; }
+Stream stream_of(const Call& call, int64_t row) { return {call.ids[row / call.count], call.stream, call.key}; }
 
 // The draws of pixels start ... start + n - 1 of one row; z has room for n + 4 * TILE.
-const float* draw_pixels(const Perturbation& call, int64_t row, int64_t start, int64_t n, float* z) {
+const float* draw_pixels(const Call& call, int64_t row, int64_t start, int64_t n, float* z) {
     const int64_t first = start / TILE, tiles = (start + n + TILE - 1) / TILE - first;
     for (int64_t done = 0; done < tiles; done += AT_ONCE) {
         const OneSample counters{uint32_t((first + done) * LANES), call.first + uint32_t(row % call.count)};
@@ -137,7 +137,7 @@ const float* draw_pixels(const Perturbation& call, int64_t row, int64_t start, i
 }
 
 // All tiles of several rows, at most AT_ONCE together.
-void draw_rows(const Perturbation& call, int64_t row, int64_t rows, int64_t tiles, float* z) {
+void draw_rows(const Call& call, int64_t row, int64_t rows, int64_t tiles, float* z) {
     ManySamples counters = {};
     const int lanes = int(tiles) * LANES;
     for (int r = 0; r < int(rows); ++r) {
@@ -151,7 +151,7 @@ void draw_rows(const Perturbation& call, int64_t row, int64_t rows, int64_t tile
 
 // Where the draws of a row come from: drawn as they are asked for, or with other rows beforehand.
 struct Draws {
-    const Perturbation& call;
+    const Call& call;
     int64_t row;
     const float* ready;  // nullptr: not drawn yet
     const float* pixels(int64_t start, int64_t n, float* z) const {
@@ -161,7 +161,7 @@ struct Draws {
 
 // job(draws) for rows begin ... end - 1.
 template <class Job>
-void each_row(const Perturbation& call, int64_t begin, int64_t end, Job job) {
+void each_row(const Call& call, int64_t begin, int64_t end, Job job) {
     alignas(64) float z[AT_ONCE * TILE];
     const int64_t tiles = larger(1, (call.channels * call.plane + TILE - 1) / TILE);
     for (int64_t row = begin; row < end;) {
@@ -176,17 +176,15 @@ void each_row(const Perturbation& call, int64_t begin, int64_t end, Job job) {
 constexpr int MOST_CHANNELS = 4;
 constexpr int64_t ROOM = (AT_ONCE + 4) * TILE;  // for AT_ONCE tiles' worth of pixels that start anywhere in a tile
 
-int channels_together(const Perturbation& call) {
-    return call.channels_last && call.channels <= MOST_CHANNELS ? int(call.channels) : 1;
-}
+int channels_together(const Call& call) { return call.channels_last && call.channels <= MOST_CHANNELS ? int(call.channels) : 1; }
 
 // The place of a pixel in `out`, with planes of a given size.
-Target target_of(const Perturbation& call, int64_t row, int64_t channel, int64_t pixel, int64_t plane) {
+Target target_of(const Call& call, int64_t row, int64_t channel, int64_t pixel, int64_t plane) {
     const int64_t place = call.channels_last ? pixel * call.channels + channel : channel * plane + pixel;
     return {call.out, call.cast, row * call.channels * plane + place, call.channels_last ? call.channels : 1};
 }
 
-void perturb(const Perturbation& call, int64_t begin, int64_t end) {
+void perturb(const Call& call, int64_t begin, int64_t end) {
     const Buffer z(MOST_CHANNELS * ROOM);
     const int together = channels_together(call);
     each_row(call, begin, end, [&](const Draws& draws) {
@@ -246,26 +244,26 @@ void show_pooled(float* line, const float* v, const int32_t* kept, int64_t half)
     }
 }
 
-void show_taps(float* line, const float* v, const View& view) {
-    for (int64_t p = 0; p < view.plane; ++p) line[p] = view.weights[p] * v[view.indices[p]];
-    for (int64_t t = 1; t < view.taps; ++t) {
-        const int32_t* indices = view.indices + t * view.plane;
-        const float* weights = view.weights + t * view.plane;
-        for (int64_t p = 0; p < view.plane; ++p) line[p] = line[p] + weights[p] * v[indices[p]];
+void show_taps(float* line, const float* v, const Part& part) {
+    for (int64_t p = 0; p < part.plane; ++p) line[p] = part.weights[p] * v[part.indices[p]];
+    for (int64_t t = 1; t < part.taps; ++t) {
+        const int32_t* indices = part.indices + t * part.plane;
+        const float* weights = part.weights + t * part.plane;
+        for (int64_t p = 0; p < part.plane; ++p) line[p] = line[p] + weights[p] * v[indices[p]];
     }
 }
 
 // Kept pixels first ... first + n - 1 of a channel; whole pairs of rows where each row keeps half of its pixels, else all.
-void show(const View& view, const float* v, int64_t first, int64_t n, float* line) {
-    const int64_t half = view.width / 2;
-    if (view.fill == Fill::nearest) {
+void show(const Part& part, const float* v, int64_t first, int64_t n, float* line) {
+    const int64_t half = part.width / 2;
+    if (part.fill == Fill::nearest) {
         show_nearest(line, v, n);
-    } else if (view.fill == Fill::bilinear) {
+    } else if (part.fill == Fill::bilinear) {
         show_bilinear(line, v, n, half);
-    } else if (view.fill == Fill::pooled) {
-        for (int64_t e = 0; e < n; e += 2 * half) show_pooled(line + 2 * e, v + e, view.kept + first + e, half);
+    } else if (part.fill == Fill::pooled) {
+        for (int64_t e = 0; e < n; e += 2 * half) show_pooled(line + 2 * e, v + e, part.kept + first + e, half);
     } else {
-        show_taps(line, v, view);
+        show_taps(line, v, part);
     }
 }
 
@@ -276,31 +274,31 @@ void add_noise(float* RSFAST_RESTRICT v, const Noisy& values, int64_t n) {
 constexpr int64_t KEPT_TOGETHER = 512;  // pixels: stays in the first-level cache
 
 // Kept pixels per step: pairs of rows where each row keeps half of its pixels, whole tiles if that is not too many; else all.
-int64_t step_of(const Perturbation& call, const View& view) {
-    if (view.fill == Fill::taps) return call.plane;
-    int64_t unit = view.width;
+int64_t step_of(const Call& call, const Part& part) {
+    if (part.fill == Fill::taps) return call.plane;
+    int64_t unit = part.width;
     while (unit % TILE != 0 && unit < 8 * KEPT_TOGETHER) unit *= 2;
     return smaller(call.plane, unit * larger(1, KEPT_TOGETHER / unit));
 }
 
-void perturb_part(const Perturbation& call, const View& view, int64_t begin, int64_t end) {
+void perturb_part(const Call& call, const Part& part, int64_t begin, int64_t end) {
     const int together = channels_together(call);
-    const int64_t step = step_of(call, view), most_shown = view.fill == Fill::taps ? view.plane : 2 * step;
+    const int64_t step = step_of(call, part), most_shown = part.fill == Fill::taps ? part.plane : 2 * step;
     const Buffer z(step + ROOM), v(step), lines(together * most_shown);
     each_row(call, begin, end, [&](const Draws& draws) {
         const int64_t b = draws.row / call.count;
         for (int64_t channel = 0; channel < call.channels; channel += together) {
             for (int64_t first = 0; first < call.plane; first += step) {
-                const int64_t n = smaller(step, call.plane - first), shown = view.fill == Fill::taps ? view.plane : 2 * n;
-                const Target target = target_of(call, draws.row, channel, view.fill == Fill::taps ? 0 : 2 * first, view.plane);
+                const int64_t n = smaller(step, call.plane - first), shown = part.fill == Fill::taps ? part.plane : 2 * n;
+                const Target target = target_of(call, draws.row, channel, part.fill == Fill::taps ? 0 : 2 * first, part.plane);
                 announce(target, together, shown);
                 Shown values[MOST_CHANNELS];
                 for (int c = 0; c < together; ++c) {
                     const int64_t line = b * call.channels + channel + c, e = (channel + c) * call.plane + first;
                     add_noise(v.data(), {call.pixels + line * call.plane + first, draws.pixels(e, n, z.data()), call.scale[line]},
                               n);
-                    show(view, v.data(), first, n, lines.data() + c * most_shown);
-                    values[c] = {lines.data() + c * most_shown, view.gain[channel + c], view.offset[channel + c]};
+                    show(part, v.data(), first, n, lines.data() + c * most_shown);
+                    values[c] = {lines.data() + c * most_shown, part.gain[channel + c], part.offset[channel + c]};
                 }
                 write(target, together, values, shown);
             }

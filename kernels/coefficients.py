@@ -32,7 +32,7 @@ LANES = 16
 REFINE_BELOW = 256  # a 31-bit radius uniform below this takes 32 more bits
 REFINE_STREAM = 0x80000000
 
-KINDS = ("normal", "quantile", "uniform", "lattice")  # how words become variates: rsfast/backends/base.py Draw
+KINDS = ("normal", "quantile", "uniform", "lattice")  # how words become variates: rsfast/backends/call.py Draw
 NORMAL, QUANTILE, UNIFORM, LATTICE = range(len(KINDS))
 
 FILLS = ("taps", "nearest", "bilinear", "pooled")  # how the kept pixels of a part are shown: rsfast/backends/base.py fill_of

@@ -132,8 +132,13 @@ def _uniform(word):
 
 
 @triton.jit
-def four_variates(block, sample, image, stream, k0, k1, table, thresholds, high, length, step, KIND: tl.constexpr):
-    """The variates of pixels 64 t + l, + 16, + 32, + 48, where block = 16 t + l; the tables are those of KIND."""
+def four_variates(block, at, draw, KIND: tl.constexpr):
+    """The variates of pixels 64 t + l, + 16, + 32, + 48, where block = 16 t + l.
+
+    at: sample, image, stream and both halves of the key, uint32; draw: table, thresholds, high, length and step, those of KIND.
+    """
+    sample, image, stream, k0, k1 = at
+    table, thresholds, high, length, step = draw
     w0, w1, w2, w3 = philox4x32_10(block, sample, image, stream, k0, k1)
     if KIND == UNIFORM:
         z0, z1, z2, z3 = _uniform(w0), _uniform(w1), _uniform(w2), _uniform(w3)

@@ -15,7 +15,8 @@ def _cast(value, BFLOAT16: tl.constexpr, target):
     return value.to(target.dtype.element_ty)
 
 
-# A scalar equal to 1 would otherwise become a compile-time constant, with another kernel compiled for it.
+# A scalar equal to 1 would otherwise become a compile-time constant, with another kernel compiled for it.  That cannot be kept
+# off the members of a tuple (Triton 3.6 to 3.9): tuples are made inside, and kernels take all that they need one by one.
 @triton.jit(do_not_specialize=["length", "step", "first", "count", "stream", "k0", "k1"])
 def perturb_kernel(
     pixels,  # float32 [images, D]
@@ -52,20 +53,10 @@ def perturb_kernel(
     begin = tl.program_id(1) * TILES
     tile = begin + tl.arange(0, TILES)[:, None]
     lane = tl.arange(0, 16)[None, :]
-    z0, z1, z2, z3 = four_variates(
-        (tile * 16 + lane).to(tl.uint32),
-        sample,
-        image,
-        stream.to(tl.uint32),
-        k0.to(tl.uint32),
-        k1.to(tl.uint32),
-        table,
-        thresholds,
-        high,
-        length,
-        step,
-        KIND,
-    )
+    block = (tile * 16 + lane).to(tl.uint32)
+    at = (sample, image, stream.to(tl.uint32), k0.to(tl.uint32), k1.to(tl.uint32))
+    draw = (table, thresholds, high, length, step)
+    z0, z1, z2, z3 = four_variates(block, at, draw, KIND)
     source, scales, target = pixels + b.to(tl.int64) * D, scale + b * C, out + row.to(tl.int64) * D
     for j in tl.static_range(4):
         z = z0 if j == 0 else (z1 if j == 1 else (z2 if j == 2 else z3))

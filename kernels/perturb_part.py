@@ -61,20 +61,9 @@ def half_width_kernel(
     begin = tl.program_id(1) * (TILES - 2 * HALO) - HALO
     tile = begin + tl.arange(0, TILES)
     block = (tile[:, None] * 16 + tl.arange(0, 16)[None, :]).to(tl.uint32)
-    z0, z1, z2, z3 = four_variates(
-        block,
-        sample,
-        image,
-        stream.to(tl.uint32),
-        k0.to(tl.uint32),
-        k1.to(tl.uint32),
-        table,
-        thresholds,
-        high,
-        length,
-        step,
-        KIND,
-    )
+    at = (sample, image, stream.to(tl.uint32), k0.to(tl.uint32), k1.to(tl.uint32))
+    draw = (table, thresholds, high, length, step)
+    z0, z1, z2, z3 = four_variates(block, at, draw, KIND)
     z = tl.reshape(tl.join(tl.join(z0, z2), tl.join(z1, z3)), (TILES, 16, 4))
     z = tl.reshape(tl.permute(z, (0, 2, 1)), (TILES * 64,))
     q = tl.arange(0, TILES * 64)
@@ -149,20 +138,9 @@ def taps_kernel(
     for t in range(T):  # one after the other: unrolled, four draws at once take all registers
         e = channel * m + tl.load(indices + t * plane + position, mask=inside, other=0)
         block = (e // 64 * 16 + e % 16).to(tl.uint32)
-        z0, z1, z2, z3 = four_variates(
-            block,
-            sample,
-            image,
-            stream.to(tl.uint32),
-            k0.to(tl.uint32),
-            k1.to(tl.uint32),
-            table,
-            thresholds,
-            high,
-            length,
-            step,
-            KIND,
-        )
+        at = (sample, image, stream.to(tl.uint32), k0.to(tl.uint32), k1.to(tl.uint32))
+        draw = (table, thresholds, high, length, step)
+        z0, z1, z2, z3 = four_variates(block, at, draw, KIND)
         j = e // 16 % 4
         z = tl.where(j == 0, z0, tl.where(j == 1, z1, tl.where(j == 2, z2, z3)))
         v = tl.load(pixels + b.to(tl.int64) * (C * m) + e, mask=inside, other=0.0) + s * z

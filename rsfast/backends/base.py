@@ -16,11 +16,10 @@ offset = -mean / std; z is that of the pixel's position among the kept ones.
 from __future__ import annotations
 
 import concurrent.futures
-import dataclasses
 import functools
 import os
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -31,6 +30,7 @@ from ..kernels import coefficients as const
 from ..noise import GeneralizedGaussian, Laplace, LatticeGaussian, Noise, Uniform, is_noise
 from ..transforms import TRANSFORMS, Transform, View, whole_view
 from . import tables
+from .call import Call, Draw, Part
 
 WORD = 2**32  # ids and sample indices are counter words
 CASTS = {torch.float32: const.FLOAT32, torch.bfloat16: const.BFLOAT16, torch.float16: const.FLOAT16}
@@ -79,26 +79,18 @@ class Backend(Protocol):
         """
 
 
-@dataclasses.dataclass(frozen=True)
-class Draw:
-    """How words become variates z of unit level: Box-Muller, quantiles, uniform on [-1, 1], or whole numbers; see tables.py."""
-
-    kind: int
-    table: np.ndarray  # float32 [8, 128]; zeros where it is not needed
-    lattice: tables.LatticeTable
-
-
 _NO_TABLE = np.zeros((const.DEGREE + 1, const.ROWS), dtype=np.float32)
-_NO_LATTICE = tables.LatticeTable(np.zeros(1, dtype=np.int64), np.zeros(1, dtype=np.int32), 0.0, 0.0)
+_NO_LATTICE = (np.zeros(1, dtype=np.int64), np.zeros(1, dtype=np.int32), 0.0)
 
 
 def draw_of(noise: Noise) -> Draw:
     """What a backend needs to know of a noise beside its level."""
     if isinstance(noise, (Laplace, GeneralizedGaussian)):
-        return Draw(const.QUANTILE, tables.quantile_table(noise.shape), _NO_LATTICE)
+        return Draw(const.QUANTILE, tables.quantile_table(noise.shape), *_NO_LATTICE)
     if isinstance(noise, LatticeGaussian):
-        return Draw(const.LATTICE, tables.quantile_table(2.0), tables.lattice_table(noise.sigma, noise.levels))
-    return Draw(const.UNIFORM if isinstance(noise, Uniform) else const.NORMAL, _NO_TABLE, _NO_LATTICE)
+        lattice = tables.lattice_table(noise.sigma, noise.levels)
+        return Draw(const.LATTICE, tables.quantile_table(2.0), lattice.thresholds, lattice.high, lattice.step)
+    return Draw(const.UNIFORM if isinstance(noise, Uniform) else const.NORMAL, _NO_TABLE, *_NO_LATTICE)
 
 
 OFF_LATTICE = (
@@ -125,9 +117,23 @@ def check_lattice(x: torch.Tensor, levels: int) -> None:
     lattice_points(x, levels)
 
 
-@dataclasses.dataclass(frozen=True)
-class Rows:
-    """One checked call of `perturb`: of whole images with normalisation folded into pixels and scale, of parts beside them."""
+class Asked(NamedTuple):
+    """What a call of `Backend.perturb` asks for beside images, noise and transform; its docstring says what each is."""
+
+    part: int
+    sigma: np.ndarray
+    mean: Sequence[float] | None
+    std: Sequence[float] | None
+    seed: int
+    stream: int
+    ids: np.ndarray
+    first: int
+    count: int  # type: ignore[assignment]  # instead of the method of tuples
+    out: torch.Tensor
+
+
+class Rows(NamedTuple):
+    """A checked call of `perturb`: of whole images with normalisation folded into pixels and scale, of parts beside them."""
 
     pixels: torch.Tensor  # float32 [B, C, H * W] or, of a part, [B, C, kept], contiguous
     scale: np.ndarray  # float32 [B, C]
@@ -135,7 +141,7 @@ class Rows:
     seed: int
     stream: int
     first: int
-    count: int
+    count: int  # type: ignore[assignment]  # instead of the method of tuples
     out: torch.Tensor  # [B * count, C, H, W]
     channels_last: bool
     view: View | None
@@ -153,6 +159,20 @@ class Rows:
         return out.view(self.total, -1)
 
 
+def for_loops(rows: Rows) -> tuple[Call, Part | None]:
+    """A call whose images lie on the CPU, and of a part how it is shown."""
+    call = Call(
+        rows.pixels.numpy(), rows.scale, rows.ids, (rows.seed & 0xFFFFFFFF, rows.seed >> 32), rows.stream, rows.first, rows.count,
+        numpy_words(rows.memory()), CASTS[rows.out.dtype], rows.channels_last, rows.draw,
+    )  # fmt: skip
+    view = rows.view
+    if view is None:
+        return call, None
+    partner = view.kept if view.partner is None else view.partner
+    width = rows.out.shape[3]
+    return call, Part(fill_of(view), width, rows.gain, rows.offset, view.kept, view.indices, view.weights, partner)
+
+
 def round_up_to_float32(value: np.ndarray) -> np.ndarray:
     """The smallest float32 that is not below each value."""
     value = np.asarray(value, dtype=np.float64)
@@ -160,92 +180,91 @@ def round_up_to_float32(value: np.ndarray) -> np.ndarray:
     return np.where(nearest < value, np.nextafter(nearest, np.float32(np.inf)), nearest)
 
 
-def prepare(
-    x: torch.Tensor,
-    noise: Noise,
-    transform: Transform,
-    *,
-    part: int,
-    sigma: np.ndarray,
-    mean: Sequence[float] | None,
-    std: Sequence[float] | None,
-    seed: int,
-    stream: int,
-    ids: np.ndarray,
-    first: int,
-    count: int,
-    out: torch.Tensor,
-) -> Rows:
+def prepare(x: torch.Tensor, noise: Noise, transform: Transform, asked: Asked) -> Rows:
     """Check a call of `perturb` and fold the normalisation into it."""
     if x.ndim != 4:
         raise InvalidArgumentError(f"x has shape {tuple(x.shape)}; perturb() takes a batch (B, C, H, W).")
     images, channels, height, width = x.shape
-    ids = np.asarray(ids, dtype=np.int64)
-    sigma = np.asarray(sigma, dtype=np.float64)
+    ids = check_counters(asked, images)
+    if channels * height * width > 4 * WORD:
+        raise InvalidArgumentError(f"an image of {channels}x{height}x{width} has more than 2^34 pixels; use smaller images.")
+    channels_last = check_out(x, asked)
+    if not 0 <= asked.part < transform.parts:
+        raise InvalidArgumentError(f"part={asked.part} is not one of the transform's: give 0 … {transform.parts - 1}.")
+    view = transform.view(asked.part, height, width)
+    pixels, multiples = x if x.dtype == torch.float32 else x.to(torch.float32), None
+    if isinstance(noise, LatticeGaussian):  # whole numbers until the end, whose image is a part of itself
+        multiples = noise.levels
+        pixels, view = lattice_points(pixels, multiples), view or whole_view(height, width)
+    pixels = pixels.reshape(images, channels, height * width)
+    sigma = np.asarray(asked.sigma, dtype=np.float64)
     if sigma.shape != (images,):
         sigma = np.broadcast_to(sigma, (images,))
+    mean = None if asked.mean is None else checks.numbers("mean", asked.mean, channels)
+    std = None if asked.std is None else checks.numbers("std", asked.std, channels)
+    levels = levels_of(sigma.tobytes(), channels, mean, std, multiples, view is None)
+    if view is not None:
+        pixels = kept_pixels(pixels, view)
+    elif mean is not None or std is not None:
+        minus, over = (torch.from_numpy(values).to(x.device)[:, None] for values in (levels.shift, levels.divisor))
+        pixels = (pixels - minus) / over
+    return Rows(
+        pixels.contiguous(), levels.scale, ids, asked.seed, asked.stream, asked.first, asked.count, asked.out, channels_last,
+        view, levels.gain, levels.offset, draw_of(noise),
+    )  # fmt: skip
+
+
+def check_counters(asked: Asked, images: int) -> np.ndarray:
+    """Seed, stream and samples are words of the generator, as are the ids, which are returned as uint32."""
+    ids, first, count = np.asarray(asked.ids, dtype=np.int64), asked.first, asked.count
     if ids.shape != (images,):
         raise InvalidArgumentError(f"ids has shape {ids.shape}; give one id for each of the {images} images.")
-    if images and (ids.min() < 0 or ids.max() >= WORD):
+    if not 0 <= np.bitwise_or.reduce(ids) < WORD:  # negative if one is, too large if one is
         raise InvalidArgumentError("an image id is outside 0 … 2^32 - 1; give ids in that range.")
     if first < 0 or count < 0 or first + count > WORD:
         raise InvalidArgumentError(
             f"samples {first} … {first + count - 1} are outside 0 … 2^32 - 1; draw fewer samples per image."
         )
-    if not 0 <= seed < 2**64:
-        raise InvalidArgumentError(f"seed={seed} is outside 0 … 2^64 - 1; give a seed in that range.")
-    if not 0 <= stream < 2**31:
-        raise InvalidArgumentError(f"stream={stream} is outside 0 … 2^31 - 1; rsfast.noise.STREAMS lists those in use.")
-    if channels * height * width > 4 * WORD:
-        raise InvalidArgumentError(f"an image of {channels}x{height}x{width} has more than 2^34 pixels; use smaller images.")
-    if out.shape != (images * count, channels, height, width) or out.dtype not in CASTS or out.device != x.device:
+    if not 0 <= asked.seed < 2**64:
+        raise InvalidArgumentError(f"seed={asked.seed} is outside 0 … 2^64 - 1; give a seed in that range.")
+    if not 0 <= asked.stream < 2**31:
+        raise InvalidArgumentError(f"stream={asked.stream} is outside 0 … 2^31 - 1; rsfast.noise.STREAMS lists those in use.")
+    return ids.astype(np.uint32)
+
+
+def check_out(x: torch.Tensor, asked: Asked) -> bool:
+    """`out` takes the noisy copies of x; returns whether it is channels-last."""
+    out, shape = asked.out, (len(x) * asked.count, *x.shape[1:])
+    if out.shape != shape or out.dtype not in CASTS or out.device != x.device:
         raise InvalidArgumentError(
-            f"out is {tuple(out.shape)} {out.dtype} on {out.device}; it must be "
-            f"{(images * count, channels, height, width)}, float32, bfloat16 or float16, on {x.device}."
+            f"out is {tuple(out.shape)} {out.dtype} on {out.device}; "
+            f"it must be {shape}, float32, bfloat16 or float16, on {x.device}."
         )
-    channels_last = not out.is_contiguous()
-    if channels_last and not out.is_contiguous(memory_format=torch.channels_last):
+    if out.is_contiguous():
+        return False
+    if not out.is_contiguous(memory_format=torch.channels_last):
         raise InvalidArgumentError("out is neither contiguous nor channels-last; allocate it in one of these layouts.")
-    if not 0 <= part < transform.parts:
-        raise InvalidArgumentError(f"part={part} is not one of the transform's: give 0 … {transform.parts - 1}.")
-    view = transform.view(part, height, width)
-    pixels = x.to(torch.float32)
-    if isinstance(noise, LatticeGaussian):  # whole numbers until the end, whose image is a part of itself
-        pixels, view = lattice_points(pixels, noise.levels), view or whole_view(height, width)
-    pixels = pixels.reshape(images, channels, height * width)
-    shift = None if mean is None else checks.numbers("mean", mean, channels)
-    divisor = None if std is None else checks.numbers("std", std, channels)
-    levels = noise.levels if isinstance(noise, LatticeGaussian) else None
-    scale, gain, offset = levels_of(sigma.tobytes(), channels, shift, divisor, levels, view is None)
-    if view is not None:
-        pixels = kept_pixels(pixels, view)
-    elif mean is not None or std is not None:
-        minus, over = (torch.from_numpy(values).to(x.device)[:, None] for values in normalisation(mean, std, channels))
-        pixels = (pixels - minus) / over
-    return Rows(
-        pixels=pixels.contiguous(),
-        scale=scale,
-        ids=ids.astype(np.uint32),
-        seed=seed,
-        stream=stream,
-        first=first,
-        count=count,
-        out=out,
-        channels_last=channels_last,
-        view=view,
-        gain=gain,
-        offset=offset,
-        draw=draw_of(noise),
-    )
+    return True
+
+
+class Levels(NamedTuple):
+    """What scales noise (`scale` [B, C]), images, and what is shown of parts (the others, [C]); all float32."""
+
+    scale: np.ndarray
+    gain: np.ndarray
+    offset: np.ndarray
+    shift: np.ndarray
+    divisor: np.ndarray
 
 
 @functools.lru_cache(maxsize=1024)
 def levels_of(
     sigmas: bytes, channels: int, mean: tuple[float, ...] | None, std: tuple[float, ...] | None, levels: int | None, whole: bool
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """scale [B, C], and gain and offset [C] for parts, of float64 sigmas; kept, since every batch of a run asks for the same."""
+) -> Levels:
+    """Those of float64 sigmas; kept, since every batch of a run asks for the same."""
     sigma = np.frombuffer(sigmas, dtype=np.float64)
-    shift, divisor = (values.astype(np.float64) for values in normalisation(mean, std, channels))
+    mean32, std32 = normalisation(mean, std, channels)
+    shift, divisor = mean32.astype(np.float64), std32.astype(np.float64)
     gain = (1.0 / (divisor * float(levels or 1))).astype(np.float32)
     offset = (0.0 - shift / divisor).astype(np.float32)
     scale = np.repeat(sigma[:, None], channels, axis=1)
@@ -254,7 +273,7 @@ def levels_of(
     scale = round_up_to_float32(scale) if levels is None else np.ones_like(scale, dtype=np.float32)
     if not ((scale > 0) & np.isfinite(scale)).all():
         raise InvalidArgumentError(f"sigma is {sigma.min():g} … {sigma.max():g}; give positive noise levels of ordinary size.")
-    return scale, gain, offset
+    return Levels(scale, gain, offset, mean32, std32)
 
 
 def kept_pixels(pixels: torch.Tensor, view: View) -> torch.Tensor:

@@ -59,7 +59,6 @@ def use_simd(name: str | None) -> None:
 use_simd(os.environ.get("RSFAST_SIMD"))
 
 _LOADED_BY = os.getpid()
-CASTS = {torch.float32: "float32", torch.bfloat16: "bfloat16", torch.float16: "float16"}
 
 
 def why_missing() -> str | None:
@@ -86,30 +85,18 @@ class NativeBackend:
 
     def perturb(self, x: torch.Tensor, noise: Noise, transform: Transform, **call) -> None:  # type: ignore[no-untyped-def]
         _require()
-        rows = base.prepare(x, noise, transform, **call)
+        rows = base.prepare(x, noise, transform, base.Asked(**call))
         if rows.total == 0:
             return
-        pixels, out, cast = rows.pixels.numpy(), base.numpy_words(rows.memory()), CASTS[rows.out.dtype]
-
-        common = (
-            pixels, rows.scale, rows.ids, rows.seed, rows.stream, rows.first, rows.count, out, cast, rows.channels_last,
-            rows.draw.kind, rows.draw.table, rows.draw.lattice.thresholds, rows.draw.lattice.high, rows.draw.lattice.step,
-        )  # fmt: skip
-        view = rows.view
+        whole, part = base.for_loops(rows)
 
         def job(begin: int, end: int, threads: int = 1) -> None:
-            if view is None:
-                _C.perturb(*common, begin, end, threads)
-                return
-            _C.perturb_part(
-                *common, begin, end, threads,
-                base.fill_of(view), x.shape[3], rows.gain, rows.offset, view.kept, view.indices, view.weights,
-            )  # fmt: skip
+            _C.perturb(whole, part, begin, end, threads)
 
         if _C.openmp and os.getpid() == _LOADED_BY:  # OpenMP's threads do not survive a fork
-            job(0, rows.total, base.threads_for(rows.total, out.shape[1]))
+            job(0, rows.total, base.threads_for(rows.total, whole.out.shape[1]))
         else:
-            base.over_threads(rows.total, out.shape[1], job)
+            base.over_threads(rows.total, whole.out.shape[1], job)
 
     def count(self, logits: torch.Tensor, votes: torch.Tensor, rows: torch.Tensor | None = None) -> None:
         _require()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numba
 import numpy as np
 import torch
@@ -41,8 +43,25 @@ def _as_bits(typing_context, value):
     return types.uint32(types.float32), generate
 
 
+class At(NamedTuple):
+    """The words of a counter beside its block, and the key; all uint32."""
+
+    sample: np.uint32
+    image: np.uint32
+    stream: np.uint32
+    k0: np.uint32
+    k1: np.uint32
+
+
 @njit(inline="always")
-def _philox(c0, c1, c2, c3, k0, k1):
+def _refining(at):
+    """The counter of a block's extra bits."""
+    return At(at.sample, at.image, uint32(at.stream ^ REFINE_STREAM), at.k0, at.k1)
+
+
+@njit(inline="always")
+def _philox(c0, at):
+    c1, c2, c3, k0, k1 = at.sample, at.image, at.stream, at.k0, at.k1
     for _ in range(10):
         p0 = M0 * uint64(c0)
         p1 = M1 * uint64(c2)
@@ -117,10 +136,10 @@ def _refined_quantile(word, extra, table):
 
 
 @njit(error_model="numpy")
-def _quantile_tile(z, block, sample, image, stream, k0, k1, table):
+def _quantile_tile(z, block, at, table):
     least = int32(0x7FFFFFFF)
     for lane in range(16):
-        w0, w1, w2, w3 = _philox(uint32(block + lane), sample, image, stream, k0, k1)
+        w0, w1, w2, w3 = _philox(uint32(block + lane), at)
         m0, m1 = int32(w0 & uint32(0x7FFFFFFF)), int32(w1 & uint32(0x7FFFFFFF))
         m2, m3 = int32(w2 & uint32(0x7FFFFFFF)), int32(w3 & uint32(0x7FFFFFFF))
         least = min(least, min(min(m0, m1), min(m2, m3)))
@@ -128,8 +147,8 @@ def _quantile_tile(z, block, sample, image, stream, k0, k1, table):
         z[lane + 32], z[lane + 48] = _quantile(w2, table), _quantile(w3, table)
     if least < REFINE_BELOW:  # draw the tile again (once in 130,000 tiles)
         for lane in range(16):
-            w0, w1, w2, w3 = _philox(uint32(block + lane), sample, image, stream, k0, k1)
-            e0, e1, e2, e3 = _philox(uint32(block + lane), sample, image, uint32(stream ^ REFINE_STREAM), k0, k1)
+            w0, w1, w2, w3 = _philox(uint32(block + lane), at)
+            e0, e1, e2, e3 = _philox(uint32(block + lane), _refining(at))
             z[lane], z[lane + 16] = _refined_quantile(w0, e0, table), _refined_quantile(w1, e1, table)
             z[lane + 32], z[lane + 48] = _refined_quantile(w2, e2, table), _refined_quantile(w3, e3, table)
 
@@ -140,10 +159,11 @@ def _signed_count(count, word):
 
 
 @njit(inline="always")
-def _lattice(word, table, high, step):
+def _lattice(word, draw):
     """(count from the upper 31 bits, whether the lower ones decide): a guess from the quantile, put right by comparison."""
     m = int32(word & uint32(0x7FFFFFFF))
-    guess = min(int32(_quantile(word & uint32(0x7FFFFFFF), table) * step + float32(0.5)), int32(len(high) - 1))
+    high, size = draw.high, _quantile(word & uint32(0x7FFFFFFF), draw.table)
+    guess = min(int32(size * float32(draw.step) + float32(0.5)), int32(len(high) - 1))
     count = guess + (int32(1) if m < high[guess] else int32(0))
     count = count - (int32(1) if count > 0 and m >= high[max(count - 1, 0)] else int32(0))
     return count, m == high[count]
@@ -161,23 +181,23 @@ def _exact_lattice(word, extra, thresholds):
 
 
 @njit(error_model="numpy")
-def _lattice_tile(z, block, sample, image, stream, k0, k1, table, thresholds, high, step):
+def _lattice_tile(z, block, at, draw):
     unsure = False
     for lane in range(16):
-        w0, w1, w2, w3 = _philox(uint32(block + lane), sample, image, stream, k0, k1)
-        c0, u0 = _lattice(w0, table, high, step)
-        c1, u1 = _lattice(w1, table, high, step)
-        c2, u2 = _lattice(w2, table, high, step)
-        c3, u3 = _lattice(w3, table, high, step)
+        w0, w1, w2, w3 = _philox(uint32(block + lane), at)
+        c0, u0 = _lattice(w0, draw)
+        c1, u1 = _lattice(w1, draw)
+        c2, u2 = _lattice(w2, draw)
+        c3, u3 = _lattice(w3, draw)
         unsure = unsure or u0 or u1 or u2 or u3
         z[lane], z[lane + 16] = _signed_count(c0, w0), _signed_count(c1, w1)
         z[lane + 32], z[lane + 48] = _signed_count(c2, w2), _signed_count(c3, w3)
     if unsure:  # with all 63 bits (once in 10,000 tiles or so)
         for lane in range(16):
-            w0, w1, w2, w3 = _philox(uint32(block + lane), sample, image, stream, k0, k1)
-            e0, e1, e2, e3 = _philox(uint32(block + lane), sample, image, uint32(stream ^ REFINE_STREAM), k0, k1)
-            z[lane], z[lane + 16] = _exact_lattice(w0, e0, thresholds), _exact_lattice(w1, e1, thresholds)
-            z[lane + 32], z[lane + 48] = _exact_lattice(w2, e2, thresholds), _exact_lattice(w3, e3, thresholds)
+            w0, w1, w2, w3 = _philox(uint32(block + lane), at)
+            e0, e1, e2, e3 = _philox(uint32(block + lane), _refining(at))
+            z[lane], z[lane + 16] = _exact_lattice(w0, e0, draw.thresholds), _exact_lattice(w1, e1, draw.thresholds)
+            z[lane + 32], z[lane + 48] = _exact_lattice(w2, e2, draw.thresholds), _exact_lattice(w3, e3, draw.thresholds)
 
 
 @njit(inline="always")
@@ -186,19 +206,19 @@ def _symmetric_uniform(word):
 
 
 @njit(error_model="numpy")
-def _uniform_tile(z, block, sample, image, stream, k0, k1):
+def _uniform_tile(z, block, at):
     for lane in range(16):
-        w0, w1, w2, w3 = _philox(uint32(block + lane), sample, image, stream, k0, k1)
+        w0, w1, w2, w3 = _philox(uint32(block + lane), at)
         z[lane], z[lane + 16] = _symmetric_uniform(w0), _symmetric_uniform(w1)
         z[lane + 32], z[lane + 48] = _symmetric_uniform(w2), _symmetric_uniform(w3)
 
 
 @njit
-def _refine_tile(z, block, sample, image, stream, k0, k1):
+def _refine_tile(z, block, at):
     """Draw a tile again, with the extra radius bits where they are due (once in 260,000 tiles)."""
     for lane in range(16):
-        w0, w1, w2, w3 = _philox(uint32(block + lane), sample, image, stream, k0, k1)
-        e0, _, e2, _ = _philox(uint32(block + lane), sample, image, uint32(stream ^ REFINE_STREAM), k0, k1)
+        w0, w1, w2, w3 = _philox(uint32(block + lane), at)
+        e0, _, e2, _ = _philox(uint32(block + lane), _refining(at))
         k = int32(w0 >> uint32(1))
         z[lane], z[lane + 16] = _pair(k, _refined(k, e0), w1)
         k = int32(w2 >> uint32(1))
@@ -206,20 +226,20 @@ def _refine_tile(z, block, sample, image, stream, k0, k1):
 
 
 @njit(error_model="numpy")
-def _draw_tile(z, block, sample, image, stream, k0, k1, kind, table, thresholds, high, step):
-    if kind == LATTICE:
-        _lattice_tile(z, block, sample, image, stream, k0, k1, table, thresholds, high, step)
-    elif kind == QUANTILE:
-        _quantile_tile(z, block, sample, image, stream, k0, k1, table)
+def _draw_tile(z, block, at, draw):
+    if draw.kind == LATTICE:
+        _lattice_tile(z, block, at, draw)
+    elif draw.kind == QUANTILE:
+        _quantile_tile(z, block, at, draw.table)
     else:
-        _uniform_tile(z, block, sample, image, stream, k0, k1)
+        _uniform_tile(z, block, at)
 
 
 @njit(error_model="numpy")
-def _normal_tile(z, block, sample, image, stream, k0, k1):
+def _normal_tile(z, block, at):
     least = int32(0x7FFFFFFF)
     for lane in range(16):  # becomes one pass of vector instructions, as long as block is an int64
-        w0, w1, w2, w3 = _philox(uint32(block + lane), sample, image, stream, k0, k1)
+        w0, w1, w2, w3 = _philox(uint32(block + lane), at)
         k = int32(w0 >> uint32(1))
         least = min(least, k)
         z[lane], z[lane + 16] = _pair(k, _scaled(k), w1)
@@ -227,7 +247,7 @@ def _normal_tile(z, block, sample, image, stream, k0, k1):
         least = min(least, k)
         z[lane + 32], z[lane + 48] = _pair(k, _scaled(k), w3)
     if least < REFINE_BELOW:
-        _refine_tile(z, block, sample, image, stream, k0, k1)
+        _refine_tile(z, block, at)
 
 
 @njit(inline="always")
@@ -268,40 +288,44 @@ def _write(target, source, z, scale, cast):
             target[i] = _float16(source[i] + scale * z[i])
 
 
+@njit(inline="always")
+def _at(call, row):
+    """Whose draws a row takes."""
+    key, sample = call.key, uint32(call.first + row % call.count)
+    return At(sample, call.ids[row // call.count], uint32(call.stream), uint32(key[0]), uint32(key[1]))
+
+
 @njit(nogil=True, cache=True, error_model="numpy")
-def _perturb(
-    pixels, scale, ids, stream, first, count, k0, k1, out, channels_last, cast, kind, table, thresholds, high, step, begin, end
-):  # fmt: skip
-    channels, plane = pixels.shape[1], pixels.shape[2]
+def _perturb(call, begin, end):
+    channels, plane = call.pixels.shape[1], call.pixels.shape[2]
     size = channels * plane
     z = np.empty(64, dtype=np.float32)
     for row in range(begin, end):
-        b = row // count
-        image, sample = ids[b], uint32(first + row % count)
-        source = pixels[b].reshape(size)
-        target = out[row]
+        b, at = row // call.count, _at(call, row)
+        source = call.pixels[b].reshape(size)
+        target = call.out[row]
         for tile in range((size + 63) // 64):
-            if kind == NORMAL:  # here, not in a function of its own: it becomes vector code only where it is inlined
-                _normal_tile(z, 16 * tile, sample, image, stream, k0, k1)
+            if call.draw.kind == NORMAL:  # here, not in a function of its own: it becomes vector code only where it is inlined
+                _normal_tile(z, 16 * tile, at)
             else:
-                _draw_tile(z, 16 * tile, sample, image, stream, k0, k1, kind, table, thresholds, high, step)
+                _draw_tile(z, 16 * tile, at, call.draw)
             start, stop = 64 * tile, min(64 * tile + 64, size)
             while start < stop:  # one turn per channel that the tile touches
                 channel = start // plane
                 edge = min(stop, (channel + 1) * plane)
-                x, draws, s = source[start:edge], z[start - 64 * tile :], scale[b, channel]
-                if channels_last:
+                x, draws, s = source[start:edge], z[start - 64 * tile :], call.scale[b, channel]
+                if call.channels_last:
                     place = (start - channel * plane) * channels + channel
-                    _write(target[place::channels], x, draws, s, cast)
+                    _write(target[place::channels], x, draws, s, call.cast)
                 else:
-                    _write(target[start:edge], x, draws, s, cast)
+                    _write(target[start:edge], x, draws, s, call.cast)
                 start = edge
 
 
 @njit(error_model="numpy")
-def _show(line, v, fill, width, kept, indices, weights, partner):
+def _show(line, v, part):
     """The kept pixels v of one channel as a whole plane; the short cuts equal the sum over indices and weights."""
-    half = width // 2
+    half, fill = part.width // 2, part.fill
     if fill == NEAREST:
         for e in range(len(v)):
             line[2 * e] = v[e]
@@ -320,8 +344,9 @@ def _show(line, v, fill, width, kept, indices, weights, partner):
     elif fill == POOLED:
         line[:] = float32(0)
         for e in range(len(v)):
-            line[kept[e]] = v[e] + max(max(v[e], v[partner[e]]), float32(0))
+            line[part.kept[e]] = v[e] + max(max(v[e], v[part.partner[e]]), float32(0))
     else:
+        indices, weights = part.indices, part.weights
         for p in range(len(line)):
             line[p] = weights[0, p] * v[indices[0, p]]
         for t in range(1, len(indices)):
@@ -330,34 +355,30 @@ def _show(line, v, fill, width, kept, indices, weights, partner):
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def _perturb_part(
-    pixels, scale, ids, stream, first, count, k0, k1, out, channels_last, cast, kind, table, thresholds, high, step, begin, end,
-    fill, width, gain, offset, kept, indices, weights, partner,
-):  # fmt: skip
-    channels, m = pixels.shape[1], pixels.shape[2]
-    plane = out.shape[1] // channels
+def _perturb_part(call, part, begin, end):
+    channels, m = call.pixels.shape[1], call.pixels.shape[2]
+    plane = call.out.shape[1] // channels
     tiles = (channels * m + 63) // 64
     v = np.empty(64 * tiles, dtype=np.float32)
     line, shift = np.empty(plane, dtype=np.float32), np.empty(plane, dtype=np.float32)
     for row in range(begin, end):
-        b = row // count
-        image, sample = ids[b], uint32(first + row % count)
+        b, at = row // call.count, _at(call, row)
         for tile in range(tiles):
             z = v[64 * tile : 64 * tile + 64]
-            if kind == NORMAL:
-                _normal_tile(z, 16 * tile, sample, image, stream, k0, k1)
+            if call.draw.kind == NORMAL:
+                _normal_tile(z, 16 * tile, at)
             else:
-                _draw_tile(z, 16 * tile, sample, image, stream, k0, k1, kind, table, thresholds, high, step)
+                _draw_tile(z, 16 * tile, at, call.draw)
         for channel in range(channels):
-            noisy, x, s = v[channel * m : (channel + 1) * m], pixels[b, channel], scale[b, channel]
+            noisy, x, s = v[channel * m : (channel + 1) * m], call.pixels[b, channel], call.scale[b, channel]
             for e in range(m):
                 noisy[e] = x[e] + s * noisy[e]
-            _show(line, noisy, fill, width, kept, indices, weights, partner)
-            shift[:] = offset[channel]
-            if channels_last:
-                _write(out[row][channel::channels], shift, line, gain[channel], cast)
+            _show(line, noisy, part)
+            shift[:] = part.offset[channel]
+            if call.channels_last:
+                _write(call.out[row][channel::channels], shift, line, part.gain[channel], call.cast)
             else:
-                _write(out[row][channel * plane : (channel + 1) * plane], shift, line, gain[channel], cast)
+                _write(call.out[row][channel * plane : (channel + 1) * plane], shift, line, part.gain[channel], call.cast)
 
 
 _NO_ROWS = np.empty(0, dtype=np.int64)
@@ -390,31 +411,18 @@ class NumbaBackend:
         return base.unsupported(noise, transform)
 
     def perturb(self, x: torch.Tensor, noise: Noise, transform: Transform, **call) -> None:  # type: ignore[no-untyped-def]
-        rows = base.prepare(x, noise, transform, **call)
+        rows = base.prepare(x, noise, transform, base.Asked(**call))
         if rows.total == 0:
             return
-        k0, k1 = np.uint32(rows.seed & 0xFFFFFFFF), np.uint32(rows.seed >> 32)
-        pixels, out = rows.pixels.numpy(), base.numpy_words(rows.memory())
-        cast = base.CASTS[rows.out.dtype]
-
-        common = (
-            pixels, rows.scale, rows.ids, np.uint32(rows.stream), rows.first, rows.count, k0, k1, out, rows.channels_last, cast,
-            rows.draw.kind, rows.draw.table, rows.draw.lattice.thresholds, rows.draw.lattice.high,
-            np.float32(rows.draw.lattice.step),
-        )  # fmt: skip
-        view = rows.view
+        whole, part = base.for_loops(rows)
 
         def job(begin: int, end: int) -> None:
-            if view is None:
-                _perturb(*common, begin, end)
-                return
-            partner = view.kept if view.partner is None else view.partner
-            _perturb_part(
-                *common, begin, end,
-                base.fill_of(view), x.shape[3], rows.gain, rows.offset, view.kept, view.indices, view.weights, partner,
-            )  # fmt: skip
+            if part is None:
+                _perturb(whole, begin, end)
+            else:
+                _perturb_part(whole, part, begin, end)
 
-        base.over_threads(rows.total, out.shape[1], job)
+        base.over_threads(rows.total, whole.out.shape[1], job)
 
     def count(self, logits: torch.Tensor, votes: torch.Tensor, rows: torch.Tensor | None = None) -> None:
         logits, table, rows = base.check_votes(logits, votes, rows)

@@ -15,6 +15,7 @@ from ..kernels import coefficients as const
 from ..noise import Gaussian, Noise
 from ..transforms import Transform, View
 from . import base
+from .call import Draw
 
 f32, i32, u32, u64 = np.float32, np.int32, np.uint32, np.uint64
 
@@ -91,7 +92,7 @@ def symmetric_uniform(word: np.ndarray) -> np.ndarray:
     return (word | u32(1)).view(i32).astype(f32) * f32(const.TWO_M31)
 
 
-def variates(size: int, draw: base.Draw, *, seed: int, stream: int, image: int, sample: int) -> np.ndarray:
+def variates(size: int, draw: Draw, *, seed: int, stream: int, image: int, sample: int) -> np.ndarray:
     """The `size` variates of one noisy sample, float32 [size]; pixel e is the e-th in C, H, W order."""
     tiles = -(-size // const.TILE)
     block = np.arange(tiles * const.LANES, dtype=u64)
@@ -102,7 +103,7 @@ def variates(size: int, draw: base.Draw, *, seed: int, stream: int, image: int, 
     elif draw.kind == const.QUANTILE:
         found = [quantile(word, more, draw.table) for word, more in zip(words, extra, strict=True)]
     elif draw.kind == const.LATTICE:
-        found = [lattice(word, more, draw.lattice.thresholds) for word, more in zip(words, extra, strict=True)]
+        found = [lattice(word, more, draw.thresholds) for word, more in zip(words, extra, strict=True)]
     else:
         found = [symmetric_uniform(word) for word in words]
     lanes = np.stack([z.reshape(tiles, const.LANES) for z in found], axis=1)  # [tiles, 4, 16]: pixel 64 t + 16 j + l
@@ -135,7 +136,7 @@ class ReferenceBackend:
         return base.unsupported(noise, transform)
 
     def perturb(self, x: torch.Tensor, noise: Noise, transform: Transform, **call) -> None:  # type: ignore[no-untyped-def]
-        rows = base.prepare(x, noise, transform, **call)
+        rows = base.prepare(x, noise, transform, base.Asked(**call))
         _, channels, plane = rows.pixels.shape
         for row in range(rows.total):
             b, s = divmod(row, rows.count)

@@ -48,7 +48,7 @@ class TritonBackend:
 
     def perturb(self, x: torch.Tensor, noise: Noise, transform: Transform, **call) -> None:  # type: ignore[no-untyped-def]
         _require(self.why_not(x, noise, transform))
-        rows = base.prepare(x, noise, transform, **call)
+        rows = base.prepare(x, noise, transform, base.Asked(**call))
         if rows.total == 0 or rows.pixels.numel() == 0:
             return
         dim = rows.out[0].numel()
@@ -85,10 +85,10 @@ def _arguments(rows: base.Rows) -> dict[str, Any]:
         "scale": torch.from_numpy(rows.scale).to(device),
         "ids": torch.from_numpy(rows.ids.astype("int64")).to(device),
         "table": _constant(rows.draw.table, device),
-        "thresholds": _constant(rows.draw.lattice.thresholds, device),
-        "high": _constant(rows.draw.lattice.high, device),
-        "length": len(rows.draw.lattice.high),
-        "step": rows.draw.lattice.step,
+        "thresholds": _constant(rows.draw.thresholds, device),
+        "high": _constant(rows.draw.high, device),
+        "length": len(rows.draw.high),
+        "step": rows.draw.step,
         "out": out.view(torch.int16) if out.dtype == torch.bfloat16 else out,
         "first": rows.first,
         "count": rows.count,

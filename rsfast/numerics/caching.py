@@ -26,7 +26,9 @@ import numba
 from numba.core import caching
 
 PACKAGE = Path(__file__).resolve().parents[1]
-COMPILED = ("numerics/*.py", "backends/numba.py", "certificates/*.py", "plans/*.py", "kernels/coefficients.py")
+COMPILED = (
+    "numerics/*.py", "backends/numba.py", "backends/call.py", "certificates/*.py", "plans/*.py", "kernels/coefficients.py",
+)  # fmt: skip
 
 
 @functools.cache

@@ -5,7 +5,10 @@ import pytest
 import torch
 
 from rsfast import _C, backends
+from rsfast.backends import base
+from rsfast.backends.call import Call, Part
 from rsfast.errors import BackendUnavailableError, InvalidArgumentError
+from rsfast.kernels import coefficients as const
 from rsfast.noise import Gaussian
 
 X = torch.zeros(1, 1, 8, 8)
@@ -40,48 +43,66 @@ def test_an_unknown_name_lists_the_known_ones():
         backends.choose("cuda", X, Gaussian(1.0))
 
 
-def test_the_extension_refuses_arrays_that_do_not_fit():
-    pixels, scale, ids = np.zeros((1, 1, 64), np.float32), np.ones((1, 1), np.float32), np.zeros(1, np.uint32)
-    good = np.zeros((2, 64), np.float32)
+NORMAL = base.draw_of(Gaussian(1.0))
+WHOLE = Call(
+    pixels=np.zeros((1, 1, 64), np.float32), scale=np.ones((1, 1), np.float32), ids=np.zeros(1, np.uint32), key=(1, 0), stream=1,
+    first=0, count=2, out=np.zeros((2, 64), np.float32), cast=const.FLOAT32, channels_last=False, draw=NORMAL,
+)  # fmt: skip
 
-    no_table = np.zeros((8, 128), np.float32)
 
-    def call(pixels=pixels, scale=scale, ids=ids, out=good, cast="float32", begin=0, end=2, kind=0, table=no_table, size=1):
-        _C.perturb(
-            pixels,
-            scale,
-            ids,
-            1,
-            1,
-            0,
-            2,
-            out,
-            cast,
-            False,
-            kind,
-            table,
-            np.zeros(size, np.int64),
-            np.zeros(1, np.int32),
-            1.0,
-            begin,
-            end,
-            1,
-        )
-
-    call()
-    for bad in (
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {"pixels": np.zeros((1, 64), np.float32)},
+        {"pixels": np.zeros((1, 1, 64))},
+        {"scale": np.ones((1, 2), np.float32)},
+        {"ids": np.zeros(2, np.uint32)},
+        {"ids": np.zeros(1, np.int64)},
+        {"key": (2**32, 0)},
+        {"key": (0,)},
+        {"stream": -1},
+        {"first": 2**32},
+        {"count": 1.5},
         {"out": np.zeros((2, 63), np.float32)},
         {"out": np.zeros((2, 64), np.float64)},
         {"out": np.zeros((2, 128), np.float32)[:, ::2]},
-        {"scale": np.ones((1, 2), np.float32)},
-        {"ids": np.zeros(2, np.uint32)},
-        {"cast": "int8"},
-        {"end": 3},
-        {"kind": 4},
-        {"size": 2},
-        {"table": np.zeros((8, 64), np.float32)},
-    ):
-        with pytest.raises((ValueError, TypeError)):
-            call(**bad)
-    with pytest.raises(TypeError):
-        call(pixels=pixels.astype(np.float64))
+        {"out": None},
+        {"cast": 3},
+        {"draw": NORMAL._replace(kind=4)},
+        {"draw": NORMAL._replace(thresholds=np.zeros(2, np.int64))},
+        {"draw": NORMAL._replace(table=np.zeros((8, 64), np.float32))},
+        {"draw": NORMAL._replace(kind=const.LATTICE, step=-1.0)},
+        {"draw": None},
+    ],
+    ids=str,
+)
+def test_the_extension_refuses_what_does_not_fit(bad):
+    _C.perturb(WHOLE, None, 0, 2, 1)
+    with pytest.raises((ValueError, TypeError, AttributeError)):
+        _C.perturb(WHOLE._replace(**bad), None, 0, 2, 1)
+
+
+def test_the_extension_refuses_rows_outside_out():
+    for begin, end in ((0, 3), (-1, 1), (2, 1)):
+        with pytest.raises(ValueError, match="outside out"):
+            _C.perturb(WHOLE, None, begin, end, 1)
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {"fill": 4},
+        {"fill": const.NEAREST},
+        {"kept": np.zeros(3, np.int32)},
+        {"gain": np.ones(2, np.float32)},
+        {"indices": np.full((1, 64), 64, np.int32)},
+        {"weights": np.ones((2, 64), np.float32)},
+    ],
+    ids=str,
+)
+def test_the_extension_refuses_parts_that_do_not_fit(bad):
+    kept, one = np.arange(64, dtype=np.int32), np.ones(1, np.float32)
+    part = Part(const.TAPS, 8, one, one, kept, kept[None], np.ones((1, 64), np.float32), kept)
+    _C.perturb(WHOLE, part, 0, 2, 1)
+    with pytest.raises(ValueError, match="must be|fill|index"):
+        _C.perturb(WHOLE, part._replace(**bad), 0, 2, 1)

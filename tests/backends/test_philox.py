@@ -37,7 +37,7 @@ def words_of_native(counter, key, level=LEVELS[-1]):
 def words_of_numba(counter, key):
     @numba.njit
     def call(c0, c1, c2, c3, k0, k1):
-        return numba_backend._philox(c0, c1, c2, c3, k0, k1)
+        return numba_backend._philox(c0, numba_backend.At(c1, c2, c3, k0, k1))
 
     return [int(word) for word in call(*[np.uint32(word) for word in (*counter, *key)])]
 

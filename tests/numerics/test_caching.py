@@ -1,9 +1,12 @@
 """Compiled functions are outdated by a change in any compiled source, also in one that they only call."""
 
+import inspect
 import shutil
+from pathlib import Path
 
 import pytest
 
+from rsfast.backends.call import Call, Draw, Part
 from rsfast.numerics import caching, ncx2
 
 
@@ -34,6 +37,11 @@ def test_every_numba_file_is_among_the_sources():
     listed = {file for pattern in caching.COMPILED for file in caching.PACKAGE.glob(pattern)}
     using = {file for file in caching.PACKAGE.rglob("*.py") if "from numba import" in file.read_text()}
     assert using <= listed
+
+
+def test_the_fields_that_loops_read_by_place_are_among_the_sources():
+    listed = {file for pattern in caching.COMPILED for file in caching.PACKAGE.glob(pattern)}
+    assert {Path(inspect.getfile(value)) for value in (Call, Draw, Part)} <= listed
 
 
 def files(folder, stamp=None):
