@@ -38,21 +38,9 @@ def half_width_kernel(
     offset,  # float32 [C]
     kept,  # int32 [m]
     out,  # [images * count, C * 2 * m]
-    m,
-    half,
-    first,
-    count,
-    stream,
-    k0,
-    k1,
-    C: tl.constexpr,
-    KIND: tl.constexpr,
-    FILL: tl.constexpr,
-    CHANNELS_LAST: tl.constexpr,
-    BFLOAT16: tl.constexpr,
-    TILES: tl.constexpr,
-    HALO: tl.constexpr,
-):
+    m, half, first, count, stream, k0, k1, C: tl.constexpr, KIND: tl.constexpr, FILL: tl.constexpr, CHANNELS_LAST: tl.constexpr,
+    BFLOAT16: tl.constexpr, TILES: tl.constexpr, HALO: tl.constexpr,
+):  # fmt: skip
     """One program draws TILES tiles of 64 kept pixels of one row of `out` and writes the pairs of all but HALO at either end."""
     row = tl.program_id(0)
     b = row // count

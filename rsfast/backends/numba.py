@@ -159,11 +159,10 @@ def _signed_count(count, word):
 
 
 @njit(inline="always")
-def _lattice(word, draw):
+def _lattice(word, table, high, step):
     """(count from the upper 31 bits, whether the lower ones decide): a guess from the quantile, put right by comparison."""
     m = int32(word & uint32(0x7FFFFFFF))
-    high, size = draw.high, _quantile(word & uint32(0x7FFFFFFF), draw.table)
-    guess = min(int32(size * float32(draw.step) + float32(0.5)), int32(len(high) - 1))
+    guess = min(int32(_quantile(word & uint32(0x7FFFFFFF), table) * step + float32(0.5)), int32(len(high) - 1))
     count = guess + (int32(1) if m < high[guess] else int32(0))
     count = count - (int32(1) if count > 0 and m >= high[max(count - 1, 0)] else int32(0))
     return count, m == high[count]
@@ -182,13 +181,14 @@ def _exact_lattice(word, extra, thresholds):
 
 @njit(error_model="numpy")
 def _lattice_tile(z, block, at, draw):
+    table, thresholds, high, step = draw.table, draw.thresholds, draw.high, float32(draw.step)
     unsure = False
     for lane in range(16):
         w0, w1, w2, w3 = _philox(uint32(block + lane), at)
-        c0, u0 = _lattice(w0, draw)
-        c1, u1 = _lattice(w1, draw)
-        c2, u2 = _lattice(w2, draw)
-        c3, u3 = _lattice(w3, draw)
+        c0, u0 = _lattice(w0, table, high, step)
+        c1, u1 = _lattice(w1, table, high, step)
+        c2, u2 = _lattice(w2, table, high, step)
+        c3, u3 = _lattice(w3, table, high, step)
         unsure = unsure or u0 or u1 or u2 or u3
         z[lane], z[lane + 16] = _signed_count(c0, w0), _signed_count(c1, w1)
         z[lane + 32], z[lane + 48] = _signed_count(c2, w2), _signed_count(c3, w3)
@@ -196,8 +196,8 @@ def _lattice_tile(z, block, at, draw):
         for lane in range(16):
             w0, w1, w2, w3 = _philox(uint32(block + lane), at)
             e0, e1, e2, e3 = _philox(uint32(block + lane), _refining(at))
-            z[lane], z[lane + 16] = _exact_lattice(w0, e0, draw.thresholds), _exact_lattice(w1, e1, draw.thresholds)
-            z[lane + 32], z[lane + 48] = _exact_lattice(w2, e2, draw.thresholds), _exact_lattice(w3, e3, draw.thresholds)
+            z[lane], z[lane + 16] = _exact_lattice(w0, e0, thresholds), _exact_lattice(w1, e1, thresholds)
+            z[lane + 32], z[lane + 48] = _exact_lattice(w2, e2, thresholds), _exact_lattice(w3, e3, thresholds)
 
 
 @njit(inline="always")
