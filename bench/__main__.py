@@ -58,6 +58,9 @@ TABLE = {  # group: {module: what}
         "show_plan_halves": "false radii of two halves looked at repeatedly, by simulation",
         "show_plan_speed": "seconds of certifying real images with a fixed n and with plans",
     },
+    "code": {
+        "show_house": "circles, floors, parameters, lengths, imports, additions as patches (`AGAINST=` compares times)",
+    },
 }  # fmt: skip
 
 
