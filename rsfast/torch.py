@@ -11,7 +11,7 @@ import numpy as np
 import torch
 import torch.utils.dlpack
 
-from . import backends, checks
+from . import backends, checks, names
 from .counting.images import as_tensor, check_ids, check_seed
 from .errors import InvalidArgumentError, reason
 from .hints import explained
@@ -20,7 +20,7 @@ from .noise import check as check_noise
 from .transforms import Identity, Transform
 from .transforms import check as check_transform
 
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+DTYPES: dict[str, torch.dtype] = {name: getattr(torch, name) for name in names.DTYPES}
 WHOLE = Identity()
 
 Draw = Callable[[torch.Tensor], torch.Tensor]

@@ -12,7 +12,7 @@ import dataclasses
 import functools
 import zlib
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -50,6 +50,15 @@ class View:
 class Transform(Protocol):
     """This is what every transform offers; it is a value that can be compared, hashed and stored."""
 
+    name: ClassVar[str]
+    """The key of TRANSFORMS and of `to_dict`."""
+    title: ClassVar[str]
+    """What it shows, in a word."""
+    choices: ClassVar[tuple[str, ...]]
+    """The names that the command line chooses it by; none where it takes a file."""
+    interpolations: ClassVar[tuple[str, ...]]
+    """The ways in which it can show parts."""
+
     @property
     def parts(self) -> int:
         """Return the number of parts."""
@@ -71,6 +80,14 @@ class Identity:
     """The model sees the whole noisy image."""
 
     parts = 1
+    name: ClassVar[str] = "identity"
+    title: ClassVar[str] = "whole images"
+    choices: ClassVar[tuple[str, ...]] = ("whole",)
+    interpolations: ClassVar[tuple[str, ...]] = ()
+
+    @classmethod
+    def chosen(cls, choice: str, interpolation: str | None) -> Transform:
+        return cls()
 
     def view(self, part: int, height: int, width: int) -> None:
         return None
@@ -79,7 +96,7 @@ class Identity:
         return height * width
 
     def to_dict(self) -> dict[str, Any]:
-        return {"name": "identity"}
+        return {"name": self.name}
 
 
 LAYOUTS = ("diagonal", "released")
@@ -112,6 +129,14 @@ class DiagonalSplit:
     interpolation: str | None = None
     layout: str = "diagonal"
     parts = 2
+    name: ClassVar[str] = "diagonal-split"
+    title: ClassVar[str] = "diagonals"
+    choices: ClassVar[tuple[str, ...]] = LAYOUTS
+    interpolations: ClassVar[tuple[str, ...]] = SPLIT_INTERPOLATIONS
+
+    @classmethod
+    def chosen(cls, choice: str, interpolation: str | None) -> Transform:
+        return cls(interpolation, choice)
 
     def __post_init__(self) -> None:
         choice("layout", self.layout, LAYOUTS)
@@ -133,7 +158,7 @@ class DiagonalSplit:
         return height * width // 2
 
     def to_dict(self) -> dict[str, Any]:
-        return {"name": "diagonal-split", **dataclasses.asdict(self)}
+        return {"name": self.name, **dataclasses.asdict(self)}
 
     def kept(self, part: int, height: int, width: int) -> NDArray[np.int64]:
         """Return the positions of the kept pixels, row by row: int64 [H * W / 2]."""
@@ -174,6 +199,10 @@ class Partition:
     owner: bytes = dataclasses.field(init=False, repr=False)  # part of each pixel, row by row
     shape: tuple[int, int] = dataclasses.field(init=False)
     parts: int = dataclasses.field(init=False)
+    name: ClassVar[str] = "partition"
+    title: ClassVar[str] = "masks"
+    choices: ClassVar[tuple[str, ...]] = ()
+    interpolations: ClassVar[tuple[str, ...]] = INTERPOLATIONS
 
     def __post_init__(self, masks: ArrayLike) -> None:
         choice("interpolation", self.interpolation, INTERPOLATIONS)
@@ -206,7 +235,7 @@ class Partition:
 
     def to_dict(self) -> dict[str, Any]:
         packed = base64.b64encode(zlib.compress(self.owner, 9)).decode()
-        return {"name": "partition", "interpolation": self.interpolation, "shape": list(self.shape), "owner": packed}
+        return {"name": self.name, "interpolation": self.interpolation, "shape": list(self.shape), "owner": packed}
 
     def _mask(self, part: int) -> NDArray[np.bool_]:
         return np.frombuffer(self.owner, dtype=np.uint8).reshape(self.shape) == part
@@ -301,7 +330,7 @@ def _resized(
     return np.stack(indices), np.stack(weights)
 
 
-TRANSFORMS = {"identity": Identity, "diagonal-split": DiagonalSplit, "partition": Partition}
+TRANSFORMS = {kind.name: kind for kind in (Identity, DiagonalSplit, Partition)}
 
 
 def is_transform(value: object) -> bool:

@@ -5,20 +5,19 @@
 
 from __future__ import annotations
 
+import importlib
+
 import torch
 
-from .. import checks
+from .. import checks, names
 from ..errors import BackendUnavailableError
 from ..noise import Gaussian, Noise
 from ..transforms import Identity, Transform
 from .base import Backend
-from .native import NativeBackend
-from .numba import NumbaBackend
-from .reference import ReferenceBackend
-from .triton import TritonBackend, interpreting
+from .triton import interpreting
 
 BACKENDS: dict[str, Backend] = {
-    backend.name: backend for backend in (TritonBackend(), NativeBackend(), NumbaBackend(), ReferenceBackend())
+    name: getattr(importlib.import_module(f".{name}", __name__), backend)() for name, backend in names.BACKENDS.items()
 }
 
 

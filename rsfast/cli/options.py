@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import click
+
+from .. import names
 
 
 def combined(*options: Callable[[Any], Any]) -> Callable[[Any], Any]:
@@ -15,6 +17,46 @@ def combined(*options: Callable[[Any], Any]) -> Callable[[Any], Any]:
         return function
 
     return decorate
+
+
+class OneOf(click.ParamType):
+    """One of the names of a registry, which is loaded when a command is explained or runs."""
+
+    name = "choice"
+
+    def __init__(self, names: Callable[[], Iterable[str]]) -> None:
+        self.names = names
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        return click.Choice(list(self.names())).convert(value, param, ctx)
+
+    def get_metavar(self, param: click.Parameter, ctx: click.Context | None = None) -> str:
+        return f"[{'|'.join(self.names())}]"
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> Any:
+        return click.Choice(list(self.names())).shell_complete(ctx, param, incomplete)
+
+
+class Listing(click.Option):
+    """An option whose help says what there is: {} stands for that, and is found when help is asked for."""
+
+    def __init__(self, *args: Any, what: Callable[[], str], **attributes: Any) -> None:
+        self.what = what
+        super().__init__(*args, **attributes)
+
+    @property
+    def help(self) -> str | None:
+        return None if self._help is None else self._help.replace("{}", self.what())
+
+    @help.setter
+    def help(self, value: str | None) -> None:
+        self._help = value
+
+
+def listed(names: Iterable[str], last: str = "or") -> str:
+    """a, b or c."""
+    *others, final = names
+    return f"{', '.join(others)} {last} {final}" if others else final
 
 
 class FloatList(click.ParamType):
@@ -95,17 +137,36 @@ class Seed(click.ParamType):
         return seed
 
 
+def bounds() -> str:
+    from ..request import bounds as known
+
+    return listed(known())
+
+
+def joints() -> str:
+    from ..request import JOINTS
+
+    return listed(JOINTS)
+
+
+def data_sources() -> str:
+    """digits, FILE.npz, …, or an image folder."""
+    from ..sources import KINDS
+
+    return ", ".join(KINDS)
+
+
 what_to_run = combined(
-    click.option("--model", "models", required=True, multiple=True, help="Run this model: module:factory, a torch.export (.pt2) "
-                 "or .onnx file, or an architecture (small-cnn, cifar-resnet20, cifar-resnet110, resnet50, torchvision:NAME, "
-                 "timm:NAME).  For split images give it once, or once for each part."),
+    click.option("--model", "models", required=True, multiple=True,
+                 help="Run this model: module:factory, a torch.export (.pt2) or .onnx file, or an architecture "
+                 f"({', '.join(names.ARCHITECTURES)}, "
+                 "torchvision:NAME, timm:NAME).  For split images give it once, or once for each part."),
     click.option("--checkpoint", "checkpoints", type=click.Path(), multiple=True,
                  help="Load the weights of an architecture from a .safetensors file or a torch state dict.  Give it as often as "
                  "--model."),
     click.option("--trust-files", is_flag=True, help="Let the code run that .pt2 files and checkpoints name: for files of "
                  "your own."),
-    click.option("--data", required=True,
-                 help="Read digits, FILE.npz, FILE.npy, cifar10:PATH, mnist:FOLDER, or an image folder."),
+    click.option("--data", required=True, cls=Listing, what=data_sources, help="Read {}, or an image folder."),
     click.option("--split", type=click.Choice(["test", "train"]),
                  help="Take this set of digits, cifar10 or mnist.  [default: test]"),
     click.option("--resize", type=click.IntRange(min=1), help="Scale the shorter side to this many pixels (image folders)."),
@@ -129,22 +190,20 @@ how_to_run = combined(
     ),
     click.option(
         "--dtype",
-        type=click.Choice(["auto", "float32", "bfloat16", "float16"]),
+        type=click.Choice(["auto", *names.DTYPES]),
         help="Run the model in this dtype; auto measures what is fastest here.  [default: the model's]",
     ),
     click.option("--fold", is_flag=True, help="Fold batch norms into the layers before them."),
     click.option(
         "--runtime",
-        type=click.Choice(["torch", "compile", "cudagraph", "openvino", "onnxruntime"]),
+        type=click.Choice(names.RUNTIMES),
         default="torch",
         show_default=True,
         help="Run the model by this; openvino and onnxruntime are extras, for the CPU.",
     ),
     click.option("--device", help="Run on cpu, cuda, cuda:1, …  [default: cuda if torch sees one, else cpu]"),
     click.option("--channels-last/--contiguous", default=None, help="Lay out the model's input so in memory."),
-    click.option(
-        "--backend", default="auto", show_default=True, help="Draw and count by auto, triton, native, numba or reference."
-    ),
+    click.option("--backend", default="auto", show_default=True, help=f"Draw and count by {listed(('auto', *names.BACKENDS))}."),
     click.option(
         "--threads", type=click.IntRange(1, 1024), help="Use so many threads for torch and the noise.  [default: torch's]"
     ),
@@ -162,7 +221,7 @@ allow_missing = click.option(
 rederive = combined(
     click.option("--alpha", type=float, help="Take another failure probability per image than the run's."),
     click.option("--norm", type=float, help="Take another norm than the run's: 1, 2, inf, …"),
-    click.option("--bound", help="Take another confidence bound than the run's."),
-    click.option("--joint", help="Make the parts' bounds jointly confident in another way: bonferroni or product."),
+    click.option("--bound", cls=Listing, what=bounds, help="Take another confidence bound than the run's: {}."),
+    click.option("--joint", cls=Listing, what=joints, help="Make the parts' bounds jointly confident in another way: {}."),
     click.option("--multiclass/--two-class", default=None, help="Bound the other classes, too, or do not."),
 )

@@ -10,7 +10,7 @@ import click
 
 from .ending import last_line, refuse_unreadable, saying_what_is_stored
 from .models import load_models
-from .options import allow_missing, how_to_run, what_to_run
+from .options import Listing, allow_missing, bounds, how_to_run, what_to_run
 from .smoothing import which_draws, which_noise, which_transform
 
 if TYPE_CHECKING:
@@ -29,11 +29,9 @@ if TYPE_CHECKING:
 @click.option("--alpha", type=float, default=0.001, show_default=True, help="Let each image fail with at most this probability.")
 @click.option("--norm", type=float, default=2.0, show_default=True, help="Certify balls of this norm: 1, 2, inf, …")
 @click.option(
-    "--bound",
-    default="clopper-pearson",
-    show_default=True,
-    help="Bound by clopper-pearson, or by two-sided, which bounds the other classes, too.",
-)
+    "--bound", default="clopper-pearson", show_default=True, cls=Listing, what=bounds,
+    help="Bound by {}; two-sided bounds the other classes, too.",
+)  # fmt: skip
 @which_draws
 @allow_missing
 @how_to_run

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from .options import FloatList, combined
+from .options import FloatList, Listing, OneOf, combined, joints, listed
 
 if TYPE_CHECKING:
     from ..noise import Noise
@@ -15,14 +16,6 @@ if TYPE_CHECKING:
     from ..sources.base import Source
     from ..transforms import Transform
 
-LEVELS = {  # what says how much noise
-    "gaussian": ("sigma",),
-    "lattice-gaussian": ("sigma",),
-    "input-dependent": ("sigma",),
-    "laplace": ("scale",),
-    "generalized-gaussian": ("scale", "shape"),
-    "uniform": ("scale",),
-}
 WITH_SPLITS = ("digits", "cifar10", "mnist")
 PAPER_OFFSETS = {"cifar10": 5.0, "mnist": 1.5}  # m of Súkeník et al. 2022, §4
 
@@ -41,14 +34,66 @@ class Offset(click.ParamType):
             self.fail(f"{value!r} is not average, minimum or a number.", param, ctx)
 
 
+def _noises() -> list[str]:
+    from ..noise import NOISES
+
+    return list(NOISES)
+
+
+def _set_by(option: str) -> str:
+    """What an option of the noises sets: the scale of Laplace noise, or the half width of uniform noise."""
+    from ..noise import NOISES
+
+    titles: dict[str, list[str]] = {}
+    for kind in NOISES.values():
+        if option in kind.options:
+            field = dataclasses.fields(kind)[kind.options.index(option)].name  # type: ignore[arg-type]
+            titles.setdefault(field.replace("_", " "), []).append(kind.title)
+    return ", or ".join(f"the {field} of {listed(those)} noise" for field, those in titles.items())
+
+
+def _transforms() -> list[str]:
+    from ..transforms import TRANSFORMS
+
+    return [choice for kind in TRANSFORMS.values() for choice in kind.choices]
+
+
+def _interpolations() -> str:
+    """nearest, bilinear, pooled (diagonals) or frame (masks)."""
+    from ..transforms import TRANSFORMS
+
+    splits = [kind for kind in TRANSFORMS.values() if kind.interpolations]
+    every = dict.fromkeys(name for kind in splits for name in kind.interpolations)
+    by = {name: [kind.title for kind in splits if name in kind.interpolations] for name in every}
+    return listed(name if len(by[name]) == len(splits) else f"{name} ({', '.join(by[name])})" for name in every)
+
+
+def _plans() -> list[str]:
+    from ..plans import PLANS
+
+    return ["all", *PLANS]
+
+
+def _how_plans_stop() -> str:
+    from ..plans import PLANS
+
+    return "  ".join(f"{name} {kind.how}." for name, kind in PLANS.items())
+
+
+def _last_looks() -> str:
+    """Which plans keep a share of alpha for the last look, and which by default."""
+    from ..plans import PLANS
+
+    shares = {name: kind.final for name, kind in PLANS.items() if hasattr(kind, "final")}
+    return f"{listed(shares)}.  [default: {', '.join(f'{share:g}' for share in shares.values())}]"
+
+
 which_noise = combined(
     click.option("--sigma", type=FloatList(), help="Set the standard deviation of the Gaussian noise, images being in [0, 1].  "
                  "It is sigma_b where the level depends on the input.  Split images take one for each part, or one for all."),
-    click.option("--noise", default="gaussian", show_default=True, type=click.Choice(["gaussian", "lattice-gaussian",
-                 "input-dependent", "laplace", "generalized-gaussian", "uniform"]), help="Draw this noise."),
-    click.option("--scale", type=float, help="Set the scale of Laplace or generalised Gaussian noise, or the half width of "
-                 "uniform noise."),
-    click.option("--shape", type=float, help="Set the shape of generalised Gaussian noise, from 1 to 100."),
+    click.option("--noise", default="gaussian", show_default=True, type=OneOf(_noises), help="Draw this noise."),
+    click.option("--scale", type=float, cls=Listing, what=lambda: _set_by("scale"), help="Set {}."),
+    click.option("--shape", type=float, cls=Listing, what=lambda: _set_by("shape"), help="Set {}, from 1 to 100."),
     click.option("--rate", type=float, help="Let input-dependent sigma(x) have this semi-elasticity.  [default: 0.01]"),
     click.option("--neighbors", type=click.IntRange(min=1), help="Take the mean distance to so many training images, k.  "
                  "[default: 20]"),
@@ -62,52 +107,52 @@ which_noise = combined(
 )  # fmt: skip
 
 which_transform = combined(
-    click.option("--transform", default="whole", show_default=True, help="Show images whole, or split them: diagonal, "
-                 "released (the masks of the DRS authors' code), or FILE.npy with bool masks [k, H, W]."),
-    click.option("--interpolation", help="Show parts by nearest, bilinear, pooled (diagonals) or frame (masks).  "
-                 "[default: nearest; for released what its authors' code does]"),
-    click.option("--joint", default="bonferroni", show_default=True, help="Make the bounds of parts jointly confident by "
-                 "bonferroni or product."),
+    click.option("--transform", default="whole", show_default=True, cls=Listing, what=lambda: ", ".join(_transforms()),
+                 help="Show images whole or in parts: {}, or FILE.npy with bool masks [k, H, W].  released has the masks of the "
+                 "DRS authors' code."),
+    click.option("--interpolation", cls=Listing, what=_interpolations, help="Show parts by {}.  [default: nearest; for released "
+                 "what its authors' code does]"),
+    click.option("--joint", default="bonferroni", show_default=True, cls=Listing, what=joints,
+                 help="Make the bounds of parts jointly confident by {}."),
     click.option("--multiclass", is_flag=True, help="Bound the other classes, too."),
 )  # fmt: skip
 
 which_draws = combined(
-    click.option("--plan", "plan", default="all", show_default=True,
-                 type=click.Choice(["all", "grid", "radius", "betting", "curtail"]),
-                 help="Stop drawing by this plan.  all takes --n draws of every image.  grid stops when the last of --radii is "
-                 "certified or out of reach.  radius stops when the radius is within --tolerance.  betting is as grid, and may "
-                 "be continued with a larger --n.  curtail leaves out draws that cannot change an abstention."),
+    click.option("--plan", "plan", default="all", show_default=True, type=OneOf(_plans), cls=Listing, what=_how_plans_stop,
+                 help="Stop drawing by this plan.  all takes --n draws of every image.  {}"),
     click.option("--radii", type=FloatList(), help="Certify these radii by a plan, separated by commas."),
     click.option("--tolerance", type=float, help="Let the radius plan lose at most this share of a radius.  [default: 0.05]"),
-    click.option("--final", type=float, help="Keep this share of alpha for the last look of grid or radius.  "
-                 "[default: 0.8, 0.9]"),
+    click.option("--final", type=float, cls=Listing, what=_last_looks, help="Keep this share of alpha for the last look of {}"),
     click.option("--test-labels", is_flag=True, help="Test the true labels instead of selected classes, by a plan; for "
                  "certified accuracy."),
 )  # fmt: skip
 
+PLAN_OPTIONS = ("radii", "tolerance", "final")
 ONLY_INPUT_DEPENDENT = ("rate", "neighbors", "offset", "largest", "train", "sigma_function")
 
 
 def make_plan(options: dict[str, Any]) -> SequentialPlan | None:
-    """The sequential plan that the options name; None for all draws."""
-    from .. import plans
+    """The plan that the options name; None for all draws."""
     from ..errors import InvalidArgumentError
+    from ..plans import PLANS
 
-    kind = options["plan"]
-    taken = {"all": (), "grid": ("radii", "final"), "radius": ("tolerance", "final"), "betting": ("radii",), "curtail": ()}[kind]
-    for name in ("radii", "tolerance", "final"):
-        if options[name] is not None and name not in taken:
-            raise InvalidArgumentError(f"--{name} was given and --plan {kind} takes none: leave it out, or give another --plan.")
-    if kind == "all":
+    name = options["plan"]
+    kind = PLANS.get(name)
+    fields = {} if kind is None else {field.name: field for field in dataclasses.fields(kind)}
+    for option in PLAN_OPTIONS:
+        if options[option] is not None and option not in fields:
+            raise InvalidArgumentError(
+                f"--{option} was given and --plan {name} takes none: leave it out, or give another --plan."
+            )
+    if kind is None:
         if options["test_labels"]:
-            raise InvalidArgumentError("--test-labels is for plans: give --plan grid, radius or betting.")
+            known = listed(name for name, kind in PLANS.items() if kind.sequential)
+            raise InvalidArgumentError(f"--test-labels is for plans: give --plan {known}.")
         return None
-    given = {name: options[name] for name in taken if options[name] is not None}
-    if kind == "grid":
-        if "radii" not in given:
-            raise InvalidArgumentError("--plan grid tests radii: give --radii, such as 0.25,0.5,0.75.")
-        return plans.Grid(**given)
-    return plans.PLANS[kind](**given)
+    given = {option: options[option] for option in PLAN_OPTIONS if options[option] is not None}
+    if "radii" in fields and "radii" not in given and fields["radii"].default is dataclasses.MISSING:
+        raise InvalidArgumentError(f"--plan {name} tests radii: give --radii, such as 0.25,0.5,0.75.")
+    return kind(**given)
 
 
 def make_transform(options: dict[str, Any]) -> Transform:
@@ -116,66 +161,71 @@ def make_transform(options: dict[str, Any]) -> Transform:
 
     from ..errors import InvalidArgumentError
     from ..sources.npy import mapped
-    from ..transforms import DiagonalSplit, Identity, Partition
+    from ..transforms import TRANSFORMS, Partition
 
     name, interpolation = options["transform"], options["interpolation"]
-    if name == "whole":
-        if interpolation is not None or options["joint"] != "bonferroni":
-            raise InvalidArgumentError("--interpolation and --joint are for split images: give --transform too.")
-        return Identity()
-    if name in ("diagonal", "released"):
-        return DiagonalSplit(interpolation, name)
+    if name == "whole" and (interpolation is not None or options["joint"] != "bonferroni"):
+        raise InvalidArgumentError("--interpolation and --joint are for split images: give --transform too.")
+    chosen: Any = next((kind for kind in TRANSFORMS.values() if name in kind.choices), None)
+    if chosen is not None:
+        return chosen.chosen(name, interpolation)
     if not name.endswith(".npy"):
-        raise InvalidArgumentError(f"--transform {name!r} is not known: give whole, diagonal, released, or FILE.npy with masks.")
+        raise InvalidArgumentError(f"--transform {name!r} is not known: give {', '.join(_transforms())}, or FILE.npy with masks.")
     return Partition(np.array(mapped(Path(name))), interpolation or "nearest")
 
 
 def make_noise(options: dict[str, Any], transform: Transform, source: Source | None, cache: Path | None = None) -> Noise:
     """The noise that the options name; levels of input-dependent noise are kept in `cache`."""
-    from ..noise import GaussianParts, InputDependentGaussian, check_scale
+    from ..noise import NOISES, GaussianParts, check_scale
 
-    otherwise = "images that rsfast reads are in [0, 1]"
-    if options["noise"] == "input-dependent" and options["sigma"] is not None:
+    kind, otherwise = NOISES[options["noise"]], "images that rsfast reads are in [0, 1]"
+    if kind.depends_on_input and options["sigma"] is not None:
         check_scale(GaussianParts(options["sigma"]), 0.0, 1.0, otherwise)
-    noise = _named_noise(options, transform, source, cache)
-    if not isinstance(noise, InputDependentGaussian):
-        check_scale(noise, 0.0, 1.0, otherwise)
+    _refuse_other_levels(options, kind)
+    noise = _input_dependent(options, transform, source, cache) if kind.depends_on_input else _constant(options, kind, transform)
+    check_scale(noise, 0.0, 1.0, otherwise)
     return noise
 
 
-def _named_noise(options: dict[str, Any], transform: Transform, source: Source | None, cache: Path | None) -> Noise:
+def _refuse_other_levels(options: dict[str, Any], kind: type[Noise]) -> None:
+    """What a noise needs and is not given, or is given and does not take."""
     from ..errors import InvalidArgumentError
-    from ..noise import Gaussian, GaussianParts, GeneralizedGaussian, InputDependentGaussian, Laplace, LatticeGaussian, Uniform
+    from ..noise import NOISES
 
-    kind, sigma = options["noise"], options["sigma"]
-    taken = () if options["sigma_function"] is not None else LEVELS[kind]
-    for name in ("sigma", "scale", "shape"):
+    taken = () if options["sigma_function"] is not None else kind.options
+    for name in dict.fromkeys(option for one in NOISES.values() for option in one.options):
         if (options[name] is not None) != (name in taken):
             what = f"--{name} is missing" if name in taken else f"--{name} was given"
             wanted = " and ".join(f"--{option}" for option in taken) or "no level"
-            raise InvalidArgumentError(f"{what}: --noise {kind} takes {wanted}.")
-    if kind != "input-dependent":
+            raise InvalidArgumentError(f"{what}: --noise {kind.name} takes {wanted}.")
+    if not kind.depends_on_input:
         given = [f"--{name.replace('_', '-')}" for name in ONLY_INPUT_DEPENDENT if options[name] is not None]
         if given:
             raise InvalidArgumentError(f"{', '.join(given)}: only --noise input-dependent takes that; give it too.")
-    if kind == "laplace":
-        return Laplace(options["scale"])
-    if kind == "generalized-gaussian":
-        return GeneralizedGaussian(options["scale"], options["shape"])
-    if kind == "uniform":
-        return Uniform(options["scale"])
-    if kind == "lattice-gaussian":
-        if len(sigma) > 1:
-            raise InvalidArgumentError(f"--sigma has {len(sigma)} levels: lattice-gaussian noise takes one.")
-        return LatticeGaussian(sigma[0])
-    if kind == "gaussian":
-        if len(sigma) > 1:
-            if len(sigma) != transform.parts:
-                raise InvalidArgumentError(
-                    f"--sigma has {len(sigma)} levels and the transform shows {transform.parts} part(s): give one, or one each."
-                )
-            return GaussianParts(sigma)
-        return Gaussian(sigma[0])
+
+
+def _constant(options: dict[str, Any], kind: type[Noise], transform: Transform) -> Noise:
+    """A noise of one level, or of one for each part."""
+    from ..errors import InvalidArgumentError
+    from ..noise import GaussianParts
+
+    sigma = options["sigma"] or []
+    if len(sigma) < 2:
+        values = {**options, "sigma": sigma[0] if sigma else None}
+        return kind(*(values[option] for option in kind.options))
+    if kind.name != GaussianParts.name:
+        raise InvalidArgumentError(f"--sigma has {len(sigma)} levels: {kind.name} noise takes one.")
+    if len(sigma) != transform.parts:
+        raise InvalidArgumentError(
+            f"--sigma has {len(sigma)} levels and the transform shows {transform.parts} part(s): give one, or one each."
+        )
+    return GaussianParts(tuple(sigma))
+
+
+def _input_dependent(options: dict[str, Any], transform: Transform, source: Source | None, cache: Path | None) -> Noise:
+    from ..errors import InvalidArgumentError
+
+    sigma = options["sigma"]
     if transform.parts > 1 or options["multiclass"]:
         raise InvalidArgumentError(
             "input-dependent noise is certified for whole images and two classes: leave --transform and --multiclass out."
@@ -184,10 +234,16 @@ def _named_noise(options: dict[str, Any], transform: Transform, source: Source |
         return _custom(options["sigma_function"], options)
     if len(sigma) != 1:
         raise InvalidArgumentError(f"--sigma has {len(sigma)} levels: input-dependent noise takes one, sigma_b.")
-    from .. import sources
-    from ..sigma import NearestNeighbors
-
     assert source is not None
+    return _by_neighbors(options, sigma[0], source, cache)
+
+
+def _by_neighbors(options: dict[str, Any], base: float, source: Source, cache: Path | None) -> Noise:
+    """Levels by the distances to training images."""
+    from .. import sources
+    from ..errors import InvalidArgumentError
+    from ..noise import InputDependentGaussian
+    from ..sigma import NearestNeighbors
 
     data, _, place = options["data"].partition(":")
     if options["train"] is None and (data not in WITH_SPLITS or Path(place).is_file()):
@@ -203,7 +259,7 @@ def _named_noise(options: dict[str, Any], transform: Transform, source: Source |
     offset = PAPER_OFFSETS.get(spec.partition(":")[0], "average") if options["offset"] is None else options["offset"]
     function = NearestNeighbors(
         sources.blocks(training),
-        base=sigma[0],
+        base=base,
         rate=0.01 if options["rate"] is None else options["rate"],
         k=20 if options["neighbors"] is None else options["neighbors"],
         m=offset,

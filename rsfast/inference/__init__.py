@@ -4,6 +4,7 @@ Whatever is chosen here is part of the classifier that is certified, so every ch
 explicitly make the same classifier again without measuring anything.
 """
 
+from ..names import RUNTIMES
 from .batching import best_batch, default_batch
 from .company import examine
 from .fold import Folded, fold_batch_norms, verify
@@ -11,7 +12,6 @@ from .memory import halving, is_out_of_memory
 from .outputs import ONE_LOGIT, checked, taken
 from .preparation import Prepared, prepare
 from .probe import DTYPES, Rows, evaluating, rows_keep_their_bits
-from .runtimes import RUNTIMES
 
 __all__ = [
     "DTYPES",

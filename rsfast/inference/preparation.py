@@ -13,12 +13,13 @@ from torch import nn
 
 from .. import checks, walk
 from ..errors import InvalidArgumentError, ModelError, reason
+from ..names import RUNTIMES
 from . import batching
 from .company import examine
 from .fold import Folded, fold_batch_norms, verify
 from .memory import halving, is_out_of_memory
 from .probe import DTYPES, Model, Rows, difference, evaluating, logits_of, tf32, tf32_flags
-from .runtimes import RUNTIME_DTYPES, RUNTIMES, ForBatch, check_runtime, compiled, exported, graphed
+from .runtimes import RUNTIME_DTYPES, ForBatch, check_runtime, compiled, exported, graphed
 
 MOST_PROBED = 64
 WRONG = {"float32": 1e-3, "bfloat16": 0.25, "float16": 0.25}

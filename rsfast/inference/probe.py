@@ -10,11 +10,12 @@ from typing import Any
 
 import torch
 
+from .. import names
 from ..errors import InvalidArgumentError, ModelError, RsfastError, reason
 from . import outputs
 from .memory import is_out_of_memory
 
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+DTYPES: dict[str, torch.dtype] = {name: getattr(torch, name) for name in names.DTYPES}
 SAME = {"float32": 1e-3, "float16": 2e-2, "bfloat16": 1e-1}
 """By dtype: how far logits of one input may be apart, in units of their spread, before they count as different."""
 

@@ -21,8 +21,6 @@ from .memory import is_out_of_memory
 from .outputs import taken
 from .probe import DTYPES, Model
 
-RUNTIMES = ("torch", "compile", "cudagraph", "openvino", "onnxruntime")
-
 RUNTIME_DTYPES = {"openvino": ("float32", "bfloat16"), "onnxruntime": ("float32",)}
 
 ForBatch = Callable[[int], Model]

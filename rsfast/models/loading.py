@@ -16,26 +16,24 @@ from typing import Any
 
 import torch
 
-from .. import checks, extras
+from .. import checks, extras, names
 from ..errors import InvalidArgumentError, ModelError, SoundnessWarning, reason
 from ..files import printable
 from ..hints import explained, meant, outside
 from .checkpoints import class_names, load_checkpoint
-from .cifar_resnet import CifarResNet
 from .exported import from_exported, from_onnx, onnx_sha256
 from .fingerprint import fingerprint
 from .fitting import fit
-from .imagenet_resnet import ResNet50
 from .normalized import Normalized
 from .opening import read
-from .small_cnn import SmallCNN
 
-ARCHITECTURES: dict[str, Callable[..., torch.nn.Module]] = {
-    "small-cnn": SmallCNN,
-    "cifar-resnet20": functools.partial(CifarResNet, 20),
-    "cifar-resnet110": functools.partial(CifarResNet, 110),
-    "resnet50": ResNet50,
-}
+
+def _architecture(place: str, *first: Any) -> Callable[..., torch.nn.Module]:
+    module, _, kind = place.partition(".")
+    return functools.partial(getattr(importlib.import_module(f".{module}", __package__), kind), *first)
+
+
+ARCHITECTURES = {name: _architecture(*made) for name, made in names.ARCHITECTURES.items()}
 """Built-in.  `torchvision:NAME` and `timm:NAME` name those libraries' models, if they are installed."""
 
 WEIGHTS = (".pt", ".pth", ".ckpt", ".tar", ".bin", ".safetensors", ".npz", ".pkl", ".h5")

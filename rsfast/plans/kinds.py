@@ -116,6 +116,7 @@ class Grid(_Looks):
     spread: float = dataclasses.field(default=1.05, kw_only=True)
 
     name: ClassVar[str] = "grid"
+    how: ClassVar[str] = "stops when the last of --radii is certified or out of reach"
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -148,6 +149,7 @@ class Radius(_Looks):
     spread: float = dataclasses.field(default=1.05, kw_only=True)
 
     name: ClassVar[str] = "radius"
+    how: ClassVar[str] = "stops when the radius is within --tolerance"
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -195,6 +197,7 @@ class Betting(_Looks):
     largest: float = dataclasses.field(default=5.0, kw_only=True)
 
     name: ClassVar[str] = "betting"
+    how: ClassVar[str] = "is as grid, and may be continued with a larger --n"
     continuable: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
@@ -222,6 +225,7 @@ class Curtail:
     """
 
     name: ClassVar[str] = "curtail"
+    how: ClassVar[str] = "leaves out draws that cannot change an abstention"
     sequential: ClassVar[bool] = False
     continuable: ClassVar[bool] = False
 

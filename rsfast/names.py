@@ -1,0 +1,20 @@
+"""The names of what is chosen by name and loads torch when it is used, so that help and bad names take no time."""
+
+from typing import Any
+
+BACKENDS = {"triton": "TritonBackend", "native": "NativeBackend", "numba": "NumbaBackend", "reference": "ReferenceBackend"}
+"""The class of each backend, in its module of rsfast.backends; "auto" tries them in this order."""
+
+RUNTIMES = ("torch", "compile", "cudagraph", "openvino", "onnxruntime")
+"""What runs a model; rsfast.inference.runtimes has the branch of each."""
+
+DTYPES = ("float32", "bfloat16", "float16")
+"""In which a model can run, by torch's names."""
+
+ARCHITECTURES: dict[str, tuple[Any, ...]] = {
+    "small-cnn": ("small_cnn.SmallCNN",),
+    "cifar-resnet20": ("cifar_resnet.CifarResNet", 20),
+    "cifar-resnet110": ("cifar_resnet.CifarResNet", 110),
+    "resnet50": ("imagenet_resnet.ResNet50",),
+}
+"""The class of each built-in architecture, in rsfast.models, and its first arguments."""
