@@ -27,8 +27,8 @@ import torch
 from .. import checks
 from ..errors import InvalidArgumentError
 from ..kernels import coefficients as const
-from ..noise import GeneralizedGaussian, Laplace, LatticeGaussian, Noise, Uniform, is_noise
-from ..transforms import TRANSFORMS, Transform, View, whole_view
+from ..noise import Noise, is_noise
+from ..transforms import Transform, View, is_transform, whole_view
 from . import tables
 from .call import Call, Draw, Part
 
@@ -85,12 +85,12 @@ _NO_LATTICE = (np.zeros(1, dtype=np.int64), np.zeros(1, dtype=np.int32), 0.0)
 
 def draw_of(noise: Noise) -> Draw:
     """What a backend needs to know of a noise beside its level."""
-    if isinstance(noise, (Laplace, GeneralizedGaussian)):
-        return Draw(const.QUANTILE, tables.quantile_table(noise.shape), *_NO_LATTICE)
-    if isinstance(noise, LatticeGaussian):
-        lattice = tables.lattice_table(noise.sigma, noise.levels)
-        return Draw(const.LATTICE, tables.quantile_table(2.0), lattice.thresholds, lattice.high, lattice.step)
-    return Draw(const.UNIFORM if isinstance(noise, Uniform) else const.NORMAL, _NO_TABLE, *_NO_LATTICE)
+    kind = const.KINDS.index(noise.draw)
+    table = _NO_TABLE if noise.quantile_shape is None else tables.quantile_table(noise.quantile_shape)
+    if noise.lattice is None:
+        return Draw(kind, table, *_NO_LATTICE)
+    lattice = tables.lattice_table(noise.fixed_levels[0], noise.lattice)
+    return Draw(kind, table, lattice.thresholds, lattice.high, lattice.step)
 
 
 OFF_LATTICE = (
@@ -192,17 +192,16 @@ def prepare(x: torch.Tensor, noise: Noise, transform: Transform, asked: Asked) -
     if not 0 <= asked.part < transform.parts:
         raise InvalidArgumentError(f"part={asked.part} is not one of the transform's: give 0 … {transform.parts - 1}.")
     view = transform.view(asked.part, height, width)
-    pixels, multiples = x if x.dtype == torch.float32 else x.to(torch.float32), None
-    if isinstance(noise, LatticeGaussian):  # whole numbers until the end, whose image is a part of itself
-        multiples = noise.levels
-        pixels, view = lattice_points(pixels, multiples), view or whole_view(height, width)
+    pixels = x if x.dtype == torch.float32 else x.to(torch.float32)
+    if noise.lattice is not None:  # whole numbers until the end, whose image is a part of itself
+        pixels, view = lattice_points(pixels, noise.lattice), view or whole_view(height, width)
     pixels = pixels.reshape(images, channels, height * width)
     sigma = np.asarray(asked.sigma, dtype=np.float64)
     if sigma.shape != (images,):
         sigma = np.broadcast_to(sigma, (images,))
     mean = None if asked.mean is None else checks.numbers("mean", asked.mean, channels)
     std = None if asked.std is None else checks.numbers("std", asked.std, channels)
-    levels = levels_of(sigma.tobytes(), channels, mean, std, multiples, view is None)
+    levels = levels_of(sigma.tobytes(), channels, mean, std, noise.lattice, view is None)
     if view is not None:
         pixels = kept_pixels(pixels, view)
     elif mean is not None or std is not None:
@@ -314,8 +313,7 @@ def unsupported(noise: Noise, transform: Transform) -> str | None:
     """Why no backend draws this yet, or None."""
     if not is_noise(noise):
         return f"it does not know the noise {type(noise).__name__}"
-    known = tuple(TRANSFORMS.values())
-    return None if type(transform) in known else f"it does not know the transform {type(transform).__name__}"
+    return None if is_transform(transform) else f"it does not know the transform {type(transform).__name__}"
 
 
 def check_votes(
