@@ -2,6 +2,7 @@
 
 import importlib
 import inspect
+import json
 import re
 from pathlib import Path
 
@@ -175,3 +176,13 @@ def test_functions_of_the_library_say_with_a_verb_what_they_give(module):
     silent = {name for name, f in functions.items() if not name.startswith("_") and f.__doc__.split()[0] not in VERBS}
     assert len(functions) > 2
     assert silent == set()
+
+
+def test_formats_names_every_setting_and_every_field_that_is_stored():
+    named = set(re.findall(r"`(\w+)`", (ROOT / "docs" / "formats.md").read_text()))
+    folder = ROOT / "tests" / "data" / "formats"
+    manifests = [json.loads(file.read_text()) for file in folder.rglob("run.json")]
+    records = [json.loads(line) for file in folder.rglob("*.jsonl") for line in file.read_text().splitlines()]
+    stored = {key for one in manifests for key in (*one, *one["settings"])} | {key for record in records for key in record}
+    assert len(stored) > 40
+    assert stored - named == set()
