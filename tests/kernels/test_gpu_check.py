@@ -1,20 +1,69 @@
-"""The one script for GPU machines runs from end to end (tiny, in the interpreter)."""
+"""The one script for GPU machines runs from end to end (tiny, in the interpreter), and loses nothing where a part fails."""
 
 import json
 import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+from bench.gpu import check, models_on_device, parts
+
 ROOT = Path(__file__).parents[2]
 
 
-def test_rehearsal_writes_every_file(tmp_path):
-    result = subprocess.run(
-        [sys.executable, "-m", "bench.gpu.check", str(tmp_path), "--rehearse"], cwd=ROOT, capture_output=True, text=True
-    )
-    assert result.returncode == 0, result.stderr[-2000:]
-    files = {file.stem: json.loads(file.read_text().replace("NaN", "null"))["result"] for file in tmp_path.glob("*.json")}
-    assert set(files) == {"tests", "noise-path", "noises", "dual", "votes", "copy-bandwidth", "end-to-end"}
-    assert all(row["bits_equal_the_cpu"] for row in files["noise-path"])
-    assert all(row["bits_equal_the_cpu"] for row in files["noises"])
-    assert all(row["votes_equal_torch"] for row in files["votes"])
+def test_rehearsal_writes_every_part(tmp_path):
+    command = [sys.executable, "-m", "bench.gpu.check", str(tmp_path), "--rehearse"]
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    whole = json.loads((tmp_path / "check.json").read_text().replace("NaN", "null"))
+    assert result.returncode == 0, whole
+    assert list(whole["parts"]) == list(parts.PARTS)
+    found = {name: part["result"] for name, part in whole["parts"].items()}
+    assert found["launches"]["equal"] == found["launches"]["launched"] > 20
+    assert all(found["launches"]["votes"].values())
+    assert all(row["bits_equal_the_cpu"] for row in found["noise-path"] + found["noises"])
+    assert all(row["votes_equal_torch"] for row in found["votes"])
+    assert set(found["resnet50"]["ways"]) == {"as given", "measured"}
+    assert found["engine"]["exit"] == found["suite"]["exit"] == 0
+
+
+def test_a_part_that_fails_or_hangs_says_so_and_the_next_one_runs(tmp_path, monkeypatch):
+    quick = {
+        "raises": parts.Part(None, 60), "unknown": parts.Part(None, 60), "hangs": parts.Part(None, 0), "versions": parts.PARTS["versions"],
+    }  # fmt: skip
+    monkeypatch.setattr(check, "PARTS", quick)
+    monkeypatch.setattr(sys, "argv", ["check", str(tmp_path), "--rehearse"])
+    assert check.main() == 3
+    found = json.loads((tmp_path / "check.json").read_text())["parts"]
+    assert [part["ended"] for part in found.values()] == ["with exit code 1"] * 2 + ["by its limit of 0 s", "well"]
+    assert "KeyError" in found["unknown"]["said"][-1]
+    assert found["versions"]["result"]["build"]["there"]
+
+
+def test_later_parts_are_rehearsed_too(tmp_path):
+    command = [sys.executable, "-m", "bench.gpu.check", str(tmp_path), "--rehearse", "--later"]
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    whole = json.loads((tmp_path / "check.json").read_text())["parts"]
+    assert result.returncode == 0, whole
+    assert list(whole) == list(parts.LATER)
+    assert whole["soak"]["result"]["rounds"] >= 2
+    assert whole["soak"]["result"]["rounds_that_differ"] == 0
+    assert whole["memcheck"]["result"]["there"] in (False, True)
+
+
+def test_an_unknown_part_is_refused_before_anything_runs(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["check", str(tmp_path / "out"), "--rehearse", "--only", "votes,speed"])
+    with pytest.raises(SystemExit):
+        check.main()
+    assert "there is no part speed" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_profile_tells_busy_time_from_gaps_and_overlap():
+    kernels = [(0.0, 10.0, "conv"), (4.0, 6.0, "_perturb_whole"), (15.0, 20.0, "conv"), (20.0, 21.0, "_votes")]
+    found = models_on_device.spans(kernels)
+    assert found["microseconds"] == 21.0
+    assert found["busy_share"] == pytest.approx(16 / 21)
+    assert (found["overlap"], found["noise_and_votes"], found["model"]) == (2.0, 3.0, 15.0)
+    assert (found["gaps"], found["largest_gap"], found["sum_of_gaps"]) == (1, 5.0, 5.0)
+    assert models_on_device.spans([]) == {"kernels": 0}
