@@ -156,6 +156,12 @@ def data_sources() -> str:
     return ", ".join(KINDS)
 
 
+def with_splits() -> str:
+    from ..sources import WITH_SPLITS
+
+    return listed(WITH_SPLITS)
+
+
 what_to_run = combined(
     click.option("--model", "models", required=True, multiple=True,
                  help="Run this model: module:factory, a torch.export (.pt2) or .onnx file, or an architecture "
@@ -167,8 +173,8 @@ what_to_run = combined(
     click.option("--trust-files", is_flag=True, help="Let the code run that .pt2 files and checkpoints name: for files of "
                  "your own."),
     click.option("--data", required=True, cls=Listing, what=data_sources, help="Read {}, or an image folder."),
-    click.option("--split", type=click.Choice(["test", "train"]),
-                 help="Take this set of digits, cifar10 or mnist.  [default: test]"),
+    click.option("--split", type=click.Choice(["test", "train"]), cls=Listing, what=with_splits,
+                 help="Take this set of {}.  [default: test]"),
     click.option("--resize", type=click.IntRange(min=1), help="Scale the shorter side to this many pixels (image folders)."),
     click.option("--crop", type=click.IntRange(min=1), help="Cut out the central square of this size (image folders)."),
     click.option("--gray", is_flag=True, help="Read one channel (image folders)."),

@@ -6,11 +6,14 @@ from pathlib import Path
 
 import click
 
+from .options import Listing, with_splits
+
 
 @click.command()
 @click.argument("data")
 @click.argument("file", type=click.Path())
-@click.option("--split", type=click.Choice(["test", "train"]), help="Take this set of digits, cifar10 or mnist.  [default: test]")
+@click.option("--split", type=click.Choice(["test", "train"]), cls=Listing, what=with_splits,
+              help="Take this set of {}.  [default: test]")  # fmt: skip
 @click.option("--resize", type=click.IntRange(min=1), help="Scale the shorter side to this many pixels (image folders).")
 @click.option("--crop", type=click.IntRange(min=1), help="Cut out the central square of this size (image folders).")
 @click.option("--gray", is_flag=True, help="Read one channel (image folders).")

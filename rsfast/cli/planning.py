@@ -155,10 +155,11 @@ def _what_plans_draw(votes: VoteCounts, claim: Claim, radii: list[float], n: int
 
 def _constant_noise(options: dict[str, Any]) -> Noise:
     from ..errors import InvalidArgumentError
+    from ..noise import NOISES
     from ..transforms import Identity
     from .smoothing import make_noise
 
-    if options["noise"] == "input-dependent":
+    if NOISES[options["noise"]].depends_on_input:
         raise InvalidArgumentError("--noise input-dependent has no one level to plan for: give a constant one, or --run.")
     levels = options["sigma"] or []
     if len(levels) > 1:
@@ -214,12 +215,10 @@ def estimate(radii: list[float], confidence: float, **options: Any) -> None:
     rsfast estimate --model small-cnn --checkpoint runs/demo/model.safetensors --data digits --sigma 0.25 \\
                     --radii 0.1,0.25,0.5 --images 300 --out runs/estimate
     """
-    from .. import checks, files, plans
+    from .. import checks, plans
     from ..errors import InvalidArgumentError
     from ..request import MOST_DRAWS, Claim, Request
-    from ..result import floor_decimals
-    from ..runs.estimate import check_confidence, draws, images_needed
-    from ..runs.estimate import estimate as estimated
+    from ..runs.estimate import check_confidence, images_needed
     from .runs import run_all
 
     n, seed = checks.whole("n", options["n"], 1, MOST_DRAWS), checks.whole("sample-seed", options["sample_seed"], 0)
@@ -244,9 +243,17 @@ def estimate(radii: list[float], confidence: float, **options: Any) -> None:
         return {"images": images, "seed": seed}
 
     run_all(request, None, options, sample)
-    out = Path(options["out"])
-    if options["shard"] != (0, 1):
-        return
+    if options["shard"] == (0, 1):
+        _say_estimate(Path(options["out"]), reached, confidence, growing=options["growing"])
+
+
+def _say_estimate(out: Path, reached: list[str], confidence: float, *, growing: bool) -> None:
+    """Print the estimate of a run whose images are done, and keep its figures beside it."""
+    from .. import files
+    from ..result import floor_decimals
+    from ..runs.estimate import draws
+    from ..runs.estimate import estimate as estimated
+
     found = estimated(out, confidence_level=confidence)
     total, each = draws(out)
     drawn = f"{found[0].drawn} of {found[0].population} images, {each:,.0f} draws an image in the mean"
@@ -258,12 +265,12 @@ def estimate(radii: list[float], confidence: float, **options: Any) -> None:
         low, robust = floor_decimals(one.low, 4), floor_decimals(one.robust, 4)
         high = floor_decimals(-one.high, 4).removeprefix("-")  # rounded up
         click.echo(f"{one.radius:8g}  {one.share:9.4f}  {low} to {high:>8}  {robust:>21}")
-    if options["growing"]:
+    if growing:
         click.echo("This holds at every look: draw as many more images as you like (--images), and stop when you like.")
     else:
         click.echo(
             f"This holds if {found[0].drawn} images were fixed beforehand, and one sample is looked at. Looking at several, "
             "larger ones or others, and stopping when one pleases makes it miss more often; --growing allows for that."
         )
-    figures = {"confidence": confidence, "draws": total, "growing": options["growing"], "radii": [vars(one) for one in found]}
+    figures = {"confidence": confidence, "draws": total, "growing": growing, "radii": [vars(one) for one in found]}
     files.write(out / "estimate.json", json.dumps(figures, indent=1) + "\n")

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from ..sources.base import Source
     from ..transforms import Transform
 
-WITH_SPLITS = ("digits", "cifar10", "mnist")
 PAPER_OFFSETS = {"cifar10": 5.0, "mnist": 1.5}  # m of Súkeník et al. 2022, §4
 
 
@@ -246,10 +245,10 @@ def _by_neighbors(options: dict[str, Any], base: float, source: Source, cache: P
     from ..sigma import NearestNeighbors
 
     data, _, place = options["data"].partition(":")
-    if options["train"] is None and (data not in WITH_SPLITS or Path(place).is_file()):
+    if options["train"] is None and (data not in sources.WITH_SPLITS or Path(place).is_file()):
         raise InvalidArgumentError(f"{options['data']} has no train split: give the training images with --train.")
     spec = options["train"] or options["data"]
-    split = "train" if spec.partition(":")[0] in WITH_SPLITS else None
+    split = "train" if spec.partition(":")[0] in sources.WITH_SPLITS else None
     image_options = {name: options[name] for name in ("resize", "crop", "gray")} if sources.is_folder(spec) else {}
     training = sources.load(spec, split=split, **image_options)
     if training.shape != source.shape:

@@ -2,6 +2,6 @@
 
 from .base import Source, blocks, write_npy
 from .files import kind_of
-from .loading import KINDS, has_class_folders, is_folder, load
+from .loading import KINDS, WITH_SPLITS, has_class_folders, is_folder, load
 
-__all__ = ["KINDS", "Source", "blocks", "has_class_folders", "is_folder", "kind_of", "load", "write_npy"]
+__all__ = ["KINDS", "WITH_SPLITS", "Source", "blocks", "has_class_folders", "is_folder", "kind_of", "load", "write_npy"]

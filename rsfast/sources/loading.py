@@ -2,29 +2,47 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any, NamedTuple
 
 from .. import hints
 from ..errors import DataError, InvalidArgumentError
-from . import arrays
 from .base import Source, check_classes
-from .cifar import cifar10
 from .classes import ALPHABET, ClassMap, class_map, read_class_map
 from .files import kind_of, shown
 from .folder import FolderSource
-from .idx import mnist
 
-KINDS = ("digits", "FILE.npz", "FILE.npy", "cifar10:PATH", "mnist:FOLDER", "folder:FOLDER")
-WITH_SPLITS = ("digits", "cifar10", "mnist")
-_PREFIXES = ("cifar10", "mnist", "folder", "npz")
+
+class Kind(NamedTuple):
+    """How a data source is named (a word, NAME:PLACE or FILE.SUFFIX), and what opens it, by which of its arguments."""
+
+    shown: str
+    opener: str  # of this package, as module.function
+    takes: tuple[str, ...]  # of path, split and num_classes
+
+
+SOURCES = {
+    "digits": Kind("digits", "arrays.digits", ("split",)),
+    "npz": Kind("FILE.npz", "arrays.npz", ("path",)),
+    "npy": Kind("FILE.npy", "arrays.npy", ("path",)),
+    "cifar10": Kind("cifar10:PATH", "cifar.cifar10", ("path", "split")),
+    "mnist": Kind("mnist:FOLDER", "idx.mnist", ("path", "split", "num_classes")),
+}
+KINDS = (*(kind.shown for kind in SOURCES.values()), "folder:FOLDER")
+WITH_SPLITS = tuple(name for name, kind in SOURCES.items() if "split" in kind.takes)
+_WORDS = tuple(name for name, kind in SOURCES.items() if kind.shown == name)
+_PLACES = tuple(name for name, kind in SOURCES.items() if kind.shown.startswith(f"{name}:"))
+_SUFFIXES = {f".{name}": name for name, kind in SOURCES.items() if kind.shown == f"FILE.{name}"}
+_PREFIXES = (*_PLACES, "folder", "npz")
 
 
 def is_folder(spec: str) -> bool:
     """Whether a source's name is that of an image folder."""
     kind, colon, _ = spec.partition(":")
-    return bool(kind == "folder" and colon) or (kind not in ("cifar10", "mnist") and kind_of(Path(spec)) == "a directory")
+    return bool(kind == "folder" and colon) or (kind not in _PLACES and kind_of(Path(spec)) == "a directory")
 
 
 def has_class_folders(spec: str) -> bool:
@@ -81,33 +99,33 @@ def load(
             raise InvalidArgumentError(f"--resize, --crop and --gray are for image folders, and {_quoted(spec)} is not one.")
         if class_map is not None:
             raise InvalidArgumentError(f"a class map is for image folders, and {_quoted(spec)} is not one: leave it out.")
-    if split is not None and spec != "digits" and not (colon and kind in WITH_SPLITS):
-        raise InvalidArgumentError(f"--split is for digits, cifar10 and mnist: {_quoted(spec)} has no splits, leave it out.")
+    if split is not None and not (kind in WITH_SPLITS and (colon or spec in _WORDS)):
+        *others, last = WITH_SPLITS
+        raise InvalidArgumentError(f"--split is for {', '.join(others)} and {last}: {_quoted(spec)} has no splits, leave it out.")
     path = Path(rest) if colon and kind in _PREFIXES else Path(spec)
     if is_folder(spec):
         mapped = _class_map(class_map)
         mode = "L" if gray else "RGB"
         return FolderSource(path, resize=resize, crop=crop, mode=mode, class_map=mapped, num_classes=num_classes)
-    source = _arrays(spec, path, split or "test", num_classes)
+    source = _opened(spec, path, {"path": path, "split": split or "test", "num_classes": num_classes})
     if num_classes is not None:
         check_classes(source, num_classes)
     return source
 
 
-def _arrays(spec: str, path: Path, split: str, num_classes: int | None) -> Source:
+def _opened(spec: str, path: Path, given: Mapping[str, Any]) -> Source:
     kind, colon, _ = spec.partition(":")
-    if spec == "digits":
-        return arrays.digits(split)
-    if kind == "cifar10" and colon:
-        return cifar10(path, split)
-    if kind == "mnist" and colon:
-        return mnist(path, split, num_classes)
-    if path.suffix == ".npz":
-        return arrays.npz(path)
-    if path.suffix == ".npy":
-        return arrays.npy(path)
+    name = spec if spec in _WORDS else kind if colon and kind in _PLACES else _SUFFIXES.get(path.suffix)
+    if name is not None:
+        module, _, function = SOURCES[name].opener.partition(".")
+        source: Source = getattr(importlib.import_module(f".{module}", __package__), function)(
+            **{option: given[option] for option in SOURCES[name].takes}
+        )
+        return source
     if kind_of(path) != "nothing":
-        raise DataError(f"{shown(spec)} is neither a folder nor an .npz or .npy file: give one of {', '.join(KINDS)}.")
+        raise DataError(
+            f"{shown(spec)} is neither a folder nor an {' or '.join(_SUFFIXES)} file: give one of {', '.join(KINDS)}."
+        )
     raise DataError(
         f"data source {_quoted(spec)} is not known and no such file exists: {_hint(spec)}give one of {', '.join(KINDS)}."
     )
@@ -119,8 +137,8 @@ def _quoted(spec: str) -> str:
 
 def _hint(spec: str) -> str:
     """What a name that is almost right was meant to be."""
-    near = hints.meant(spec.partition(":")[0][:40].replace("-", ""), ("digits", "cifar10", "mnist", "folder"))
-    return "" if near is None else f"did you mean {near}{'' if near == 'digits' else ':PATH'}? Otherwise "
+    near = hints.meant(spec.partition(":")[0][:40].replace("-", ""), (*_WORDS, *_PLACES, "folder"))
+    return "" if near is None else f"did you mean {near}{'' if near in _WORDS else ':PATH'}? Otherwise "
 
 
 def _class_map(given: str | os.PathLike[str] | Mapping[str, int] | Sequence[str] | ClassMap | None) -> ClassMap | str | None:
