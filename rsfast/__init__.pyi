@@ -2,6 +2,7 @@ from . import backends as backends
 from . import certificates as certificates
 from . import compat as compat
 from . import confidence as confidence
+from . import inference as inference
 from . import inner as inner
 from . import models as models
 from . import noise as noise
@@ -71,6 +72,7 @@ __all__ = [
     "certify_counts",
     "compat",
     "confidence",
+    "inference",
     "inner",
     "models",
     "ncx2",

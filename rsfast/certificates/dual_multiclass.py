@@ -84,8 +84,9 @@ def _fall_range(a, b, top, other):
 
 
 @njit(cache=True, error_model="numpy")
-def _bound(a, b, t_r_at_a, t_r_at_b, f_a, f_b, middle, f_m, data):
-    """A lower bound of f on t in [a, b]; t_r falls from t_r_at_a to t_r_at_b."""
+def _bound(a, b, t_r_at_a, t_r_at_b, middle, values, data):
+    """A lower bound of f on t in [a, b]; t_r falls from t_r_at_a to t_r_at_b, and f's values are those at a, b and between."""
+    f_a, f_b, f_m = values
     top_l, other_l, sigma_l, top_r, other_r, sigma_r = data
     corner = (sigma_l * a) ** 2 + (sigma_r * t_r_at_b) ** 2
     least_l, most_l = _fall_range(a, b, top_l, other_l)
@@ -142,7 +143,7 @@ def _several(top_l, other_l, sigma_l, top_r, other_r, sigma_r):
         f_m = (sigma_l * middle) ** 2 + (sigma_r * r_m) ** 2
         f_b = (sigma_l * b) ** 2 + (sigma_r * r_b) ** 2
         best = min(best, f_m)
-        whole = _bound(a, b, r_a, r_b, f_a, f_b, middle, f_m, data)
+        whole = _bound(a, b, r_a, r_b, middle, (f_a, f_b, f_m), data)
         if whole >= best * (1.0 - 2.0 * TOLERANCE) or middle <= a or middle >= b:
             answer = min(answer, whole)
             continue

@@ -130,24 +130,30 @@ def _node(low, high, z, sigma, t_above, t_below):
 
 
 @njit(cache=True, error_model="numpy")
+def _attack(z, sigma):
+    """The squared norm of an attack that flips, in which every part is shifted by the same number of its deviations."""
+    reach = 1e-3
+    for _ in range(200):
+        left = 0.0
+        for j in range(len(z)):
+            left += ndtr_scalar(z[j] - reach) - 0.5
+        if left <= 0.0:
+            break
+        reach *= 1.5
+    best = 0.0
+    for j in range(len(z)):
+        best += (sigma[j] * reach) ** 2
+    return best
+
+
+@njit(cache=True, error_model="numpy")
 def _partition(z, sigma):
     """Certified lower bound of the least squared norm: best-first branch and bound."""
     k = len(z)
     most = 2000
     lows, highs, bounds = np.zeros((most, k)), np.empty((most, k)), np.empty(most)
     t_above, t_below = np.empty(k), np.empty(k)
-    # An attack that flips: every part shifted by the same number of its deviations; the best point lies within its norm.
-    reach = 1e-3
-    for _ in range(200):
-        left = 0.0
-        for j in range(k):
-            left += ndtr_scalar(z[j] - reach) - 0.5
-        if left <= 0.0:
-            break
-        reach *= 1.5
-    best = 0.0
-    for j in range(k):
-        best += (sigma[j] * reach) ** 2
+    best = _attack(z, sigma)
     for j in range(k):
         highs[0, j] = math.sqrt(best) / sigma[j] * (1.0 + 1e-12)
     bound, cost = _node(lows[0], highs[0], z, sigma, t_above, t_below)
