@@ -39,9 +39,8 @@ def perturb_variants() -> list[tuple[str, dict[str, str], dict[str, Any]]]:
     types = (
         {"pixels": "*fp32", "scale": "*fp32", "ids": "*i64", "table": "*fp32"}
         | LATTICE
-        | dict.fromkeys(("D", "plane", "first", "count", "stream"), "i32")
+        | dict.fromkeys(("D", "plane", "first", "count", "stream_id", "k0", "k1"), "i32")
     )
-    types |= {"k0": "i64", "k1": "i64"}
     return [
         (f"{draw} {dtype} {'channels-last' if last else 'contiguous'}{'' if even else ', odd planes'}", types | {"out": pointer},
          {"C": 3, "KIND": kind, "CHANNELS_LAST": last, "BFLOAT16": dtype == "bfloat16", "TILES": TILES_OF_A_WARP[kind], "EVEN": even})
@@ -55,7 +54,7 @@ def perturb_variants() -> list[tuple[str, dict[str, str], dict[str, Any]]]:
 
 def part_variants() -> list[tuple[str, dict[str, str], dict[str, Any]]]:
     types = dict.fromkeys(("pixels", "scale", "gain", "offset", "table"), "*fp32") | {"ids": "*i64", "kept": "*i32"} | LATTICE
-    types |= dict.fromkeys(("m", "half", "first", "count", "stream"), "i32") | {"k0": "i64", "k1": "i64"}
+    types |= dict.fromkeys(("m", "half", "first", "count", "stream_id", "k0", "k1"), "i32")
     return [
         (f"{name} {'bfloat16 channels-last' if last else 'float32 contiguous'}", types | {"out": "*i16" if last else "*fp32"},
          {"C": 3, "KIND": const.NORMAL, "FILL": fill, "CHANNELS_LAST": last, "BFLOAT16": last, "TILES": 16, "HALO": halo_tiles(fill, 16)})
@@ -71,7 +70,7 @@ def taps_variants() -> list[tuple[str, dict[str, str], dict[str, Any]]]:
         | {"ids": "*i64", "indices": "*i32"}
         | LATTICE
     )
-    types |= dict.fromkeys(("m", "plane", "first", "count", "stream"), "i32") | {"k0": "i64", "k1": "i64", "out": "*fp32"}
+    types |= dict.fromkeys(("m", "plane", "first", "count", "stream_id", "k0", "k1"), "i32") | {"out": "*fp32"}
     return [
         (f"{taps} tap(s) float32 contiguous", types,
          {"C": 3, "KIND": const.NORMAL, "T": taps, "CHANNELS_LAST": False, "BFLOAT16": False, "PIXELS": 512})

@@ -15,9 +15,9 @@ def _cast(value, BFLOAT16: tl.constexpr, target):
     return value.to(target.dtype.element_ty)
 
 
-# A scalar equal to 1 would otherwise become a compile-time constant, with another kernel compiled for it.  That cannot be kept
+# Of a scalar, being divisible by 16 or equal to 1 would otherwise choose another kernel to compile.  That cannot be kept
 # off the members of a tuple (Triton 3.6 to 3.9): tuples are made inside, and kernels take all that they need one by one.
-@triton.jit(do_not_specialize=["length", "step", "first", "count", "stream", "k0", "k1"])
+@triton.jit(do_not_specialize=["D", "plane", "length", "step", "first", "count", "stream_id", "k0", "k1"])
 def perturb_kernel(
     pixels,  # float32 [images, D]
     scale,  # float32 [images, C]
@@ -32,7 +32,7 @@ def perturb_kernel(
     plane,
     first,
     count,
-    stream,
+    stream_id,
     k0,
     k1,
     C: tl.constexpr,
@@ -48,13 +48,13 @@ def perturb_kernel(
     """
     row = tl.program_id(0)
     b = row // count
-    sample = (first + row % count).to(tl.uint32)
+    sample = first.to(tl.uint32) + (row % count).to(tl.uint32)
     image = tl.load(ids + b).to(tl.uint32)
     begin = tl.program_id(1) * TILES
     tile = begin + tl.arange(0, TILES)[:, None]
     lane = tl.arange(0, 16)[None, :]
     block = (tile * 16 + lane).to(tl.uint32)
-    at = (sample, image, stream.to(tl.uint32), k0.to(tl.uint32), k1.to(tl.uint32))
+    at = (sample, image, stream_id.to(tl.uint32), k0.to(tl.uint32), k1.to(tl.uint32))
     draw = (table, thresholds, high, length, step)
     z0, z1, z2, z3 = four_variates(block, at, draw, KIND)
     source, scales, target = pixels + b.to(tl.int64) * D, scale + b * C, out + row.to(tl.int64) * D

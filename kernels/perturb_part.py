@@ -24,7 +24,7 @@ def _store(out, row, channel, position, plane, value, inside, gain, offset, C: t
     tl.store(out + row.to(tl.int64) * (C * plane) + place, _cast(value * g + o, BFLOAT16, out), mask=inside)
 
 
-@triton.jit(do_not_specialize=["length", "step", "first", "count", "stream", "k0", "k1"])
+@triton.jit(do_not_specialize=["m", "half", "length", "step", "first", "count", "stream_id", "k0", "k1"])
 def half_width_kernel(
     pixels,  # float32 [images, C * m]
     scale,  # float32 [images, C]
@@ -38,18 +38,18 @@ def half_width_kernel(
     offset,  # float32 [C]
     kept,  # int32 [m]
     out,  # [images * count, C * 2 * m]
-    m, half, first, count, stream, k0, k1, C: tl.constexpr, KIND: tl.constexpr, FILL: tl.constexpr, CHANNELS_LAST: tl.constexpr,
-    BFLOAT16: tl.constexpr, TILES: tl.constexpr, HALO: tl.constexpr,
+    m, half, first, count, stream_id, k0, k1, C: tl.constexpr, KIND: tl.constexpr, FILL: tl.constexpr,
+    CHANNELS_LAST: tl.constexpr, BFLOAT16: tl.constexpr, TILES: tl.constexpr, HALO: tl.constexpr,
 ):  # fmt: skip
     """One program draws TILES tiles of 64 kept pixels of one row of `out` and writes the pairs of all but HALO at either end."""
     row = tl.program_id(0)
     b = row // count
-    sample = (first + row % count).to(tl.uint32)
+    sample = first.to(tl.uint32) + (row % count).to(tl.uint32)
     image = tl.load(ids + b).to(tl.uint32)
     begin = tl.program_id(1) * (TILES - 2 * HALO) - HALO
     tile = begin + tl.arange(0, TILES)
     block = (tile[:, None] * 16 + tl.arange(0, 16)[None, :]).to(tl.uint32)
-    at = (sample, image, stream.to(tl.uint32), k0.to(tl.uint32), k1.to(tl.uint32))
+    at = (sample, image, stream_id.to(tl.uint32), k0.to(tl.uint32), k1.to(tl.uint32))
     draw = (table, thresholds, high, length, step)
     z0, z1, z2, z3 = four_variates(block, at, draw, KIND)
     z = tl.reshape(tl.join(tl.join(z0, z2), tl.join(z1, z3)), (TILES, 16, 4))
@@ -83,7 +83,7 @@ def half_width_kernel(
     _store(out, row, channel, 2 * within + 1, 2 * m, right, inside, gain, offset, C, CHANNELS_LAST, BFLOAT16)
 
 
-@triton.jit(do_not_specialize=["length", "step", "first", "count", "stream", "k0", "k1"])
+@triton.jit(do_not_specialize=["m", "plane", "length", "step", "first", "count", "stream_id", "k0", "k1"])
 def taps_kernel(
     pixels,  # float32 [images, C * m]
     scale,  # float32 [images, C]
@@ -102,7 +102,7 @@ def taps_kernel(
     plane,
     first,
     count,
-    stream,
+    stream_id,
     k0,
     k1,
     C: tl.constexpr,
@@ -115,7 +115,7 @@ def taps_kernel(
     """One program writes PIXELS pixels of one row; each draws the noise of its own sources again, wherever they lie."""
     row = tl.program_id(0)
     b = row // count
-    sample = (first + row % count).to(tl.uint32)
+    sample = first.to(tl.uint32) + (row % count).to(tl.uint32)
     image = tl.load(ids + b).to(tl.uint32)
     p = tl.program_id(1) * PIXELS + tl.arange(0, PIXELS)
     inside = p < C * plane
@@ -126,7 +126,7 @@ def taps_kernel(
     for t in range(T):  # one after the other: unrolled, four draws at once take all registers
         e = channel * m + tl.load(indices + t * plane + position, mask=inside, other=0)
         block = (e // 64 * 16 + e % 16).to(tl.uint32)
-        at = (sample, image, stream.to(tl.uint32), k0.to(tl.uint32), k1.to(tl.uint32))
+        at = (sample, image, stream_id.to(tl.uint32), k0.to(tl.uint32), k1.to(tl.uint32))
         draw = (table, thresholds, high, length, step)
         z0, z1, z2, z3 = four_variates(block, at, draw, KIND)
         j = e // 16 % 4

@@ -9,7 +9,7 @@ def rows_per_program(width: int) -> int:
     return max(1, (512 if width <= 64 else 2048) // width)
 
 
-@triton.jit(do_not_specialize=["copies", "table_rows", "copies_per_row"])
+@triton.jit(do_not_specialize=["classes", "copies", "table_rows", "copies_per_row"])
 def count_kernel(
     logits, votes, rows, copies, classes, table_rows, copies_per_row,
     ROWS: tl.constexpr, CLASSES: tl.constexpr, HAS_ROWS: tl.constexpr,

@@ -4,7 +4,7 @@ import os
 import signal
 
 # Kernels run in Triton's interpreter here; it must be chosen before triton is first imported.
-if os.environ.get("RSFAST_TEST_GPU") != "1":
+if "RSFAST_TEST_GPU" not in os.environ:  # 1: on a GPU; soft: on that of tests/softgpu
     os.environ["TRITON_INTERPRET"] = "1"
 # Threads of torch that wait leave the processor to other processes; OpenMP looks at this when it is loaded.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")

@@ -24,6 +24,13 @@ def interpreting() -> bool:
     return os.environ.get("TRITON_INTERPRET") == "1"
 
 
+DEVICES = ("cuda",)  # where kernels run when nothing interprets them; tests add "cpu" for a GPU in software
+
+
+def _runs_on(device: torch.device) -> bool:
+    return device.type == "cpu" if interpreting() else device.type in DEVICES
+
+
 def _next_power_of_two(n: int) -> int:
     return 1 << max(n - 1, 0).bit_length()
 
@@ -40,9 +47,9 @@ class TritonBackend:
     def why_not(self, x: torch.Tensor, noise: Noise, transform: Transform) -> str | None:
         if not _installed():
             return "triton is not installed (pip install triton; CUDA builds of torch bring it)"
-        if interpreting() and x.device.type != "cpu":
-            return "TRITON_INTERPRET=1 is set, which is for tensors on the CPU"
-        if not interpreting() and x.device.type != "cuda":
+        if not _runs_on(x.device):
+            if interpreting():
+                return "TRITON_INTERPRET=1 is set, which is for tensors on the CPU"
             return f"it draws on a CUDA device and x is on {x.device}"
         return base.unsupported(noise, transform)
 
@@ -60,7 +67,7 @@ class TritonBackend:
                 _part(rows, rows.view, x.shape[3])
 
     def count(self, logits: torch.Tensor, votes: torch.Tensor, rows: torch.Tensor | None = None) -> None:
-        _require(None if interpreting() or logits.device.type == "cuda" else f"logits are on {logits.device}")
+        _require(None if _runs_on(logits.device) else f"logits are on {logits.device}")
         from ..kernels.votes import count_kernel, rows_per_program
 
         logits, table, rows = base.check_votes(logits, votes, rows)
@@ -77,6 +84,11 @@ class TritonBackend:
             )  # fmt: skip
 
 
+def _word(value: int) -> int:
+    """A counter word with its highest bit as the sign: a kernel is compiled for every type of its arguments, and this is one."""
+    return (value + 2**31) % 2**32 - 2**31
+
+
 def _arguments(rows: base.Rows) -> dict[str, Any]:
     """What all perturbing kernels take, by name."""
     device, out = rows.pixels.device, rows.memory()
@@ -90,11 +102,11 @@ def _arguments(rows: base.Rows) -> dict[str, Any]:
         "length": len(rows.draw.high),
         "step": rows.draw.step,
         "out": out.view(torch.int16) if out.dtype == torch.bfloat16 else out,
-        "first": rows.first,
+        "first": _word(rows.first),
         "count": rows.count,
-        "stream": rows.stream,
-        "k0": rows.seed & 0xFFFFFFFF,
-        "k1": rows.seed >> 32,
+        "stream_id": rows.stream,  # Triton refuses to launch a kernel with an argument `stream`
+        "k0": _word(rows.seed),
+        "k1": _word(rows.seed >> 32),
         "C": rows.pixels.shape[1],
         "KIND": rows.draw.kind,
         "CHANNELS_LAST": rows.channels_last,
