@@ -2,6 +2,17 @@
 
 from .base import Source, blocks, write_npy
 from .files import kind_of
-from .loading import KINDS, WITH_SPLITS, has_class_folders, is_folder, load
+from .loading import KINDS, SOURCES, WITH_SPLITS, has_class_folders, is_folder, load
 
-__all__ = ["KINDS", "WITH_SPLITS", "Source", "blocks", "has_class_folders", "is_folder", "kind_of", "load", "write_npy"]
+__all__ = [
+    "KINDS",
+    "SOURCES",
+    "WITH_SPLITS",
+    "Source",
+    "blocks",
+    "has_class_folders",
+    "is_folder",
+    "kind_of",
+    "load",
+    "write_npy",
+]

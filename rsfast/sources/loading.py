@@ -42,7 +42,8 @@ _PREFIXES = (*_PLACES, "folder", "npz")
 def is_folder(spec: str) -> bool:
     """Whether a source's name is that of an image folder."""
     kind, colon, _ = spec.partition(":")
-    return bool(kind == "folder" and colon) or (kind not in _PLACES and kind_of(Path(spec)) == "a directory")
+    named = kind in _PLACES or spec in _WORDS
+    return bool(kind == "folder" and colon) or (not named and kind_of(Path(spec)) == "a directory")
 
 
 def has_class_folders(spec: str) -> bool:
@@ -66,11 +67,10 @@ def load(
     Parameters
     ----------
     spec : str
-        `digits` (scikit-learn's), `FILE.npz` (arrays x and y), `FILE.npy` (images without labels, left on disk),
-        `cifar10:PATH` (batches, binary or for Python), `mnist:FOLDER` (idx files), `folder:FOLDER` or just a folder's path (one
-        subfolder per class).
+        What KINDS names: `digits` (scikit-learn's), `FILE.npz` (arrays x and y), `FILE.npy` (images without labels, left on
+        disk), `cifar10:PATH` (batches, binary or for Python), `folder:FOLDER` or just a folder's path (one subfolder per class).
     split : str
-        "test" (default) or "train", for digits, cifar10 and mnist; other sources have no splits.
+        "test" (default) or "train", for what WITH_SPLITS names; other sources have no splits.
     resize, crop, gray
         How image files are prepared (folders only), as by torchvision's `Resize(resize)` and `CenterCrop(crop)`.
     class_map : path, mapping or sequence
