@@ -12,6 +12,7 @@ import torch
 import torch.utils.dlpack
 
 from . import backends, checks, names
+from .backends import base
 from .counting.images import as_tensor, check_ids, check_seed
 from .errors import InvalidArgumentError, reason
 from .hints import explained
@@ -128,6 +129,8 @@ def add_noise(
     def draw(tensor: torch.Tensor) -> torch.Tensor:
         shape = _as_images(tensor.shape)
         images = tensor.detach().reshape(shape)
+        if noise.lattice is not None and images.device.type != "cpu":  # where `perturb` waits for nothing
+            base.check_lattice(images, noise.lattice)
         out = _space(images, number, torch.float32 if drawn == torch.float64 else drawn, layout)
         backends.choose(backend, images, noise, transform).perturb(
             images, noise, transform, part=part, sigma=levels(noise, images, parts)[:, part], mean=mean, std=std, seed=seed,

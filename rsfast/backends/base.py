@@ -100,21 +100,36 @@ OFF_LATTICE = (
 
 
 def lattice_points(x: torch.Tensor, levels: int) -> torch.Tensor:
-    """The whole numbers k of images k / levels, as float32; InvalidArgumentError if a pixel is no such number."""
-    x = x.to(torch.float32)
+    """The whole numbers k of float32 images k / levels; the range is checked where that waits for no device.
+
+    InvalidArgumentError if a pixel is no such number (`check_lattice`, which whoever draws on a CUDA device has called).
+    """
     k = torch.round(x * levels)
-    if not bool((k / torch.full_like(k, levels) == x).all()):  # by a tensor: CUDA multiplies by the reciprocal of a number
+    if x.device.type == "cpu" and not bool(_are_points(x, k, levels).all()):
         raise InvalidArgumentError(OFF_LATTICE.format(levels=levels, dtype="float32"))
     return k
 
 
 def check_lattice(x: torch.Tensor, levels: int) -> None:
-    """Raise InvalidArgumentError unless images are k / levels with whole k, correctly rounded to their dtype or to float32."""
+    """Raise InvalidArgumentError unless images are k / levels with whole k, as their dtype or float32 has it.
+
+    Correctly rounded, or as CUDA divides by a Python number: it multiplies by the reciprocal, which is the last bit off for 126
+    of 256 grey levels.
+    """
     if x.dtype == torch.float64:
-        exact = torch.round(x * levels) / torch.full_like(x, levels)
-        if not bool(((x == exact) | (x == exact.to(torch.float32))).all()):
-            raise InvalidArgumentError(OFF_LATTICE.format(levels=levels, dtype="float64"))
-    lattice_points(x, levels)
+        k, single = torch.round(x * levels), x.to(torch.float32)
+        found = _are_points(x, k, levels) | ((x == single) & _are_points(single, k.to(torch.float32), levels))
+    else:
+        x = x.to(torch.float32)
+        found = _are_points(x, torch.round(x * levels), levels)
+    if not bool(found.all()):
+        dtype = "float64" if x.dtype == torch.float64 else "float32"
+        raise InvalidArgumentError(OFF_LATTICE.format(levels=levels, dtype=dtype))
+
+
+def _are_points(x: torch.Tensor, k: torch.Tensor, levels: int) -> torch.Tensor:
+    by = torch.full_like(k, levels)  # a tensor, by which every device divides correctly rounded
+    return (x == k / by) | (x == k * by.reciprocal())
 
 
 class Asked(NamedTuple):
@@ -205,7 +220,7 @@ def prepare(x: torch.Tensor, noise: Noise, transform: Transform, asked: Asked) -
     if view is not None:
         pixels = kept_pixels(pixels, view)
     elif mean is not None or std is not None:
-        minus, over = (torch.from_numpy(values).to(x.device)[:, None] for values in (levels.shift, levels.divisor))
+        minus, over = normalisation_on(mean, std, channels, x.device)
         pixels = (pixels - minus) / over
     return Rows(
         pixels.contiguous(), levels.scale, ids, asked.seed, asked.stream, asked.first, asked.count, asked.out, channels_last,
@@ -307,6 +322,21 @@ def normalisation(mean: Sequence[float] | None, std: Sequence[float] | None, cha
             f"mean={list(shift)}, std={list(divisor)}: give the training set's values, std positive (from 1e-6 to 1e6)."
         )
     return np.array(shift, dtype=np.float32), np.array(divisor, dtype=np.float32)
+
+
+@functools.lru_cache(maxsize=256)
+def normalisation_on(
+    mean: tuple[float, ...] | None, std: tuple[float, ...] | None, channels: int, device: torch.device
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """`normalisation` as tensors [C, 1] on a device; copied there once."""
+    shift, divisor = (torch.from_numpy(values).to(device)[:, None] for values in normalisation(mean, std, channels))
+    return shift, divisor
+
+
+def sent(array: np.ndarray, device: torch.device) -> torch.Tensor:
+    """An array as a tensor on a device, to which it is on its way in the current stream; neither host nor stream waits."""
+    tensor = torch.from_numpy(array)
+    return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor
 
 
 def unsupported(noise: Noise, transform: Transform) -> str | None:

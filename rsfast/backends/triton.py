@@ -94,8 +94,8 @@ def _arguments(rows: base.Rows) -> dict[str, Any]:
     device, out = rows.pixels.device, rows.memory()
     return {
         "pixels": rows.pixels,
-        "scale": torch.from_numpy(rows.scale).to(device),
-        "ids": torch.from_numpy(rows.ids.astype("int64")).to(device),
+        "scale": base.sent(rows.scale, device),
+        "ids": base.sent(rows.ids.astype("int64"), device),
         "table": _constant(rows.draw.table, device),
         "thresholds": _constant(rows.draw.thresholds, device),
         "high": _constant(rows.draw.high, device),
@@ -161,8 +161,8 @@ def _part(rows: base.Rows, view: View, width: int) -> None:
 
     device, (_, channels, m) = rows.pixels.device, rows.pixels.shape
     common = _arguments(rows) | {
-        "gain": torch.from_numpy(rows.gain).to(device),
-        "offset": torch.from_numpy(rows.offset).to(device),
+        "gain": base.sent(rows.gain, device),
+        "offset": base.sent(rows.offset, device),
         "m": m,
     }
     fill = base.fill_of(view)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from scipy import stats
+from torch.overrides import TorchFunctionMode
 
 import rsfast as rs
 from rsfast import certificates
@@ -157,3 +158,40 @@ def test_images_off_the_lattice_are_refused(rng):
 def test_levels_out_of_range_are_refused(make, message):
     with pytest.raises(InvalidArgumentError, match=message):
         make()
+
+
+class DividingLikeCuda(TorchFunctionMode):
+    """A tensor over a Python number is the tensor times the rounded reciprocal of it, in its dtype."""
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        if func.__name__ in ("div", "true_divide", "__truediv__", "__rdiv__", "divide") and isinstance(args[1], (int, float)):
+            with torch._C.DisableTorchFunction():
+                return args[0] * torch.ones((), dtype=args[0].dtype).div(torch.full((), args[1], dtype=args[0].dtype))
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_images_that_were_divided_on_a_gpu_are_on_the_lattice(dtype):
+    levels = torch.arange(256, dtype=dtype).reshape(1, 1, 16, 16)
+    exact = levels / 255
+    with DividingLikeCuda():
+        x = levels / 255
+        base.check_lattice(x, 255)
+        base.check_lattice(exact, 255)
+        points = [base.lattice_points(one.float(), 255) for one in (x, exact)]
+    assert int((x != exact).sum()) == {torch.float32: 126, torch.float64: 24}[dtype]
+    for found in points:
+        assert torch.equal(found, levels.float())
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_pixels_beside_a_level_and_its_product_are_refused(dtype):
+    level = torch.full((1, 1, 1, 1), 101.0, dtype=dtype)
+    values = {float(level / 255), float(level * torch.full((), 255.0, dtype=dtype).reciprocal())}
+    beside = {
+        float(torch.nextafter(torch.tensor(v, dtype=dtype), torch.tensor(to, dtype=dtype))) for v in values for to in (0, 1)
+    }
+    singles = {float(level.float() / 255), float(level.float() * torch.tensor(255.0).reciprocal())}
+    for value in beside - values - singles:
+        with pytest.raises(InvalidArgumentError, match="lattice of multiples"):
+            base.check_lattice(torch.full((1, 1, 1, 1), value, dtype=dtype), 255)
