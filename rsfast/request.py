@@ -13,7 +13,7 @@ from . import checks
 from .checks import Floats
 from .errors import InvalidArgumentError
 from .hints import explained_class
-from .noise import Noise, levels
+from .noise import Noise
 from .noise import check as check_noise
 from .transforms import Identity, Transform
 from .transforms import check as check_transform
@@ -143,7 +143,7 @@ class Smoothing:
         """Noise levels of so many images: float64 [images, parts]; all of them `level` where they depend on the image."""
         if self.noise.depends_on_input:
             return np.full((images, self.parts), level, dtype=np.float64)
-        return levels(self.noise, range(images), self.parts)
+        return self.noise.levels_of(range(images), self.parts)
 
 
 def part_dims(transform: Transform, shape: Sequence[int]) -> tuple[int, ...]:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from . import checks
 from .errors import InvalidArgumentError
 from .hints import explained_class
-from .noise import Noise, levels
+from .noise import Noise
 from .noise import check as check_noise
 from .request import ABSTAIN, Claim, Smoothing, Stopping
 from .rounding import NORMS, in_norm
@@ -183,7 +183,7 @@ class VoteCounts(_OfImages):
         self._check_reached()
         sigma = np.asarray(self.sigma, dtype=np.float64)
         if not noise.depends_on_input:
-            stated = levels(noise, self.ids, self.parts).reshape(self.selection.shape[:-1])
+            stated = noise.levels_of(self.ids, self.parts).reshape(self.selection.shape[:-1])
             if sigma.size and not np.array_equal(sigma, stated):
                 raise InvalidArgumentError(f"sigma is not the level of {noise}: leave it out where the noise has one level.")
             sigma = stated

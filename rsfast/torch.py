@@ -16,7 +16,7 @@ from .backends import base
 from .counting.images import as_tensor, check_ids, check_seed
 from .errors import InvalidArgumentError, reason
 from .hints import explained
-from .noise import PART_STREAMS, STREAMS, Noise, levels
+from .noise import PART_STREAMS, STREAMS, Noise
 from .noise import check as check_noise
 from .transforms import Identity, Transform
 from .transforms import check as check_transform
@@ -133,7 +133,7 @@ def add_noise(
             base.check_lattice(images, noise.lattice)
         out = _space(images, number, torch.float32 if drawn == torch.float64 else drawn, layout)
         backends.choose(backend, images, noise, transform).perturb(
-            images, noise, transform, part=part, sigma=levels(noise, images, parts)[:, part], mean=mean, std=std, seed=seed,
+            images, noise, transform, part=part, sigma=noise.levels_of(images, parts)[:, part], mean=mean, std=std, seed=seed,
             stream=stream, ids=image_ids, first=first, count=number, out=out,
         )  # fmt: skip
         repeats = () if copies is None else (number,)

@@ -20,7 +20,7 @@ from ..counting.images import Image, as_tensor, check_images, check_seed, normal
 from ..counting.images import refuse_far as refuse_far_images
 from ..errors import InvalidArgumentError
 from ..inference import evaluating
-from ..noise import STREAMS, Gaussian, Noise, levels
+from ..noise import STREAMS, Gaussian, Noise
 from ..request import WHOLE, Request
 from ..transforms import Transform
 
@@ -87,7 +87,7 @@ class Draws:
             request = Request("count", how.noise, num, transform=how.transform, seed=self.seed)
             return collect(classifier, image[None], request, Given([image_id]), "certify").estimation[0]
         pixels = check_images(image[None], None, "certify")
-        sigma = levels(how.noise, pixels, how.transform.parts)[0]
+        sigma = how.noise.levels_of(pixels, how.transform.parts)[0]
         ready = classifier.ready(how.transform, pixels.shape[1:], total=num)
         shown, draws = Image(pixels[0], sigma, image_id), Stream(how.noise, self.seed)
         found = votes_of(ready, shown, draws, [(STREAMS["estimation"], num)])[0]

@@ -15,7 +15,7 @@ from ..certifying import radii
 from ..errors import InvalidArgumentError, ModelError
 from ..hints import explained, outside
 from ..models import warn_of_what_came_before
-from ..noise import Noise, check_scale, levels
+from ..noise import Noise, check_scale
 from ..plans import Plan
 from ..request import DEFAULT_CLAIM, WHOLE, Claim, Request, Smoothing, check_claim, continuable
 from ..result import VoteCounts, inference_version
@@ -190,7 +190,7 @@ def collect(classifier: Classifier, x: object, request: Request, given: Given, c
     if ready.remark is not None:
         warnings.warn(ready.remark, RuntimeWarning, stacklevel=outside())
     looked = looked._replace(pixels=images.clone())  # whoever gave them may write there while they are drawn
-    sigma = levels(request.noise, looked.pixels, smoothing.parts)
+    sigma = request.noise.levels_of(looked.pixels, smoothing.parts)
     draws = Draws(request.noise, check_seed(request.seed if earlier is None else earlier.seed))
     shown = _images(looked, sigma, earlier)
     if earlier is not None:
@@ -234,7 +234,7 @@ def _look(classifier: Classifier, x: object, request: Request, given: Given, cal
     image_ids = check_ids(ids, len(images))
     distances = rounding_of(x, noise, normalised(noise, request.transform, classifier.mean, classifier.std, images.shape[1]))
     if request.kind == "predict":
-        refuse_far(distances, levels(noise, images)[:, 0])
+        refuse_far(distances, noise.levels_of(images)[:, 0])
     return Looked(images, image_ids, distances, labels)
 
 

@@ -336,16 +336,6 @@ def check_scale(noise: Noise, low: float, high: float, otherwise: str = "give va
             )
 
 
-def levels(noise: Noise, images: Any, parts: int = 1) -> NDArray[np.float64]:
-    """Return the noise level of each image and part, float64 [B, parts], as `Noise.levels_of`."""
-    return noise.levels_of(images, parts)
-
-
-def to_dict(noise: Noise) -> dict[str, Any]:
-    """Return a noise as JSON."""
-    return noise.to_dict()
-
-
 def from_dict(fields: dict[str, Any]) -> Noise:
     """Return the noise that `to_dict` described."""
     if not isinstance(fields, Mapping):

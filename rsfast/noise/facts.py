@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,10 +35,10 @@ class Noise:
         The key of NOISES, of `to_dict` and of the command line.
     title : str
         The name in sentences, as in "Laplace noise".
-    draw : {"normal", "quantile", "uniform", "lattice"}
-        How words become variates of unit level.
-    family : {"gaussian", "log-concave", "uniform", "input-dependent"}
-        Which certificates are about it.
+    draw : str
+        How words become variates of unit level: one of `kernels.coefficients.KINDS`.
+    family : str
+        Which certificates are about it: one of the families of `certifying.radii.CERTIFICATES`.
     options : tuple of str
         The options of the command line that give its parameters, in their order.
     depends_on_input : bool
@@ -59,8 +59,8 @@ class Noise:
 
     name: ClassVar[str]
     title: ClassVar[str]
-    draw: ClassVar[Literal["normal", "quantile", "uniform", "lattice"]]
-    family: ClassVar[Literal["gaussian", "log-concave", "uniform", "input-dependent"]]
+    draw: ClassVar[str]
+    family: ClassVar[str]
     options: ClassVar[tuple[str, ...]] = ()
     depends_on_input: ClassVar[bool] = False
 

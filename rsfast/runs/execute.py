@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 
-from .. import noise, rounding
+from .. import rounding
 from ..backends.tables import draw_hash
 from ..certifying import radii
 from ..certifying.from_counts import check_level
@@ -140,7 +140,7 @@ def _rehearse(call: _Call, positions: Sequence[int]) -> None:
     except DataError:  # told when its turn comes
         return
     for image in images:
-        level = 0.25 if drawn.depends_on_input else noise.levels(drawn, image[None], 1)[0, 0]
+        level = 0.25 if drawn.depends_on_input else drawn.levels_of(image[None])[0, 0]
         job = Job(image, [float(level)] * ready.transform.parts, positions[0], [(0, 0, ready.batch)], lambda *_: True)
         for _ in conveyor.run(dataclasses.replace(ready, together=False), [job], Draws(drawn, 0)):
             pass
@@ -200,7 +200,7 @@ class _Call:
         for first in range(0, len(todo), step):
             read = [image for position in todo[first : first + step] if (image := self._read(position)) is not None]
             if read:
-                levels = noise.levels(kind, torch.stack([image.pixels for image in read]), parts)
+                levels = kind.levels_of(torch.stack([image.pixels for image in read]), parts)
                 yield from (image._replace(sigma=sigma) for image, sigma in zip(read, levels, strict=True))
 
     def _read(self, position: int) -> Image | None:
@@ -211,7 +211,7 @@ class _Call:
             pixels = _checked(given)
             off = rounding_of(given, kind, normal)
             if self.request.kind == "predict":
-                refuse_far(off, np.array([noise.levels(kind, pixels[None], 1).min()]))
+                refuse_far(off, np.array([kind.levels_of(pixels[None]).min()]))
         except DataError as error:
             self.unusable(position, str(error))
             return None

@@ -10,7 +10,6 @@ from typing import Any, NamedTuple
 
 from ..errors import RsfastError
 from ..noise import from_dict as noise_from_dict
-from ..noise import to_dict as noise_to_dict
 from ..request import WHOLE, Claim, Request, Smoothing, Stopping
 from ..transforms import from_dict as transform_from_dict
 from .canonical import canonical, is_real, is_whole, shown
@@ -57,7 +56,7 @@ def written(
         "dtype": arithmetic.dtype,
         "mean": arithmetic.mean,
         "n": request.n,
-        "noise": noise_to_dict(request.noise),
+        "noise": request.noise.to_dict(),
         "num_classes": num_classes,
         "seed": request.seed,
         "shape": list(shape),
@@ -110,7 +109,7 @@ def failures_before(before: dict[str, Any] | None, request: Request, shape: Sequ
         "norm": norm_of(request.claim),
         "n": None if request.continuable else request.n,
         "alpha": request.claim.alpha,
-        "noise": noise_to_dict(request.noise),
+        "noise": request.noise.to_dict(),
         "shape": list(shape),
     }
     if before is None or not before.get("thresholds") or any(before.get(name) != value for name, value in here.items()):

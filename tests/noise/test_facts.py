@@ -6,6 +6,8 @@ import pytest
 import rsfast as rs
 from rsfast import noise as noises
 from rsfast.backends import tables
+from rsfast.certifying.radii import CERTIFICATES
+from rsfast.kernels import coefficients
 from rsfast.noise import NOISES, GaussianParts
 
 EXAMPLES = {
@@ -45,6 +47,12 @@ def test_levels_are_stated_for_every_image_and_part(noise):
     assert levels.dtype == np.float64
     np.testing.assert_array_equal(levels, expected)
     assert noise.depends_on_input == (noise.fixed_levels == ())
+
+
+@pytest.mark.parametrize("noise", EVERY, ids=repr)
+def test_a_noise_is_drawn_and_certified_by_what_there_is(noise):
+    assert noise.draw in coefficients.KINDS
+    assert (noise.family, noise.parts or 1) in CERTIFICATES
 
 
 @pytest.mark.parametrize("noise", EVERY, ids=repr)
