@@ -171,7 +171,13 @@ def test_limit_of_theorem_4_solves_its_equation(rng):
         np.testing.assert_allclose(np.log(t) + 1 - t, 2 * np.log1p(-p) / dim, rtol=1e-6, atol=1e-15)
 
 
-def test_ratio_limits_are_accurate(rng):
+@pytest.fixture
+def fifty_digits():
+    with mp.workdps(50):
+        yield
+
+
+def test_ratio_limits_are_accurate(rng, fifty_digits):
     """The root is one of Lambert's W: t = -W(-e^(c - 1)), c = 2 log(1 - p) / N."""
     for p, dim in zip(1 - 10 ** rng.uniform(-12, -0.31, 40), np.round(10 ** rng.uniform(0.5, 6, 40)), strict=True):
         c = 2 * mp.log(1 - mp.mpf(p)) / dim
