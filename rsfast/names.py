@@ -5,6 +5,9 @@ from typing import Any
 BACKENDS = {"triton": "TritonBackend", "native": "NativeBackend", "numba": "NumbaBackend", "reference": "ReferenceBackend"}
 """The class of each backend, in its module of rsfast.backends; "auto" tries them in this order."""
 
+AUTO = "auto"
+"""The choice that is measured."""
+
 RUNTIMES = ("torch", "compile", "cudagraph", "openvino", "onnxruntime")
 """What runs a model; rsfast.inference.runtimes has the branch of each."""
 

@@ -202,7 +202,7 @@ how_to_run = combined(
     click.option("--fold", is_flag=True, help="Fold batch norms into the layers before them."),
     click.option(
         "--runtime",
-        type=click.Choice(names.RUNTIMES),
+        type=click.Choice([names.AUTO, *names.RUNTIMES]),
         default="torch",
         show_default=True,
         help="Run the model by this; openvino and onnxruntime are extras, for the CPU.",

@@ -16,6 +16,7 @@ from ..errors import InvalidArgumentError, ModelError, reason
 from ..hints import explained_class
 from ..inference import DTYPES, RUNTIMES
 from ..models import fingerprint
+from ..names import AUTO
 from ..transforms import Transform
 from .images import Range, check_range
 from .ready import Model, Ready, Running
@@ -53,7 +54,8 @@ class Classifier:
     fold : bool
         Fold batch norms into the layers before them, if the logits stay the same (`inference.verify`).
     runtime : str
-        "torch", "compile", "cudagraph", "openvino" or "onnxruntime" (`inference.prepare`).
+        "torch", "compile", "cudagraph", "openvino" or "onnxruntime" (`inference.prepare`); "auto" tries what is installed and
+        takes the fastest whose logits agree.
     backend : str
         Who draws and counts; "auto" takes the fastest that can.  The choice never changes a bit of the noise.
     mean, std : sequence of float, optional
@@ -107,7 +109,7 @@ class Classifier:
         self.models = _models(model, self.several)
         if dtype is not None:
             checks.choice("dtype", dtype, ("auto", *DTYPES))
-        self.runtime, self.fold = checks.choice("runtime", runtime, RUNTIMES), checks.flag("fold", fold)
+        self.runtime, self.fold = checks.choice("runtime", runtime, (AUTO, *RUNTIMES)), checks.flag("fold", fold)
         if not isinstance(backend, str) or backend != "auto":
             backends.get(backend)
         self.num_classes = _classes(num_classes)
@@ -166,7 +168,7 @@ class Classifier:
             transform.pixels(part, *shape[1:])
         of_a_model = None if total is None else total * (transform.parts if len(self.models) == 1 else 1)
         with self._lock:
-            running = self._running_for(tuple(shape), of_a_model, chosen)
+            running = self._running_for(tuple(shape), of_a_model, images, chosen)
             batch, together, remark = running.batching(shape, of_a_model, images)
             how = (self.num_classes, self.mean, self.std, self.backend)
             return Ready(running, transform, tuple(shape), *how, batch, together, remark)
@@ -176,7 +178,7 @@ class Classifier:
         """What was found of the model while it ran, a sentence each."""
         return list(dict.fromkeys(caveat for running in self._running.values() for caveat in running.caveats))
 
-    def _running_for(self, shape: tuple[int, ...], total: int | None, chosen: dict[str, Any] | None) -> Running:
+    def _running_for(self, shape: tuple[int, ...], total: int | None, images: int, chosen: dict[str, Any] | None) -> Running:
         """The models that run, made again where those given have changed."""
         if self.reused:
             state = self._state()
@@ -187,7 +189,7 @@ class Classifier:
         prepares = self._measures or self.fold or self.runtime != "torch"
         key = shape if prepares else ()
         if key not in self._running:
-            self._running[key] = self._prepared(shape, total, chosen) if prepares else self._as_given()
+            self._running[key] = self._prepared(shape, total, images, chosen) if prepares else self._as_given()
         return self._running[key]
 
     def _own(self) -> torch.Tensor | None:
@@ -207,17 +209,20 @@ class Classifier:
             modules += inside if models[-1] is one else walk.modules(models[-1])
         return Running(models, modules, self.device, dtype, self._channels_last, self._batch)
 
-    def _prepared(self, shape: tuple[int, ...], total: int | None, chosen: dict[str, Any] | None) -> Running:
-        """What preparation makes of the models for images of `shape` of which one is shown `total` copies."""
-        wanted = dict(self._asked)
-        if chosen is not None and self._measures:
+    def _prepared(self, shape: tuple[int, ...], total: int | None, images: int, chosen: dict[str, Any] | None) -> Running:
+        """What preparation makes of the models for so many images of `shape`, of each of which one is shown `total` copies."""
+        wanted: dict[str, Any] = self._asked | {"runtime": self.runtime, "fold": self.fold}
+        if chosen is not None and (self._measures or self.runtime == AUTO):
             wanted |= {name: chosen[name] for name in ("batch", "dtype", "channels_last")}
-        draws = None if self.reused else total
-        options: dict[str, Any] = {"fold": self.fold, "runtime": self.runtime, "device": self.device, "total": draws}
+        if chosen is not None and self.runtime == AUTO:
+            ran = chosen.get("inference", {"runtime": "torch", "folded": [0]})
+            wanted |= {"runtime": ran["runtime"], "fold": any(ran["folded"])}
+        draws: dict[str, Any] = {"device": self.device, "total": None if self.reused else total, "images": images}
         made = []
         for model in self.models:
-            made.append(inference.prepare(model, shape, **wanted, **options))
-            wanted = {"batch": made[-1].batch, "dtype": made[-1].dtype, "channels_last": made[-1].channels_last}
+            made.append(inference.prepare(model, shape, **wanted, **draws))
+            wanted = {name: getattr(made[-1], name) for name in ("batch", "dtype", "channels_last")}
+            wanted |= {"runtime": made[-1].record["runtime"], "fold": "fold_reason" in made[-1].record}
         first = made[0]
         models = [one.model for one in made]
         running = Running(
@@ -225,9 +230,9 @@ class Classifier:
             first.channels_last, first.batch,
         )  # fmt: skip
         running.measured = first.record["measured"]
-        running.how = {}
-        if self.fold or self.runtime != "torch":
-            running.how = {"runtime": self.runtime, "folded": [one.record["folded"] for one in made]}
+        ran, folded = first.record["runtime"], [one.record["folded"] for one in made]
+        if self.fold or ran != "torch" or any(folded):
+            running.how = {"runtime": ran, "folded": folded}
             running.turns = threading.Lock()  # a runtime's buffers are for one batch at a time
         return running
 

@@ -13,8 +13,8 @@ from torch import nn
 
 from .. import checks, walk
 from ..errors import InvalidArgumentError, ModelError, reason
-from ..names import RUNTIMES
-from . import batching
+from ..names import AUTO, RUNTIMES
+from . import batching, choosing
 from .company import examine
 from .fold import Folded, fold_batch_norms, verify
 from .memory import halving, is_out_of_memory
@@ -72,6 +72,7 @@ def prepare(
     batch: int | str | None = None,
     calibration: torch.Tensor | None = None,
     total: int | None = None,
+    images: int = 1,
     tf32: bool | None = None,
     seconds: float = 1.0,
 ) -> Prepared:
@@ -96,12 +97,17 @@ def prepare(
     runtime : str
         "torch"; "compile" (torch.compile, seconds to minutes for the first pass); "cudagraph" (one launch for a forward pass);
         "openvino" or "onnxruntime" (CPU, extras).  With the second and third, what is measured is measured without them.
+        "auto" tries all of these that are installed, folded and in both layouts, within `choosing.BUDGET` seconds, leaves out
+        what takes longer to prepare than all copies take, and returns the fastest whose logits agree; the record says what
+        was tried.
     batch : int, "auto" or None
         Images per forward pass; "auto" measures (`best_batch`); by default by image size (`default_batch`).
     calibration : Tensor [N, C, H, W], optional
         Noisy inputs as the model is shown them, normalised; at most 64 are used.  Default: uniform pixels with noise.
     total : int, optional
         Copies drawn per image: no larger batch is measured.
+    images : int
+        With runtime="auto": how many images of `total` copies are to come.
     tf32 : bool, optional
         On CUDA: float32 products in TF32 or not while the model runs; default as torch is set, which is recorded.
     seconds : float
@@ -118,8 +124,36 @@ def prepare(
         does not fit in memory with the batch that was given.
     """
     with torch.inference_mode(False):
+        if isinstance(runtime, str) and runtime == AUTO:
+            place = _Place(device, "torch", dtype, tf32)
+            first = _Preparation(model, shape, place, calibration, total, seconds)
+            return _fastest_of_all(first, place, (channels_last, batch), checks.whole("images", images, 1))
         place = _Place(device, runtime, dtype, tf32)
         return _Preparation(model, shape, place, calibration, total, seconds).run(channels_last, fold, batch)
+
+
+def _fastest_of_all(first: _Preparation, place: _Place, asked: tuple[bool | None, int | str | None], images: int) -> Prepared:
+    """The model in whatever runs it fastest here, its logits being the same."""
+    channels_last, batch = asked
+    draws = None if first.total is None else first.total * images
+
+    def one(way: choosing.Way) -> Prepared:
+        here = place._replace(runtime=way.options["runtime"])
+        layout = way.options.get("channels_last", channels_last) if channels_last is None else channels_last
+        made = _Preparation(first.model, first.shape, here, first.rows.values, first.total, first.seconds)
+        return made.run(layout, way.options["fold"], batch)
+
+    def rate(prepared: Prepared) -> float:
+        x = first.rows.take(prepared.batch, DTYPES[prepared.dtype], first.device, channels_last=prepared.channels_last)
+        with evaluating(walk.modules(prepared.model)):
+            elapsed = batching.duration({0: lambda: logits_of(prepared.model, x)}, first.seconds / 2, first.device)[0]
+        return prepared.batch / max(elapsed, 1e-9)
+
+    def agree(prepared: Prepared) -> bool:
+        apart = prepared.record["difference"]
+        return apart is not None and apart <= max(WRONG[prepared.dtype], WRONG[first.own])
+
+    return choosing.fastest(one, rate, device=first.device.type, draws=draws, agree=agree)
 
 
 class _Place(NamedTuple):
