@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 import functools
+import hashlib
 import inspect
 import sysconfig
 import types
@@ -40,6 +41,29 @@ def parts(value: object) -> Iterator[tuple[str, Leaf]]:
     for path, item in _walk(value, "", set(), 0):
         if isinstance(item, (torch.Tensor, np.ndarray, str)):
             yield path, item
+
+
+def digest(value: object, origin: str = "") -> str:
+    """sha256, as 64 hex digits, of everything that `parts` finds in a value, and of `origin`."""
+    found = hashlib.sha256(origin.encode())
+    for path, part in parts(value):
+        if isinstance(part, str):
+            found.update(f"{path}: {part}\n".encode())
+        else:
+            data = part.detach().cpu() if isinstance(part, torch.Tensor) else part
+            found.update(f"{path}: {data.dtype} {tuple(data.shape)}\n".encode())
+            found.update(_bytes(data))
+    return found.hexdigest()
+
+
+def _bytes(data: torch.Tensor | np.ndarray) -> bytes:
+    if isinstance(data, np.ndarray):
+        return np.ascontiguousarray(data).tobytes()
+    if data.numel() == 0:
+        return b""
+    if data.layout != torch.strided or data.is_quantized or data.device.type == "meta":
+        return str(data).encode()
+    return data.contiguous().reshape(-1).view(torch.uint8).numpy().tobytes()
 
 
 def modules(value: object) -> list[torch.nn.Module]:

@@ -18,6 +18,7 @@ import click
 from ..errors import RsfastError, SoundnessWarning
 from ..hints import meant
 from ..version import VERSION
+from .cache import cache
 from .demo import demo
 from .info import info
 from .limits import limits
@@ -41,7 +42,7 @@ def cli() -> None:
     """
 
 
-for command in (info, demo, certify, predict, status, recertify, report, export, limits, pack, reproduce, plan, estimate):
+for command in (info, cache, demo, certify, predict, status, recertify, report, export, limits, pack, reproduce, plan, estimate):
     cli.add_command(command)
 
 

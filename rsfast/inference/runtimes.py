@@ -17,6 +17,7 @@ from torch import nn
 
 from .. import extras
 from ..errors import BackendUnavailableError, InvalidArgumentError, ModelError, reason
+from . import artefacts
 from .memory import is_out_of_memory
 from .outputs import taken
 from .probe import DTYPES, Model
@@ -228,11 +229,17 @@ def _onnxruntime(outside: nn.Module, x: torch.Tensor, channels_last: bool) -> Fo
     onnxruntime = _library("onnxruntime", "onnxruntime")
     settings = session_options(onnxruntime)
 
+    made_by = {"runtime": "onnxruntime", "torch": torch.__version__, "channels_last": channels_last}
+    made_by |= {name: _library(name, "onnxruntime").__version__ for name in ("onnx", "onnxscript")}
+
     def convert(module: nn.Module, example: torch.Tensor, any_batch: bool) -> bytes:
-        with torch.no_grad(), _quiet():
-            program = torch.onnx.export(module, (example,), dynamo=True, verbose=False, dynamic_shapes=_dynamic(any_batch))
-        assert program is not None
-        return program.model_proto.SerializeToString()
+        def exported() -> bytes:
+            with torch.no_grad(), _quiet():
+                program = torch.onnx.export(module, (example,), dynamo=True, verbose=False, dynamic_shapes=_dynamic(any_batch))
+            assert program is not None
+            return program.model_proto.SerializeToString()
+
+        return artefacts.kept(artefacts.key(module, example, made_by | {"batch": None if any_batch else len(example)}), exported)
 
     converted = _Converted(convert, outside, _in_memory(x, channels_last))
 
