@@ -10,7 +10,7 @@ from rsfast.compat.locuslab import commands
 
 VERBS = [
     "Begin", "Bound", "Certify", "Choose", "Compare", "Cut", "Decode", "Divide", "Do", "Draw", "Estimate", "Exit", "Fold", "Give", "Keep", "Lay", "Leave",
-    "Let", "Load", "Make", "Put", "Read", "Run", "Say", "Scale", "Set", "Show", "Smooth", "Stop", "Subtract", "Take", "Test", "Train", "Use", "Write",
+    "Let", "Load", "Make", "Put", "Read", "Remove", "Run", "Say", "Scale", "Set", "Show", "Smooth", "Stop", "Subtract", "Take", "Test", "Train", "Use", "Write",
 ]  # fmt: skip
 
 
