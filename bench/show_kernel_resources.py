@@ -24,7 +24,6 @@ from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 from triton.compiler import compile as compile_kernel
 
-from rsfast.backends.triton import TILES_OF_A_WARP
 from rsfast.kernels import coefficients as const
 from rsfast.kernels.perturb import perturb_kernel
 from rsfast.kernels.perturb_part import half_width_kernel, halo_tiles, taps_kernel
@@ -43,7 +42,7 @@ def perturb_variants() -> list[tuple[str, dict[str, str], dict[str, Any]]]:
     )
     return [
         (f"{draw} {dtype} {'channels-last' if last else 'contiguous'}{'' if even else ', odd planes'}", types | {"out": pointer},
-         {"C": 3, "KIND": kind, "CHANNELS_LAST": last, "BFLOAT16": dtype == "bfloat16", "TILES": TILES_OF_A_WARP[kind], "EVEN": even})
+         {"C": 3, "KIND": kind, "CHANNELS_LAST": last, "BFLOAT16": dtype == "bfloat16", "TILES": const.TILES_OF_A_WARP[kind], "EVEN": even})
         for even in (True, False)
         for kind, draw in enumerate(const.KINDS)
         for dtype, pointer in (("float32", "*fp32"), ("bfloat16", "*i16"), ("float16", "*fp16"))

@@ -117,9 +117,6 @@ def _arguments(rows: base.Rows) -> dict[str, Any]:
 
 MOST_PIXELS = 2**30  # places in an image are 32-bit numbers
 
-# What a program of `perturb_kernel` draws, by Draw.kind.  One warp waits for no other; 16 pixels a thread share what is done
-# once, and 8 where table rows are held in registers, too: chosen by instructions and registers, not timed on a GPU yet.
-TILES_OF_A_WARP = {const.NORMAL: 8, const.QUANTILE: 4, const.UNIFORM: 8, const.LATTICE: 4}
 
 _constants: dict[tuple[int, torch.device], tuple[np.ndarray, torch.Tensor]] = {}
 
@@ -145,7 +142,7 @@ def _whole(rows: base.Rows) -> None:
     from ..kernels.perturb import perturb_kernel
 
     _, channels, plane = rows.pixels.shape
-    all_tiles, of_a_warp = -(-channels * plane // 64), TILES_OF_A_WARP[rows.draw.kind]
+    all_tiles, of_a_warp = -(-channels * plane // 64), const.TILES_OF_A_WARP[rows.draw.kind]
     tiles = math.gcd(plane // 64, 1024 if interpreting() else of_a_warp)
     even = plane % 64 == 0 and all_tiles // tiles <= 65535 and (interpreting() or tiles == of_a_warp)
     if not even:

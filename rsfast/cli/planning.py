@@ -160,7 +160,7 @@ def _constant_noise(options: dict[str, Any]) -> Noise:
     from .smoothing import make_noise
 
     if NOISES[options["noise"]].depends_on_input:
-        raise InvalidArgumentError("--noise input-dependent has no one level to plan for: give a constant one, or --run.")
+        raise InvalidArgumentError(f"--noise {options['noise']} has no one level to plan for: give a constant one, or --run.")
     levels = options["sigma"] or []
     if len(levels) > 1:
         raise InvalidArgumentError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ from .options import FloatList, Listing, OneOf, combined, joints, listed
 if TYPE_CHECKING:
     from ..noise import Noise
     from ..plans import Plan as SequentialPlan
+    from ..sigma import NearestNeighbors
     from ..sources.base import Source
     from ..transforms import Transform
 
@@ -181,7 +183,8 @@ def make_noise(options: dict[str, Any], transform: Transform, source: Source | N
     if kind.depends_on_input and options["sigma"] is not None:
         check_scale(GaussianParts(options["sigma"]), 0.0, 1.0, otherwise)
     _refuse_other_levels(options, kind)
-    noise = _input_dependent(options, transform, source, cache) if kind.depends_on_input else _constant(options, kind, transform)
+    make = functools.partial(_input_dependent, source=source, cache=cache) if kind.depends_on_input else _constant
+    noise = make(options, kind, transform)
     check_scale(noise, 0.0, 1.0, otherwise)
     return noise
 
@@ -200,7 +203,8 @@ def _refuse_other_levels(options: dict[str, Any], kind: type[Noise]) -> None:
     if not kind.depends_on_input:
         given = [f"--{name.replace('_', '-')}" for name in ONLY_INPUT_DEPENDENT if options[name] is not None]
         if given:
-            raise InvalidArgumentError(f"{', '.join(given)}: only --noise input-dependent takes that; give it too.")
+            those = listed(f"--noise {one.name}" for one in NOISES.values() if one.depends_on_input)
+            raise InvalidArgumentError(f"{', '.join(given)}: only {those} takes that; give it too.")
 
 
 def _constant(options: dict[str, Any], kind: type[Noise], transform: Transform) -> Noise:
@@ -221,7 +225,9 @@ def _constant(options: dict[str, Any], kind: type[Noise], transform: Transform) 
     return GaussianParts(tuple(sigma))
 
 
-def _input_dependent(options: dict[str, Any], transform: Transform, source: Source | None, cache: Path | None) -> Noise:
+def _input_dependent(
+    options: dict[str, Any], kind: type[Noise], transform: Transform, source: Source | None, cache: Path | None
+) -> Noise:
     from ..errors import InvalidArgumentError
 
     sigma = options["sigma"]
@@ -230,18 +236,21 @@ def _input_dependent(options: dict[str, Any], transform: Transform, source: Sour
             "input-dependent noise is certified for whole images and two classes: leave --transform and --multiclass out."
         )
     if options["sigma_function"] is not None:
-        return _custom(options["sigma_function"], options)
+        return _custom(options["sigma_function"], options, kind)
+    if "sigma" not in kind.options:
+        raise InvalidArgumentError(
+            f"--sigma-function is missing: --noise {kind.name} takes no other levels; give its --rate, too."
+        )
     if len(sigma) != 1:
-        raise InvalidArgumentError(f"--sigma has {len(sigma)} levels: input-dependent noise takes one, sigma_b.")
+        raise InvalidArgumentError(f"--sigma has {len(sigma)} levels: {kind.title} noise takes one, sigma_b.")
     assert source is not None
-    return _by_neighbors(options, sigma[0], source, cache)
+    return kind(_by_neighbors(options, sigma[0], source, cache))  # type: ignore[call-arg]
 
 
-def _by_neighbors(options: dict[str, Any], base: float, source: Source, cache: Path | None) -> Noise:
+def _by_neighbors(options: dict[str, Any], base: float, source: Source, cache: Path | None) -> NearestNeighbors:
     """Levels by the distances to training images."""
     from .. import sources
     from ..errors import InvalidArgumentError
-    from ..noise import InputDependentGaussian
     from ..sigma import NearestNeighbors
 
     data, _, place = options["data"].partition(":")
@@ -256,7 +265,7 @@ def _by_neighbors(options: dict[str, Any], base: float, source: Source, cache: P
             f"training images are {training.shape} and the data's {source.shape}: give images of one size."
         )
     offset = PAPER_OFFSETS.get(spec.partition(":")[0], "average") if options["offset"] is None else options["offset"]
-    function = NearestNeighbors(
+    return NearestNeighbors(
         sources.blocks(training),
         base=base,
         rate=0.01 if options["rate"] is None else options["rate"],
@@ -266,22 +275,21 @@ def _by_neighbors(options: dict[str, Any], base: float, source: Source, cache: P
         device=options["device"],
         cache=cache,
     )
-    return InputDependentGaussian(function)
 
 
-def _custom(spec: str, options: dict[str, Any]) -> Noise:
+def _custom(spec: str, options: dict[str, Any], kind: Any) -> Noise:
     """A function of the user's, called with images [B, C, H, W]."""
     from .. import models
     from ..errors import InvalidArgumentError
-    from ..noise import InputDependentGaussian
 
     others = [f"--{name}" for name in ("sigma", "neighbors", "offset", "largest", "train") if options[name] is not None]
     if others:
         raise InvalidArgumentError(f"--sigma-function and {', '.join(others)}: these are for nearest neighbours; leave them out.")
     if options["rate"] is None:
-        raise InvalidArgumentError(f"--sigma-function {spec}: give the --rate that it is semi-elastic with.")
+        raise InvalidArgumentError(f"--sigma-function {spec}: give the --rate that it is {kind.regular} with.")
     function = models.named(spec, "sigma function")
     if not callable(function):
         raise InvalidArgumentError(f"--sigma-function {spec} is {type(function).__name__}: name a function of images.")
     description = {"name": spec, "sha256": models.fingerprint(function, origin=spec)}
-    return InputDependentGaussian(function, rate=options["rate"], description=description)
+    noise: Noise = kind(function, rate=options["rate"], description=description)
+    return noise

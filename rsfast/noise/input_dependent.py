@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,6 +53,11 @@ class InputDependentGaussian(Noise):
     options = ("sigma",)
     depends_on_input = True
 
+    regular: ClassVar[str] = "semi-elastic"
+    constant: ClassVar[str] = "semi-elasticity"
+    condition: ClassVar[str] = "abs(log sigma(x) - log sigma(y)) <= rate ||x - y||"
+    stated_by: ClassVar[str] = "rate"  # the attribute of a function that states its constant
+
     rate: float
     proven: bool
     description: str  # canonical JSON
@@ -69,7 +74,7 @@ class InputDependentGaussian(Noise):
             raise InvalidArgumentError(
                 f"function={shown(function)} is not callable: give sigma(x), images [B, C, H, W] to float [B]."
             )
-        own = getattr(function, "rate", None)
+        own = getattr(function, self.stated_by, None)
         if description is None:
             describe = getattr(function, "describe", None)
             named = getattr(function, "__qualname__", type(function).__qualname__)
@@ -84,8 +89,7 @@ class InputDependentGaussian(Noise):
             object.__setattr__(self, "rate", number("rate", rate, 0.0, 10.0, ""))
         except InvalidArgumentError:
             raise InvalidArgumentError(
-                f"rate={shown(rate)} is not a semi-elasticity: give a number from 0 to 10 with "
-                "abs(log sigma(x) - log sigma(y)) <= rate ||x - y|| for all x and y."
+                f"rate={shown(rate)} is not a {self.constant}: give a number from 0 to 10 with {self.condition} for all x and y."
             ) from None
         object.__setattr__(self, "proven", bool(proven))
         try:
@@ -97,7 +101,7 @@ class InputDependentGaussian(Noise):
         object.__setattr__(self, "function", function)
 
     def __str__(self) -> str:
-        return f"Gaussian, sigma(x) = {self.description}, semi-elasticity {self.rate:g} ({'' if self.proven else 'not '}proven)"
+        return f"Gaussian, sigma(x) = {self.description}, {self.constant} {self.rate:g} ({'' if self.proven else 'not '}proven)"
 
     @classmethod
     def stored(cls, rate: float, proven: bool, function: dict[str, Any]) -> InputDependentGaussian:
@@ -115,7 +119,7 @@ class InputDependentGaussian(Noise):
         if self.proven:
             return ()
         return (
-            f"The semi-elasticity {self.rate:g} of sigma(x) is taken on trust: if it is not proven, neither are these radii.",
+            f"The {self.constant} {self.rate:g} of sigma(x) is taken on trust: if it is not proven, neither are these radii.",
         )
 
     def levels_of(self, images: Any, parts: int = 1) -> NDArray[np.float64]:
@@ -155,5 +159,5 @@ class InputDependentGaussian(Noise):
     @classmethod
     def from_dict(cls, fields: dict[str, Any]) -> Noise:
         if set(fields) != {"rate", "proven", "function"}:
-            raise InvalidArgumentError(f"input-dependent noise is described by {shown(fields)}: give rate, proven and function.")
+            raise InvalidArgumentError(f"{cls.title} noise is described by {shown(fields)}: give rate, proven and function.")
         return cls.stored(**fields)

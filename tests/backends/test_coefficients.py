@@ -55,3 +55,4 @@ def test_nothing_else_numbers_kinds_fills_and_casts():
     assert {getattr(torch, name): number for number, name in enumerate(const.CASTS)} == base.CASTS
     for names in (const.KINDS, const.FILLS, const.CASTS):
         assert [getattr(const, name.upper()) for name in names] == list(range(len(names)))
+    assert len(const.TILES_OF_A_WARP) == len(const.KINDS)
