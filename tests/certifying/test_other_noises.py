@@ -60,9 +60,15 @@ def test_two_halves_of_laplace_noise(rng):
     for change in ({"joint": "product"}, {"multiclass": True}):
         with pytest.raises(InvalidArgumentError):
             rs.certify_counts(counts, norm=1, **change)
+    quarters = rs.Partition(rs.transforms.strided_masks(2, 2, 4, 4))
     with pytest.raises(InvalidArgumentError, match="no certificate covers that"):
         rs.certify(
-            lambda x: x.flatten(1)[:, :2], torch.zeros(1, 1, 4, 4), noise=rs.Uniform(0.2), num_classes=2, transform=split, n=100
+            lambda x: x.flatten(1)[:, :2],
+            torch.zeros(1, 1, 4, 4),
+            noise=rs.Uniform(0.2),
+            num_classes=2,
+            transform=quarters,
+            n=100,
         )
 
 
