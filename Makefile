@@ -49,7 +49,7 @@ fuzz: setup ## fuzz the readers of other people's files for SECONDS=3600 (atheri
 test-triton: setup ## the kernel tests with the oldest and the newest triton that is supported
 	for version in 3.6.0 3.9.0; do \
 	  $(BIN)/pip install --quiet --no-deps --target $(VENV)/triton-$$version triton==$$version && \
-	  PYTHONPATH=$(VENV)/triton-$$version $(BIN)/python -m pytest -q tests/backends tests/kernels -k "triton or kernel" || exit 1; \
+	  PYTHONPATH=$(VENV)/triton-$$version $(BIN)/python -m pytest -q tests/backends tests/kernels tests/softgpu -k "triton or kernel" || exit 1; \
 	done
 
 bench: setup ## all that is timed, rows into bench/results

@@ -20,6 +20,7 @@ TABLE = {  # group: {module: what}
         "show_kills": "20 kills at random moments, counts against an uninterrupted run",
         "show_published_logs": "certified accuracy from published logs, against the published table",
         "show_kernel_resources": "what Triton kernels need on sm_80, sm_90, sm_100, without a GPU",
+        "show_gpu": "every Triton kernel on a GPU in software: bits, races, instructions (minutes)",
         "show_fresh_clone": "`make demo` and `make test` in a fresh clone with an empty HOME",
         "show_edges": "inputs once answered wrongly, 200 random kills, the cost of status",
     },

@@ -25,6 +25,7 @@ TARGETS = (80, 90, 100)
 @dataclasses.dataclass
 class Launch:
     name: str
+    text: str  # the PTX that was compiled
     code: Code
     shape: Shape
     seconds: float
@@ -76,7 +77,7 @@ class _Launcher:
         }
         shape, begin = Shape((x, y, z), 32 * self.metadata.num_warps, self.metadata.shared), time.perf_counter()
         report = launch(code, shape, params, memory)
-        LAUNCHES.append(Launch(self.name, code, shape, time.perf_counter() - begin, report))
+        LAUNCHES.append(Launch(self.name, text, code, shape, time.perf_counter() - begin, report))
 
 
 def _packed(value: Any, kind: str, memory: Global) -> bytes:

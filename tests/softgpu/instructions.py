@@ -82,6 +82,8 @@ def _guarded(instruction: Instruction, program: Program) -> Step:
     def step(machine: Machine, mask: Mask) -> None:
         chosen = guard(machine) ^ instruction.negated
         chosen = np.broadcast_to(chosen if mask is None else chosen & mask, machine.lanes)
+        if not chosen.all():
+            machine.kept_off.add(instruction.text)
         if chosen.any():
             body(machine, chosen)
         else:

@@ -16,6 +16,7 @@ from .memory import EVERYBODY, NOBODY, WARP, Finding, Global, Shared
 from .text import Instruction, Program
 
 AT_ONCE = 16384  # threads
+MOST_SEGMENTS = 100_000  # that some blocks run: beyond them a program is taken for one that does not end
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,12 +45,20 @@ class Shape:
 @dataclasses.dataclass
 class Report:
     findings: collections.Counter[Finding]
-    executed: collections.Counter[tuple[str, ...]]  # opcode -> threads that ran it, those whose guard was false among them
+    executed: collections.Counter[Instruction]  # by how many threads, those whose guard was false among them
     memory: Global
+    kept_off: set[str] = dataclasses.field(default_factory=set)  # instructions that a guard kept some threads from
 
     @property
     def instructions(self) -> int:
         return sum(self.executed.values())
+
+    @property
+    def opcodes(self) -> collections.Counter[tuple[str, ...]]:
+        counts: collections.Counter[tuple[str, ...]] = collections.Counter()
+        for instruction, count in self.executed.items():
+            counts[instruction.parts] += count
+        return counts
 
 
 class Machine:
@@ -59,7 +68,7 @@ class Machine:
         self.program, self.steps, self.shape, self.params = code.program, code.steps, shape, params
         self.block, self.thread = np.repeat(blocks, shape.threads), np.tile(np.arange(shape.threads), len(blocks))
         self.lanes = len(self.block)
-        self.tensors, self.findings = report.memory, report.findings
+        self.tensors, self.findings, self.kept_off = report.memory, report.findings, report.kept_off
         self.shared = Shared(len(blocks), shape.threads, max(code.program.shared_bytes, shape.shared_bytes))
         self.registers: dict[str, Array] = {}
         self.executed = np.zeros(len(code.program.segments), dtype=np.int64)  # threads that ran each segment
@@ -112,7 +121,7 @@ class Machine:
         at = np.zeros(self.lanes, dtype=np.int64)  # the segment that each thread runs next; `last`: it has ended
         waiting = np.zeros(self.lanes, dtype=bool)
         with np.errstate(all="ignore"):
-            while True:
+            for _ in range(MOST_SEGMENTS):
                 here = int(np.where(waiting, last, at).min())
                 if here < last:
                     self._run_segment(here, at, waiting)
@@ -120,6 +129,7 @@ class Machine:
                     self._open_barriers(at, waiting)
                 else:
                     return
+        raise RuntimeError(f"{self.program.name} does not end within {MOST_SEGMENTS} segments")
 
     def _run_segment(self, here: int, at: Array, waiting: Array) -> None:
         chosen = (at == here) & ~waiting
@@ -162,5 +172,5 @@ def launch(code: Code, shape: Shape, params: dict[str, bytes], memory: Global) -
         machine.run()
         for segment, count in zip(code.program.segments, machine.executed, strict=True):
             for instruction in segment:
-                report.executed[instruction.parts] += int(count)
+                report.executed[instruction] += int(count)
     return report

@@ -45,3 +45,10 @@ def test_a_few_calls_of_every_kernel_have_the_bits_of_the_reference(tmp_path):
 @pytest.mark.parametrize("target", TARGETS)
 def test_every_call_has_the_bits_of_the_reference(target, tmp_path):
     check(of_another_process("cases", tmp_path, "--target", str(target))["rows"])
+
+
+@pytest.mark.slow
+def test_planted_faults_are_noticed(tmp_path):
+    rows = of_another_process("faults", tmp_path)["rows"]
+    assert len(rows) == 100
+    assert sum(row["noticed"] for row in rows) >= 95, [row for row in rows if not row["noticed"]]

@@ -131,7 +131,7 @@ def test_threads_that_took_different_branches_meet_again():
     report, out = run(BRANCH.format(""))
     assert out.tolist() == [11] * 5 + [12] * 59
     assert found(report) == []
-    assert report.executed["mov", "b32"] == 64 + 64 + 59  # the shared array's address, and one of two numbers
+    assert report.opcodes["mov", "b32"] == 64 + 64 + 59  # the shared array's address, and one of two numbers
 
 
 def test_a_barrier_that_some_threads_pass_by_is_found():
