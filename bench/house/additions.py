@@ -28,17 +28,26 @@ class Addition:
     tests: tuple[str, ...]
 
 
+OF_NOISES = (
+    "tests/backends/test_conformance.py",
+    "tests/noise",
+    "tests/certifying",
+    "tests/cli/test_choices.py",
+    "tests/cli/test_smoothings.py",
+)
+
 TABLE = {
-    "a noise of a known kind of draw": Addition(
-        PATCHES / "noise.patch", 2, 3, ("tests/backends/test_conformance.py", "tests/noise", "tests/statistical")
-    ),
+    "a noise of a known kind of draw": Addition(PATCHES / "noise.patch", 2, 3, (*OF_NOISES, "tests/statistical")),
     "a noise with a new kind of draw": Addition(
-        PATCHES / "draw.patch", 8, 13, ("tests/backends/test_conformance.py", "tests/noise", "tests/statistical")
+        PATCHES / "draw.patch",
+        8,
+        13,
+        (*OF_NOISES, "tests/statistical", "tests/backends/test_coefficients.py", "tests/backends/test_simd.py"),
     ),
     "a certificate that certify uses": Addition(PATCHES / "certificate.patch", 2, 3, ("tests/certificates", "tests/certifying")),
     "a backend": Addition(PATCHES / "backend.patch", 2, 2, ("tests/backends",)),
     "a data source": Addition(PATCHES / "source.patch", 2, 2, ("tests/sources",)),
-    "a kind of smoothing": Addition(PATCHES / "smoothing.patch", 4, 6, ("tests/api", "tests/certifying")),
+    "a kind of smoothing": Addition(PATCHES / "smoothing.patch", 4, 6, (*OF_NOISES, "tests/api")),
 }
 """By what is added; `tests` are run with the patch applied."""
 

@@ -50,7 +50,7 @@ class InputDependentGaussian(Noise):
     title = "input-dependent"
     draw = "normal"
     family = "input-dependent"
-    options = ("sigma",)
+    options: ClassVar[tuple[str, ...]] = ("sigma",)
     depends_on_input = True
 
     regular: ClassVar[str] = "semi-elastic"
