@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import json
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
@@ -14,7 +15,7 @@ from ..errors import InvalidArgumentError
 from ..models import fingerprint
 from ..noise import STREAMS
 from ..request import Request, Smoothing, continuable
-from ..result import VoteCounts, inference_version
+from ..result import VoteCounts
 from ..stopping.rules import Paused, Recipe
 from . import conveyor
 from .conveyor import Draws, Job
@@ -98,11 +99,13 @@ def check_same_arithmetic(ready: Ready, earlier: VoteCounts) -> None:
             f"earlier was classified in {earlier.dtype} on {earlier.device} in batches of {earlier.batch}, this call in "
             f"{ready.dtype} on {ready.device.type} in batches of {ready.batch}: these belong to the classifier; give the same."
         )
-    there, here = earlier.versions.get("inference"), inference_version(ready.running.how).get("inference")
-    if there != here:
+    there, here = json.loads(earlier.versions.get("inference", "{}")), ready.running.identity
+    other = [name for name in sorted({*there, *here}) if there.get(name) != here.get(name)]
+    if other:
+        was, now = (", ".join(f"{name}={json.dumps(how[name])}" for name in other if name in how) for how in (there, here))
         raise InvalidArgumentError(
-            f"earlier was run as {there or 'the model is'}, this call as {here or 'the model is'}: fold and runtime belong to "
-            "the classifier; give the same."
+            f"earlier was run with {was or 'the model as it is'}, this call with {now or 'the model as it is'}: fold, runtime, "
+            "the GPU and its settings belong to the classifier; give the same."
         )
 
 

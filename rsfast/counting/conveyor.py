@@ -18,7 +18,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from ..inference import evaluating
+from ..backends.base import sent
+from ..errors import ModelError
+from ..inference import evaluating, on
 from ..noise import PART_STREAMS, Noise
 from ..stopping.rules import Segment
 from .ready import Model, Ready
@@ -33,6 +35,7 @@ class Job:
     Parameters
     ----------
     image : float32 Tensor [C, H, W]
+        Copied to the device once; one that lies there already must have been there when `run` began.
     sigma : sequence of float
         Noise level of each part.
     id : int
@@ -75,6 +78,31 @@ class _Piece:
     end: int
     x: torch.Tensor
 
+    @property
+    def size(self) -> int:
+        return self.end - self.first
+
+
+class _Flight(NamedTuple):
+    """A batch whose votes are on their way: of each piece its votes [pieces, K], and how many of its copies have none."""
+
+    pieces: list[_Piece]
+    votes: torch.Tensor
+    absent: torch.Tensor | None
+    arrived: Any
+
+    def check(self) -> None:
+        """Raise ModelError unless every copy has voted once, or has a NaN among its logits."""
+        voted = self.votes.numpy().sum(axis=1)
+        absent = np.zeros_like(voted) if self.absent is None else self.absent.numpy()
+        for piece, votes, none in zip(self.pieces, voted.tolist(), absent.tolist(), strict=True):
+            if votes + none != piece.size:
+                raise ModelError(
+                    f"{piece.size} copies of image id {piece.job.id} have {votes} votes, and {none} of them have a NaN for a "
+                    "logit: the logits or the votes were written over while they were counted. Let the model return when its "
+                    "logits are written, on the stream that it was called on; if it does, do not trust this device."
+                )
+
 
 class _Lane:
     """One model, and the pieces that wait for it."""
@@ -100,7 +128,7 @@ class _Lane:
         kept = [piece for piece in self.waiting if piece.job is not job]
         if len(kept) < len(self.waiting):
             self.waiting = deque(kept)
-            self.rows = sum(piece.end - piece.first for piece in kept)
+            self.rows = sum(piece.size for piece in kept)
         self.next_segment.pop(job, None)
 
     def take(self, room: int) -> list[_Piece]:
@@ -108,7 +136,7 @@ class _Lane:
         taken: list[_Piece] = []
         while room and self.waiting:
             piece = self.waiting[0]
-            size = min(room, piece.end - piece.first)
+            size = min(room, piece.size)
             taken.append(dataclasses.replace(piece, end=piece.first + size))
             piece.first += size
             room -= size
@@ -132,7 +160,8 @@ def run(
 
     What a batch does not fill is zeros that do not vote.  `progress` is called with the number of copies after each forward pass.
     """
-    conveyor = _Conveyor(ready, draws, progress)
+    with on(ready.device):
+        conveyor = _Conveyor(ready, draws, progress)
     try:
         with evaluating(ready.running.modules):
             yield from conveyor.run(iter(jobs))
@@ -145,7 +174,8 @@ class _Conveyor:
     """The state of one `run`.
 
     On a GPU the noise of a batch is drawn on a stream of its own into the other one of two buffers, while the model works on the
-    batch before, and votes are looked at one batch later, so that the device never waits for the host.
+    batch before, and votes are looked at one batch later, so that the device never waits for the host.  It is the current device
+    while something is done on it, but not while the caller has a job that is done.
     """
 
     def __init__(self, ready: Ready, draws: Draws, progress: Callable[[int], None] | None) -> None:
@@ -163,31 +193,36 @@ class _Conveyor:
         if self.side is not None:
             self.side.wait_stream(torch.cuda.current_stream(ready.device))
         self.turn = 0
-        self.flying: deque[tuple[list[_Piece], torch.Tensor, Any]] = deque()
+        self.flying: deque[_Flight] = deque()
         self.backend = ready.backend_for(self.slots[0].buffer[:1], self.noise)
         self.clock = time.perf_counter()
 
     def run(self, jobs: Iterator[Job]) -> Iterator[Job]:
         self.source = jobs
-        while True:
-            self._take_in()
-            yield from self._leave()
-            lane = max(self.lanes, key=lambda one: one.rows)
-            if lane.rows < self.batch and self.flying:
-                self._settle()
-            elif lane.rows:
-                if lane.rows < self.batch:
-                    self._look_ahead(lane)
-                self._launch(lane)
-                while len(self.flying) > self.late:
-                    self._settle()
-            elif self.exhausted and not self.active:
-                return
-            yield from self._leave()
+        goes_on = True
+        while goes_on:
+            with on(self.ready.device):
+                goes_on = self._step()
+            while self.finished:
+                yield self.finished.popleft()
 
-    def _leave(self) -> Iterator[Job]:
-        while self.finished:
-            yield self.finished.popleft()
+    def _step(self) -> bool:
+        """Take in, launch or settle what there is; whether anything is left to do."""
+        self._take_in()
+        if self.finished:
+            return True
+        lane = max(self.lanes, key=lambda one: one.rows)
+        if lane.rows < self.batch and self.flying:
+            self._settle()
+        elif lane.rows:
+            if lane.rows < self.batch:
+                self._look_ahead(lane)
+            self._launch(lane)
+            while len(self.flying) > self.late:
+                self._settle()
+        else:
+            return bool(self.active) or not self.exhausted
+        return True
 
     def _take_in(self) -> None:
         """New images, while no batch is full."""
@@ -198,8 +233,7 @@ class _Conveyor:
             if job is None:
                 self.exhausted = True
                 return
-            x = job.image[None].to(self.ready.device)
-            self.active[job] = x
+            self.active[job] = self._on_device(job.image[None])
             self._want(job, job.wanted)
             self._judge(job)
 
@@ -220,36 +254,46 @@ class _Conveyor:
         rows = np.full(self.batch, -1, dtype=np.int64)  # the row of votes that each copy goes to
         at = 0
         for index, piece in enumerate(pieces):
-            rows[at : at + piece.end - piece.first] = index
-            at += piece.end - piece.first
+            rows[at : at + piece.size] = index
+            at += piece.size
         with torch.inference_mode():
             self._draw(slot, pieces)
             votes = torch.zeros((len(pieces), self.ready.num_classes), dtype=torch.int64, device=self.ready.device)
             with self.ready.running.turns:
-                self._classify(lane.model, slot, pieces, votes, rows)
+                absent = self._classify(lane.model, slot, pieces, votes, rows)
             slot.classified()
-            self.flying.append((pieces, *self._fetch(votes)))
+            self.flying.append(self._fetched(pieces, votes, absent))
         if self.progress is not None:
             self.progress(at)
 
-    def _classify(self, model: Model, slot: _Slot, pieces: Sequence[_Piece], votes: torch.Tensor, rows: np.ndarray) -> None:
-        """Add the votes of the copies in the slot; the first batch of its kind also shows what the model does with its input."""
+    def _classify(
+        self, model: Model, slot: _Slot, pieces: Sequence[_Piece], votes: torch.Tensor, rows: np.ndarray
+    ) -> torch.Tensor | None:
+        """Add the votes of the copies in the slot; the first batch of its kind also shows what the model does with its input.
+
+        Returns how many copies of each piece have a NaN among their logits and so no vote, None for no copy.
+        """
         ids = [piece.job.id for piece in pieces]
         shown = slot.buffer.detach()  # another object for every batch: a model may remember those that it has seen
         logits = self.ready.logits(model, shown, ids)
-        self.backend.count(logits, votes, self._on_device(rows))
+        voting = sent(rows, self.ready.device)
+        self.backend.count(logits, votes, voting)
+        absent = None
+        if self.asynchronous or int(votes.sum()) != int((rows >= 0).sum()):  # where all have voted nobody has to look
+            absent = _without_vote(logits, voting, len(pieces))
         if not self.ready.running.examined(model, slot.buffer):
             kept = logits.clone()
             del logits, shown
             again = slot.buffer.detach()  # Python gives it the address of the object that has just gone
             self.ready.examine(model, again, ids, kept, lambda: self._draw_again(slot, pieces))
+        return absent
 
     def _draw(self, slot: _Slot, pieces: Sequence[_Piece]) -> torch.Tensor:
         """The noisy copies of some pieces in the slot's buffer, zeros behind them."""
         at = 0
         with self._drawing(slot):
             for piece in pieces:
-                count = piece.end - piece.first
+                count = piece.size
                 stream = piece.job.segments[piece.segment][0]
                 self.backend.perturb(
                     piece.x, self.noise, self.ready.transform, part=piece.part,
@@ -274,30 +318,34 @@ class _Conveyor:
         self.side.wait_event(slot.free)
         return torch.cuda.stream(self.side)
 
-    def _on_device(self, rows: np.ndarray) -> torch.Tensor:
-        tensor = torch.from_numpy(rows)
-        return tensor.pin_memory().to(self.ready.device, non_blocking=True) if self.asynchronous else tensor
+    def _on_device(self, image: torch.Tensor) -> torch.Tensor:
+        """An image where it is drawn; on a GPU it goes there in the stream that draws, which alone reads it."""
+        if self.side is None:
+            return image.to(self.ready.device)
+        with torch.cuda.stream(self.side):
+            held = image.pin_memory() if image.device.type == "cpu" else image
+            return held.to(self.ready.device, non_blocking=True)
 
-    def _fetch(self, votes: torch.Tensor) -> tuple[torch.Tensor, Any]:
+    def _fetched(self, pieces: list[_Piece], votes: torch.Tensor, absent: torch.Tensor | None) -> _Flight:
         if not self.asynchronous:
-            return votes.cpu(), None
-        host = torch.empty(votes.shape, dtype=votes.dtype, pin_memory=True)
-        host.copy_(votes, non_blocking=True)
+            return _Flight(pieces, votes, absent, None)
         arrived = _event()
+        fetched = _Flight(pieces, _coming(votes), None if absent is None else _coming(absent), arrived)
         arrived.record()
-        return host, arrived
+        return fetched
 
     def _settle(self) -> None:
         """Give the votes of the oldest batch to its jobs."""
-        pieces, votes, arrived = self.flying.popleft()
-        if arrived is not None:
-            arrived.synchronize()
+        flight = self.flying.popleft()
+        if flight.arrived is not None:
+            flight.arrived.synchronize()
+        flight.check()
         now = time.perf_counter()
-        per_row = (now - self.clock) / sum(piece.end - piece.first for piece in pieces)
+        per_row = (now - self.clock) / sum(piece.size for piece in flight.pieces)
         self.clock = now
         parts = self.ready.transform.parts
-        for piece, row in zip(pieces, votes.numpy(), strict=True):
-            job, count = piece.job, piece.end - piece.first
+        for piece, row in zip(flight.pieces, flight.votes.numpy(), strict=True):
+            job, count = piece.job, piece.size
             if job.done:
                 continue
             job.seconds += per_row * count
@@ -353,6 +401,18 @@ class _Slot:
         """The buffer has been read."""
         if self.free is not None:
             self.free.record()
+
+
+def _without_vote(logits: torch.Tensor, rows: torch.Tensor, pieces: int) -> torch.Tensor:
+    """How many copies of each piece have a NaN among their logits: int64 [pieces], of logits [N, K] and rows [N]."""
+    into = torch.where(rows < 0, pieces, rows)  # what fills up the batch stands behind them
+    found = torch.zeros(pieces + 1, dtype=torch.int64, device=logits.device)
+    return found.index_add_(0, into, logits.isnan().any(dim=1).to(torch.int64))[:pieces]
+
+
+def _coming(tensor: torch.Tensor) -> torch.Tensor:
+    """A tensor of a GPU, on its way here."""
+    return torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=True).copy_(tensor, non_blocking=True)
 
 
 def _event() -> Any:

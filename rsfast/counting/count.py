@@ -286,7 +286,7 @@ def _together(
         dtype=ready.dtype,
         batch=ready.batch,
         device=ready.device.type,
-        versions=versions() | inference_version(ready.running.how),
+        versions=versions() | inference_version(ready.running.identity),
         drawn=np.array([one.drawn for one in found], dtype=np.int64),
         stopping=recipe.stopping,
         tested=np.array([one.tested for one in found], dtype=np.int64),

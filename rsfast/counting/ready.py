@@ -13,7 +13,7 @@ import torch
 
 from .. import backends, inference
 from ..errors import ModelError, RsfastError, SoundnessWarning, reason
-from ..inference import default_batch, evaluating
+from ..inference import default_batch, evaluating, on
 from ..noise import Noise
 from ..transforms import Transform
 
@@ -59,6 +59,11 @@ class Running:
         self._fitting: dict[tuple[int, ...], int] = {}
         self._examined: set[tuple[int, ...]] = set()
         self._spare: dict[tuple[int, ...], list[torch.Tensor]] = {}
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """`how`, and on a GPU what else the last bits of its logits depend on now (`inference.arithmetic`)."""
+        return self.how | inference.arithmetic(self.device)
 
     @property
     def dtype_name(self) -> str:
@@ -107,7 +112,7 @@ class Running:
         self._spare.clear()
         x = self.buffer(batch, shape).zero_()
         following = self.buffer(batch, shape)  # of the next batch's noise
-        with evaluating(self.modules), torch.inference_mode():
+        with on(self.device), evaluating(self.modules), torch.inference_mode():
             for model in self.models:
                 model(x)
         del following
@@ -136,7 +141,7 @@ class Running:
         if key not in self._mixes:
             try:
                 rows = inference.Rows(shape, None).take(batch, self.dtype, self.device, channels_last=self.channels_last)
-                with evaluating(self.modules), torch.inference_mode():
+                with on(self.device), evaluating(self.modules), torch.inference_mode():
                     self._mixes[key] = all(inference.rows_keep_their_bits(model, rows) for model in self.models)
             except Exception:  # what the model says of real images is told when it is run on them
                 self._mixes[key] = False

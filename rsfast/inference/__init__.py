@@ -7,6 +7,7 @@ explicitly make the same classifier again without measuring anything.
 from ..names import RUNTIMES
 from .batching import best_batch, default_batch
 from .company import examine
+from .devices import arithmetic, on
 from .fold import Folded, fold_batch_norms, verify
 from .memory import halving, is_out_of_memory
 from .outputs import ONE_LOGIT, checked, taken
@@ -20,6 +21,7 @@ __all__ = [
     "Folded",
     "Prepared",
     "Rows",
+    "arithmetic",
     "best_batch",
     "checked",
     "default_batch",
@@ -28,6 +30,7 @@ __all__ = [
     "fold_batch_norms",
     "halving",
     "is_out_of_memory",
+    "on",
     "prepare",
     "rows_keep_their_bits",
     "taken",

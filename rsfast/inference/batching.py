@@ -10,10 +10,11 @@ import torch
 
 from .. import checks, walk
 from ..errors import ModelError
+from .devices import on
 from .memory import is_out_of_memory
 from .probe import DTYPES, Model, Rows, evaluating, logits_of
 
-PIXELS_PER_BATCH = {"cpu": 2**18, "cuda": 2**24}
+PIXELS_PER_BATCH = {"cpu": 2**18, "cuda": 2**26}
 MEASURED_PIXELS = {"cpu": 2**22, "cuda": 2**28}
 """Largest input that is tried.  A CPU's memory must not run out in earnest: Linux ends processes rather than refuse."""
 
@@ -28,7 +29,7 @@ Key = TypeVar("Key", bound=Hashable)
 def default_batch(dim: int, total: int, device: str) -> int:
     """Noisy copies per forward pass for images of `dim` pixels of which `total` copies are drawn.
 
-    At most 1024, 2^18 pixels on a CPU and 2^24 on a GPU; then as many equal batches as that takes, so that little or nothing
+    At most 1024, 2^18 pixels on a CPU and 2^26 on a GPU; then as many equal batches as that takes, so that little or nothing
     of the last one is padding.
     """
     most = min(max(PIXELS_PER_BATCH.get(device, 2**22) // max(dim, 1), 8), 1024)
@@ -93,7 +94,7 @@ def best_batch(
         x = rows.take(size, DTYPES[dtype], where, channels_last=channels_last)
         return lambda: logits_of(model, x)
 
-    with evaluating(walk.modules(model)):
+    with on(where), evaluating(walk.modules(model)):
         return fastest_batch(batch_rates(passes, sizes, total=total, seconds=seconds, device=where))
 
 

@@ -16,6 +16,7 @@ from ..errors import InvalidArgumentError, ModelError, reason
 from ..names import AUTO, RUNTIMES
 from . import batching, choosing
 from .company import examine
+from .devices import on
 from .fold import Folded, fold_batch_norms, verify
 from .memory import halving, is_out_of_memory
 from .probe import DTYPES, Model, Rows, difference, evaluating, logits_of, tf32, tf32_flags
@@ -129,7 +130,9 @@ def prepare(
             first = _Preparation(model, shape, place, calibration, total, seconds)
             return _fastest_of_all(first, place, (channels_last, batch), checks.whole("images", images, 1))
         place = _Place(device, runtime, dtype, tf32)
-        return _Preparation(model, shape, place, calibration, total, seconds).run(channels_last, fold, batch)
+        preparation = _Preparation(model, shape, place, calibration, total, seconds)
+        with on(preparation.device):
+            return preparation.run(channels_last, fold, batch)
 
 
 def _fastest_of_all(first: _Preparation, place: _Place, asked: tuple[bool | None, int | str | None], images: int) -> Prepared:
@@ -223,7 +226,7 @@ class _Preparation:
 
     def _look(self, explicit: int | None) -> None:
         """Logits of the model as it was given; raises if it is none that can be certified."""
-        with evaluating(self.modules), torch.inference_mode():
+        with on(self.own_device), evaluating(self.modules), torch.inference_mode():
             x = self.rows.take(min(len(self.rows), MOST_PROBED), self.own_dtype, self.own_device)
             try:
                 self.expected = logits_of(self.model, x)
@@ -356,10 +359,11 @@ class _Preparation:
         measured: dict[str, Any],
     ) -> Prepared:
         def attempt(batch: int) -> tuple[Model, torch.Tensor]:
-            model = make(batch)
             x = self.rows.take(batch, DTYPES[dtype], self.device, channels_last=channels_last)
-            with evaluating(self.modules), torch.inference_mode():
-                return model, logits_of(model, x)
+            with evaluating(self.modules):
+                model = make(batch)
+                with torch.inference_mode():
+                    return model, logits_of(model, x)
 
         if explicit:
             try:
@@ -433,11 +437,11 @@ def fast_dtypes(device: torch.device) -> list[str]:
 
 
 def _copied(module: nn.Module, device: torch.device, dtype: torch.dtype, channels_last: bool) -> nn.Module:
-    """A copy in eval mode."""
+    """A copy in eval mode, of modules that it does not list as its own, too."""
     layout = torch.channels_last if channels_last else torch.preserve_format
     try:
         copied = copy.deepcopy(module).to(device=device, dtype=dtype)
-        for one in copied.modules():
+        for one in (*copied.modules(), *walk.modules(copied)):
             one.training = False
         for tensor in (*copied.parameters(), *copied.buffers()):
             if tensor.ndim == 4:

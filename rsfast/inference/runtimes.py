@@ -15,12 +15,13 @@ from typing import Any
 import torch
 from torch import nn
 
-from .. import extras
+from .. import extras, walk
 from ..errors import BackendUnavailableError, InvalidArgumentError, ModelError, reason
 from . import artefacts
+from .devices import on
 from .memory import is_out_of_memory
 from .outputs import taken
-from .probe import DTYPES, Model
+from .probe import DTYPES, Model, evaluating
 
 RUNTIME_DTYPES = {"openvino": ("float32", "bfloat16"), "onnxruntime": ("float32",)}
 
@@ -62,7 +63,7 @@ def _library(name: str, runtime: str) -> Any:
 
 
 def compiled(module: nn.Module, x: torch.Tensor) -> tuple[Model, bool]:
-    """A module through torch.compile, compiled for inputs like `x`, and whether that took no break in its graph.
+    """A module through torch.compile, in eval mode for inputs like `x`, and whether that took no break in its graph.
 
     Weights become constants.  The first pass compiles, which takes seconds to minutes.
     """
@@ -71,7 +72,7 @@ def compiled(module: nn.Module, x: torch.Tensor) -> tuple[Model, bool]:
     for fullgraph in (True, False):
         call = torch.compile(module, fullgraph=fullgraph, dynamic=False, options=options)
         try:
-            with torch.inference_mode(), _quiet():
+            with on(x.device), evaluating(walk.modules(module)), torch.inference_mode(), _quiet():
                 call(x)
         except Exception as error:
             failed = error
@@ -82,21 +83,21 @@ def compiled(module: nn.Module, x: torch.Tensor) -> tuple[Model, bool]:
 
 
 def graphed(model: Model, x: torch.Tensor) -> Model:
-    """A model's forward pass on batches like `x` as one CUDA graph: the host launches it in one call.
+    """A model's forward pass in eval mode on batches like `x` as one CUDA graph: the host launches it in one call.
 
     Each call overwrites the logits that the call before returned.
     """
     held = torch.empty_like(x).copy_(x)
-    side = torch.cuda.Stream(x.device)  # type: ignore[no-untyped-call]
-    side.wait_stream(torch.cuda.current_stream(x.device))
-    graph = torch.cuda.CUDAGraph()
     try:
-        with torch.inference_mode():
+        with on(x.device), evaluating(walk.modules(model)), torch.inference_mode():
+            side = torch.cuda.Stream(x.device)  # type: ignore[no-untyped-call]
+            side.wait_stream(torch.cuda.current_stream(x.device))
             with torch.cuda.stream(side):
                 for _ in range(3):  # what libraries allocate and choose at first must not be captured
                     model(held.detach())  # what it remembers by object is not captured
             torch.cuda.current_stream(x.device).wait_stream(side)
-            with torch.cuda.graph(graph):
+            graph = torch.cuda.CUDAGraph()
+            with torch.cuda.graph(graph, stream=side, capture_error_mode="thread_local"):  # torch's own is of one GPU for all
                 logits = taken(model(held.detach()))
     except Exception as error:
         if is_out_of_memory(error):
@@ -111,8 +112,9 @@ def graphed(model: Model, x: torch.Tensor) -> Model:
                 f"the CUDA graph was captured for input {list(held.shape)} {held.dtype} and was given {list(batch.shape)} "
                 f"{batch.dtype}: prepare it again with this batch and dtype."
             )
-        held.copy_(batch)
-        graph.replay()
+        with on(held.device):
+            held.copy_(batch)
+            graph.replay()
         return logits
 
     return call
@@ -137,7 +139,8 @@ def exported(runtime: str, module: nn.Module, x: torch.Tensor, *, channels_last:
 
     def for_size(batch: int) -> Model:
         try:
-            return for_batch(batch)
+            with evaluating(walk.modules(module)):
+                return for_batch(batch)
         except Exception as error:
             raise ModelError(
                 f"{runtime} cannot take the model ({type(error).__name__}: {reason(error)}): give runtime='torch'."

@@ -348,7 +348,7 @@ def _manifest(call: _Call, loaded: LoadedModel) -> store.Manifest:
     channels = source.shape[0]
     arithmetic = settings.Arithmetic(
         call.ready.batch, running.channels_last, running.device.type, running.dtype_name,
-        list(classifier.mean or [0.0] * channels), list(classifier.std or [1.0] * channels), running.how,
+        list(classifier.mean or [0.0] * channels), list(classifier.std or [1.0] * channels), running.identity,
     )  # fmt: skip
     tables = settings.Tables(choose.table_hash(call.recipe), draw_hash(request.noise))
     return store.Manifest(

@@ -18,7 +18,7 @@ MOST_IMAGES = 2**32  # ids end there
 
 
 class Arithmetic(NamedTuple):
-    """How a classifier is run, as far as its answers depend on it; `how` is that of `counting.ready.Running`."""
+    """How a classifier is run, as far as its answers depend on it; `how` is the `identity` of a `counting.ready.Running`."""
 
     batch: int
     channels_last: bool

@@ -130,6 +130,7 @@ def test_a_directory_that_cannot_be_written_is_refused(tmp_path):
             "n=100, this call has n=200",
         ),
         (settings(noise={"name": "gaussian", "sigma": 0.5}), "noise="),
+        (settings(inference={"gpu": "A", "tf32": [True]}), "with inference.gpu=null, this call has inference.gpu=A"),
         ({"model": {"name": "a", "sha256": "ef" * 32}}, "model sha256 abababab…, this model is efefefef…"),
         ({"data": {"name": "d", "fingerprint": "ef" * 32, "images": 20}}, "results of different data are not mixed"),
         ({"kind": "predict"}, "is a certify run, this call is predict"),

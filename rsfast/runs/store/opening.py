@@ -113,6 +113,8 @@ def _refuse_difference(path: Path, there: Manifest, here: Manifest) -> None:
     for what in (*FIRST_NAMED, *sorted(others), *LAST_NAMED):
         old, new = there.settings.get(what), here.settings.get(what)
         if old != new:
+            if what == "inference":
+                what, old, new = _first_within(what, old or {}, new or {})
             raise StoreError(
                 f"run '{path.name}' was started with {what}={_shown(old)}, this call has {what}={_shown(new)}; results of "
                 "different settings are not mixed. Use another --out."
@@ -130,6 +132,12 @@ def _refuse_difference(path: Path, there: Manifest, here: Manifest) -> None:
         )
     if there.fingerprint != here.fingerprint:
         raise StoreError(f"run '{path.name}' was started with other settings than this call's. Use another --out.")
+
+
+def _first_within(what: str, old: dict[str, Any], new: dict[str, Any]) -> tuple[str, Any, Any]:
+    """The first entry that differs, by its name."""
+    name = next(name for name in sorted({*old, *new}) if old.get(name) != new.get(name))
+    return f"{what}.{name}", old.get(name), new.get(name)
 
 
 def _shown(value: Any) -> str:
