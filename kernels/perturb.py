@@ -51,8 +51,9 @@ def perturb_kernel(
     sample = first.to(tl.uint32) + (row % count).to(tl.uint32)
     image = tl.load(ids + b).to(tl.uint32)
     begin = tl.program_id(1) * TILES
-    tile = begin + tl.arange(0, TILES)[:, None]
-    lane = tl.arange(0, 16)[None, :]
+    # One axis: of two, Triton 3.6 puts now one and now the other first, and then moves draws between threads.
+    i = tl.arange(0, TILES * 16)
+    tile, lane = begin + i // 16, i % 16
     block = (tile * 16 + lane).to(tl.uint32)
     at = (sample, image, stream_id.to(tl.uint32), k0.to(tl.uint32), k1.to(tl.uint32))
     draw = (table, thresholds, high, length, step)
@@ -62,7 +63,7 @@ def perturb_kernel(
         z = z0 if j == 0 else (z1 if j == 1 else (z2 if j == 2 else z3))
         # Said to be scattered: for wide loads and stores the draws would change places between threads, through shared memory,
         # with no fewer instructions.
-        e = tl.max_contiguous(tile * 64 + 16 * j + lane, [1, 1])
+        e = tl.max_contiguous(tile * 64 + 16 * j + lane, [1])
         if EVEN:
             channel = begin * 64 // plane
             noisy = tl.load(source + e) + tl.load(scales + channel) * z
