@@ -34,9 +34,9 @@ REFINE_STREAM = 0x80000000
 
 KINDS = ("normal", "quantile", "uniform", "lattice")  # how words become variates: rsfast/backends/call.py Draw
 NORMAL, QUANTILE, UNIFORM, LATTICE = range(len(KINDS))
-# What a program of Triton's `perturb_kernel` draws, by kind.  One warp waits for no other; 16 pixels a thread share what is done
-# once, and 8 where table rows are held in registers, too: chosen by instructions and registers, not timed on a GPU yet.
-TILES_OF_A_WARP = (8, 4, 8, 4)
+TILES_OF_A_WARP = (8, 4, 8, 4)  # by kind, of a program of Triton's `perturb_kernel`
+# One warp waits for no other; 16 pixels a thread share what is done once, and 8 where table rows are held in registers, too:
+# chosen by instructions and registers, not timed on a GPU yet.
 
 FILLS = ("taps", "nearest", "bilinear", "pooled")  # how the kept pixels of a part are shown: rsfast/backends/base.py fill_of
 TAPS, NEAREST, BILINEAR, POOLED = range(len(FILLS))
