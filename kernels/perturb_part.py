@@ -47,8 +47,7 @@ def half_width_kernel(
     sample = first.to(tl.uint32) + (row % count).to(tl.uint32)
     image = tl.load(ids + b).to(tl.uint32)
     begin = tl.program_id(1) * (TILES - 2 * HALO) - HALO
-    tile = begin + tl.arange(0, TILES)
-    block = (tile[:, None] * 16 + tl.arange(0, 16)[None, :]).to(tl.uint32)
+    block = (begin * 16 + tl.arange(0, TILES * 16)).to(tl.uint32)  # on one axis: see perturb_kernel
     at = (sample, image, stream_id.to(tl.uint32), k0.to(tl.uint32), k1.to(tl.uint32))
     draw = (table, thresholds, high, length, step)
     z0, z1, z2, z3 = four_variates(block, at, draw, KIND)
