@@ -5,6 +5,7 @@ AGAINST=REVISION compares the times with those of that revision, too (minutes); 
 
 from __future__ import annotations
 
+import concurrent.futures
 import json
 import os
 import sys
@@ -111,13 +112,16 @@ def starts() -> tuple[dict[str, Any], list[dict[str, Any]]]:
 def added() -> list[dict[str, Any]]:
     """Each kind of addition: files and places in the source of its patch, and whether its conformance tests pass."""
     rows = []
+    made = {kind: addition for kind, addition in additions.TABLE.items() if addition.patch.exists()}
+    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+        tried = dict(zip(made, pool.map(additions.tried, made.values()), strict=True))
     for kind, addition in additions.TABLE.items():
         if not addition.patch.exists():
             print(f"to add {kind}: no patch yet")
             rows.append({"figure": f"to add {kind}", "found": None, "asked_at_most": None, "met": False, "which": []})
             continue
         changed = additions.places(addition.patch.read_text())
-        failed = additions.tried(addition)
+        failed = tried[kind]
         which = {file: f"{number} place{'s' * (number > 1)}" for file, number in changed.items()}
         rows += [
             figure(f"to add {kind}: files", len(changed), addition.files, which),
