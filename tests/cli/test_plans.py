@@ -65,7 +65,7 @@ def test_stored_votes_are_continued_in_python_as_the_run_was_made(rsfast, tmp_pa
     x = np.stack([sources.load("digits").image(i) for i in range(2)])
     call = {"noise": rs.Gaussian(0.25), "num_classes": 10, "n0": 10, "n": 900, "alpha": 0.01, "plan": rs.plans.Betting()}
     earlier = read_run(run).counts
-    with pytest.raises(InvalidArgumentError, match="this call as the model is: fold and runtime belong"):
+    with pytest.raises(InvalidArgumentError, match="this call with the model as it is: fold, runtime"):
         flat.sample_counts(linear(), x, earlier=earlier, **call)
     more = flat.sample_counts(linear(), x, earlier=earlier, fold=True, **call)
     assert rsfast(*command[:-6], "--n", 900, "--count", 2, "--out", run).code == 0

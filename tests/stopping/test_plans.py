@@ -134,7 +134,7 @@ def test_a_model_is_not_folded_in_the_middle_of_an_image():
     layers = torch.nn.Conv2d(1, 2, 1), torch.nn.BatchNorm2d(2), torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten()
     model, call = torch.nn.Sequential(*layers), {**CALL, "plan": rs.plans.Betting()}
     first = flat.sample_counts(model, images_of(Z), **{**call, "n": 200})
-    with pytest.raises(InvalidArgumentError, match="earlier was run as the model is, this call as .*: fold and runtime belong"):
+    with pytest.raises(InvalidArgumentError, match="earlier was run with the model as it is, this call with .*: fold, runtime"):
         flat.sample_counts(model, images_of(Z), earlier=first, fold=True, **{**call, "seed": None})
 
 
