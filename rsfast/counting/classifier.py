@@ -29,7 +29,8 @@ class Classifier:
     """A base classifier and how it is run.
 
     It is prepared at the first call for images of a size, and then used again by every call, in whatever thread: what is
-    measured, folded, exported or compiled is done once.  When the model's weights change, it is prepared anew.
+    measured, folded, exported or compiled is done once.  When the model's weights change, it is prepared anew.  It can be copied
+    and pickled with its model; the copy is prepared anew.
 
     Parameters
     ----------
@@ -41,9 +42,10 @@ class Classifier:
     num_classes : int
         K, at least 2.
     batch : int or "auto", optional
-        Noisy copies per forward pass; default by image size (`inference.default_batch`), "auto" measures.  Every pass has exactly
-        this many; the last one of an image is filled up with zeros that do not count.  Part of the base classifier: another batch
-        size may change the last bit of a logit.
+        Noisy copies per forward pass; "auto" measures.  Default: by image size (`inference.default_batch`), and by the number of
+        draws where the model is run as it is; what is prepared runs with one batch in every call.  Every pass has exactly this
+        many; the last one of an image is filled up with zeros that do not count.  Part of the base classifier: another batch size
+        may change the last bit of a logit.
     dtype : str, optional
         "float32", "bfloat16" or "float16": of the model's input and weights; default the model's own (float32 for a
         model in float64).  "auto" measures what is fastest here; the choice is part of the classifier that is certified.
@@ -126,12 +128,25 @@ class Classifier:
         _check_progress(progress)
         self.progress = progress
         self._asked_device = device
-        self._found = [walk.modules(one) for one in self.models]
-        self.device = _device(device, self._own())
         self.reused = True  # by calls with any number of draws, between which the models may change
+        self._begin()
+
+    def _begin(self) -> None:
+        """Nothing is prepared yet."""
+        self._found = [walk.modules(one) for one in self.models]
+        self.device = _device(self._asked_device, self._own())
         self._lock = threading.RLock()
         self._running: dict[tuple[int, ...], Running] = {}
         self._made_of: object = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What was given: a copy, and one in another process, is prepared anew."""
+        made = ("_found", "device", "_lock", "_running", "_made_of")
+        return {name: value for name, value in vars(self).items() if name not in made}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        self._begin()
 
     def ready(
         self,

@@ -166,8 +166,9 @@ def run(
         with evaluating(ready.running.modules):
             yield from conveyor.run(iter(jobs))
     finally:
-        for slot in conveyor.slots:
-            ready.running.give_back(slot.buffer)
+        if not conveyor.flying:  # else a GPU may still be reading them
+            for slot in conveyor.slots:
+                ready.running.give_back(slot.buffer)
 
 
 class _Conveyor:

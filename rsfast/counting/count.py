@@ -12,7 +12,7 @@ import torch
 
 from .. import checks, rounding
 from ..certifying import radii
-from ..errors import InvalidArgumentError, ModelError
+from ..errors import InvalidArgumentError, ModelError, SoundnessWarning
 from ..hints import explained, outside
 from ..models import warn_of_what_came_before
 from ..noise import Noise, check_scale
@@ -189,6 +189,8 @@ def collect(classifier: Classifier, x: object, request: Request, given: Given, c
     ready = classifier.ready(request.transform, images.shape[1:], total=recipe.total, images=len(images))
     if ready.remark is not None:
         warnings.warn(ready.remark, RuntimeWarning, stacklevel=outside())
+    for caveat in ready.running.caveats:  # found by calls before this one
+        warnings.warn(caveat, SoundnessWarning, stacklevel=outside())
     looked = looked._replace(pixels=images.clone())  # whoever gave them may write there while they are drawn
     sigma = request.noise.levels_of(looked.pixels, smoothing.parts)
     draws = Draws(request.noise, check_seed(request.seed if earlier is None else earlier.seed))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import math
+import threading
 import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -13,6 +14,7 @@ import torch
 
 from .. import backends, inference
 from ..errors import ModelError, RsfastError, SoundnessWarning, reason
+from ..hints import outside
 from ..inference import default_batch, evaluating, on
 from ..noise import Noise
 from ..transforms import Transform
@@ -59,6 +61,7 @@ class Running:
         self._fitting: dict[tuple[int, ...], int] = {}
         self._examined: set[tuple[int, ...]] = set()
         self._spare: dict[tuple[int, ...], list[torch.Tensor]] = {}
+        self._spare_lock = threading.Lock()
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -76,8 +79,10 @@ class Running:
     def buffer(self, batch: int, shape: Sequence[int]) -> torch.Tensor:
         """The models' input for one batch of images of `shape` (C, H, W), of nobody else's until it is given back."""
         size = (batch, *shape)
-        with contextlib.suppress(KeyError, IndexError):
-            return self._spare[size].pop()
+        with self._spare_lock:
+            kept = self._spare.get(size)
+            if kept:
+                return kept.pop()
         layout = torch.channels_last if self.channels_last else torch.contiguous_format
         try:
             return torch.empty(size, dtype=self.dtype, device=self.device, memory_format=layout)
@@ -88,9 +93,10 @@ class Running:
 
     def give_back(self, buffer: torch.Tensor) -> None:
         """Keep a buffer for the next call, if it is not large."""
-        kept = sum(one.numel() for of_size in self._spare.values() for one in of_size)
-        if kept + buffer.numel() <= KEPT:
-            self._spare.setdefault(tuple(buffer.shape), []).append(buffer)
+        with self._spare_lock:
+            kept = sum(one.numel() for of_size in self._spare.values() for one in of_size)
+            if kept + buffer.numel() <= KEPT:
+                self._spare.setdefault(tuple(buffer.shape), []).append(buffer)
 
     def fitting(self, shape: Sequence[int], total: int | None) -> int:
         """`batch_for`, halved until a forward pass fits in the device's memory.
@@ -109,7 +115,8 @@ class Running:
         return self._fitting[key]
 
     def _attempt(self, batch: int, shape: Sequence[int]) -> None:
-        self._spare.clear()
+        with self._spare_lock:
+            self._spare.clear()
         x = self.buffer(batch, shape).zero_()
         following = self.buffer(batch, shape)  # of the next batch's noise
         with on(self.device), evaluating(self.modules), torch.inference_mode():
@@ -238,13 +245,13 @@ class Ready:
     ) -> None:
         """Raise ModelError unless a model classifies every copy of a batch by itself; `inference.examine` explains the arguments.
 
-        A model that draws random numbers gets a SoundnessWarning, once, and a sentence in `caveats`.
+        A model that draws random numbers gets a SoundnessWarning and a sentence in `caveats`.
         """
         caveat = inference.examine(lambda x: self.logits(model, x, ids), refill, batch, logits, self.dtype)
         self.running.passed(model, batch)
         if caveat is not None and caveat not in self.running.caveats:
             self.running.caveats.append(caveat)
-            warnings.warn(caveat, SoundnessWarning, stacklevel=2)
+            warnings.warn(caveat, SoundnessWarning, stacklevel=outside())
 
 
 def too_large(shape: Sequence[int], dtype: str, error: BaseException) -> ModelError:

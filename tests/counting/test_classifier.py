@@ -1,7 +1,10 @@
 """A Classifier: prepared once, used by any number of calls and threads, anew when its model has changed."""
 
 import concurrent.futures
+import copy
 import dataclasses
+import pickle
+import sys
 
 import numpy as np
 import pytest
@@ -133,3 +136,41 @@ def test_large_buffers_are_not_kept_between_calls():
     running.give_back(large)
     assert running.buffer(4, (1, 8, 8)) is small
     assert running.buffer(ready.KEPT, (1, 2, 1)) is not large
+
+
+def test_buffers_of_many_sizes_are_lent_to_one_thread_at_a_time():
+    from rsfast.counting import ready
+
+    running = ready.Running([], [], torch.device("cpu"), torch.float32, False, None)
+
+    def borrow(mine):
+        kept = True
+        for i in range(500):
+            buffer = running.buffer(1, (1, 1, 1 + i + 500 * mine)).fill_(mine)
+            kept = kept and bool((buffer == mine).all())
+            running.give_back(buffer)
+        return kept
+
+    usual = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with concurrent.futures.ThreadPoolExecutor(4) as pool:
+            kept = list(pool.map(borrow, range(4)))
+    finally:
+        sys.setswitchinterval(usual)
+    assert all(kept)
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, copy.copy, lambda one: pickle.loads(pickle.dumps(one))])
+@pytest.mark.parametrize("options", [{}, {"fold": True, "dtype": "bfloat16", "mean": (0.5,), "std": (0.25,)}])
+def test_a_copy_of_a_classifier_votes_as_it_does(copied, options, network, rng):
+    x = images(rng)
+    classifier = rs.Classifier(network, num_classes=10, batch=50, **options)
+    before = rs.sample_counts(classifier, x, **CALL)
+    other = copied(classifier)
+    assert np.array_equal(rs.sample_counts(other, x, **CALL).estimation, before.estimation)
+    with torch.no_grad():
+        network.classifier.bias += 100 * torch.eye(10)[9]
+    of_copy = rs.sample_counts(other, x, **CALL).estimation
+    assert np.array_equal(of_copy, before.estimation) == (copied is not copy.copy)
+    assert rs.sample_counts(classifier, x, **CALL).estimation[:, 9].sum() == 600

@@ -1,5 +1,7 @@
 """What the host asks of a GPU: on which device and stream, with which copies, in which mode; shown by CUDA's host side faked."""
 
+import contextlib
+
 import numpy as np
 import pytest
 import torch
@@ -48,6 +50,21 @@ def test_whoever_has_a_job_that_is_done_has_their_own_current_device(fake, image
     with fake:
         seen = [fake.current for _ in conveyor.run(found, jobs, Draws(rs.Gaussian(0.5), 1))]
     assert seen == [0, 0, 0]
+
+
+@pytest.mark.parametrize("stopped", [False, True])
+def test_buffers_that_a_gpu_may_still_be_reading_are_not_lent_again(stopped, fake, images):
+    found = rs.Classifier(pixels, num_classes=7, device="cpu", batch=64).ready(WHOLE, (1, 8, 8), total=None)
+    found.running.device = torch.device("cuda:1")
+
+    def progress(_):
+        if stopped:
+            raise KeyboardInterrupt
+
+    job = Job(images[0], [0.5], 0, [(1, 0, 100)], lambda *_: True)
+    with fake, pytest.raises(KeyboardInterrupt) if stopped else contextlib.nullcontext():
+        list(conveyor.run(found, [job], Draws(rs.Gaussian(0.5), 1), progress))
+    assert sum(map(len, found.running._spare.values())) == (0 if stopped else 2)
 
 
 def test_no_copy_to_a_gpu_waits_for_its_stream(fake, images):

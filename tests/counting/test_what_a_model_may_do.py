@@ -211,6 +211,14 @@ def test_a_model_that_draws_random_numbers_is_run_with_one_warning(model, batch)
     assert len(told) == 1
 
 
+def test_every_call_with_a_classifier_that_draws_random_numbers_is_warned_here():
+    classifier = rs.Classifier(lambda x: scores(x) + torch.randn(len(x), 2), num_classes=2, batch=20)
+    for _ in range(3):
+        with pytest.warns(SoundnessWarning, match="draws random numbers or keeps state") as told:
+            rs.certify(classifier, X[:1], noise=rs.Gaussian(0.25), n0=10, n=60, seed=0)
+        assert [one.filename for one in told] == [__file__]
+
+
 def test_a_fixed_model_gets_no_warning():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
