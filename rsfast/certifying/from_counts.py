@@ -131,7 +131,7 @@ def of_counts(counts: VoteCounts, claim: Claim) -> Radii:
 
 def _votes(counts: VoteCounts, estimation: np.ndarray) -> Votes:
     shape = (len(counts), counts.parts)
-    return Votes(estimation.reshape(*shape, -1), counts.tested, counts.n, counts.sigma.reshape(shape))
+    return Votes(estimation.reshape(*shape, estimation.shape[-1]), counts.tested, counts.n, counts.sigma.reshape(shape))
 
 
 def _curtailed(counts: VoteCounts, claim: Claim) -> Radii:

@@ -26,7 +26,7 @@ class Votes(NamedTuple):
 
 
 class Bounds(NamedTuple):
-    """Of each image and part, float64 [B, P]: the class's probability, its failure, and the others' (None: not bounded)."""
+    """These are bounds [B, P], float64, of the class's probability, its failure and the others' (None: not bounded)."""
 
     p: Floats
     q: Floats

@@ -2,10 +2,11 @@
 
 import numpy as np
 import pytest
+import torch
 
 import rsfast as rs
 from rsfast import certificates as c
-from rsfast import confidence
+from rsfast import confidence, plans
 from rsfast.certifying import radii
 from rsfast.errors import InvalidArgumentError
 from rsfast.noise import NOISES
@@ -106,6 +107,22 @@ def test_copies_that_vote_for_no_class_bound_the_others(rng):
         upper = confidence.clopper_pearson_upper(300, 1000, 0.005)
         want = c.gaussian_lp(found.p_lower, sigma=0.3, dim=DIM, order=2.0, p_upper=np.array([upper]), q_upper=found.q_upper)
         assert found.radius == want
+
+
+PLANS = (None, plans.Grid((0.25,)), plans.Betting(), plans.Curtail())
+
+
+@pytest.mark.parametrize(("transform", "plan"), [(WHOLE, plan) for plan in PLANS] + [(HALVES, None)])
+def test_of_no_images_nothing_is_certified(transform, plan, rng):
+    x = torch.from_numpy(rng.random((2, 1, 4, 4), dtype=np.float32))
+    drawing = {"noise": rs.Gaussian(0.25), "transform": transform, "n0": 10, "n": 400, "plan": plan, "seed": 0}
+    counts = rs.sample_counts(lambda z: z.flatten(1)[:, :2], x, num_classes=2, **drawing)
+    for none in (counts[:0], counts[np.zeros(2, dtype=bool)]):
+        cert = rs.certify_counts(none)
+        assert len(cert) == 0 and cert.radius.shape == cert.label.shape == (0,)
+        assert cert.p_lower.shape == rs.certify_counts(counts).p_lower[:0].shape
+    if transform == WHOLE and plan is None:
+        assert len(rs.predict_counts(counts[:0])) == 0
 
 
 def test_lattice_noise_gives_up_its_distance_from_the_gaussian():
