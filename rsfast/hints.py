@@ -56,6 +56,7 @@ SYNONYMS = {  # names that other libraries and the field's scripts give; words a
     "std": "stds",
     "seed": "random_seed rng",
     "earlier": "counts previous resume",
+    "plan": "curtail early_stop early_stopping stopping sequential adaptive",
     "run": "pilot",
     "file": "path",
 }
@@ -135,5 +136,7 @@ def _wrong_call(name: str, signature: inspect.Signature, given: dict[str, Any], 
         )
     if hint == "noise":
         return CallError(f"{name}() has no argument {first!r}: say it in noise, such as noise=rsfast.Gaussian(sigma=0.25).")
+    if hint == "plan":
+        return CallError(f"{name}() has no argument {first!r}: say it in plan, such as plan=rsfast.plans.Curtail().")
     what = f"did you mean {hint!r}?" if hint else f"it takes {', '.join(known)}."
     return CallError(f"{name}() has no argument {first!r}: {what}")

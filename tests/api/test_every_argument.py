@@ -284,6 +284,7 @@ def test_a_large_level_is_taken_where_the_range_allows_it():
             r"batch says how the model is run: give rsfast.Classifier\(model, num_classes=…, batch=…\)",
         ),
         (rs.certify, {"sigma": 0.5}, r"say it in noise, such as noise=rsfast.Gaussian\(sigma=0.25\)"),
+        (rs.certify, {"curtail": True}, r"say it in plan, such as plan=rsfast.plans.Curtail\(\)"),
         (rs.certify, {"N0": 5}, "did you mean 'n0'"),
         (rs.certify, {"clip_values": (0, 1)}, "value_range says how the model is run"),
         (rs.certify, {"nb_classes": 2}, "did you mean 'num_classes'"),
