@@ -126,7 +126,7 @@ class Smoothing:
 
     @classmethod
     def of(cls, noise: object, transform: Transform, shape: Sequence[int]) -> Smoothing:
-        """Of images of `shape` (C, H, W); InvalidArgumentError where noise, transform and size do not fit each other."""
+        """Make that of images of `shape` (C, H, W); InvalidArgumentError where noise, transform and size do not fit."""
         parts = check_transform(transform).parts
         return cls(check_noise(noise, parts), transform, part_dims(transform, shape))
 

@@ -182,6 +182,7 @@ def test_images_that_were_divided_on_a_gpu_are_on_the_lattice(dtype):
     assert int((x != exact).sum()) == {torch.float32: 126, torch.float64: 24}[dtype]
     for found in points:
         assert torch.equal(found, levels.float())
+    assert bool(((x.double() - levels.double() / 255).abs() <= 1.2e-7 * levels.double() / 255).all())  # docs/soundness.md
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
