@@ -84,7 +84,10 @@ class _Piece:
 
 
 class _Flight(NamedTuple):
-    """A batch whose votes are on their way: of each piece its votes [pieces, K], and how many of its copies have none."""
+    """A batch whose votes are on their way: of each piece its votes [pieces, K], and how many of its copies have none.
+
+    `absent` is None where it is known that every copy has voted.
+    """
 
     pieces: list[_Piece]
     votes: torch.Tensor
@@ -93,9 +96,9 @@ class _Flight(NamedTuple):
 
     def check(self) -> None:
         """Raise ModelError unless every copy has voted once, or has a NaN among its logits."""
-        voted = self.votes.numpy().sum(axis=1)
-        absent = np.zeros_like(voted) if self.absent is None else self.absent.numpy()
-        for piece, votes, none in zip(self.pieces, voted.tolist(), absent.tolist(), strict=True):
+        if self.absent is None:
+            return
+        for piece, votes, none in zip(self.pieces, _of_pieces(self.votes), self.absent.tolist(), strict=True):
             if votes + none != piece.size:
                 raise ModelError(
                     f"{piece.size} copies of image id {piece.job.id} have {votes} votes, and {none} of them have a NaN for a "
@@ -272,7 +275,7 @@ class _Conveyor:
     ) -> torch.Tensor | None:
         """Add the votes of the copies in the slot; the first batch of its kind also shows what the model does with its input.
 
-        Returns how many copies of each piece have a NaN among their logits and so no vote, None for no copy.
+        Returns how many copies of each piece have a NaN among their logits and so no vote, None where every copy has voted.
         """
         ids = [piece.job.id for piece in pieces]
         shown = slot.buffer.detach()  # another object for every batch: a model may remember those that it has seen
@@ -280,7 +283,7 @@ class _Conveyor:
         voting = sent(rows, self.ready.device)
         self.backend.count(logits, votes, voting)
         absent = None
-        if self.asynchronous or int(votes.sum()) != int((rows >= 0).sum()):  # where all have voted nobody has to look
+        if self.asynchronous or _of_pieces(votes) != [piece.size for piece in pieces]:
             absent = _without_vote(logits, voting, len(pieces))
         if not self.ready.running.examined(model, slot.buffer):
             kept = logits.clone()
@@ -402,6 +405,12 @@ class _Slot:
         """The buffer has been read."""
         if self.free is not None:
             self.free.record()
+
+
+def _of_pieces(votes: torch.Tensor) -> list[int]:
+    """How many votes each piece has, of votes [pieces, K] on the CPU."""
+    found: list[int] = votes.numpy().sum(axis=1).tolist()
+    return found
 
 
 def _without_vote(logits: torch.Tensor, rows: torch.Tensor, pieces: int) -> torch.Tensor:

@@ -9,10 +9,12 @@ import torch
 
 from .probe import tf32_flags
 
+NOWHERE = contextlib.nullcontext()
+
 
 def on(device: torch.device) -> contextlib.AbstractContextManager[object]:
     """Make a GPU the current one: torch makes events, streams and graphs there, and libraries launch there."""
-    return torch.cuda.device(device) if device.type == "cuda" else contextlib.nullcontext()
+    return torch.cuda.device(device) if device.type == "cuda" else NOWHERE
 
 
 def arithmetic(device: torch.device) -> dict[str, Any]:
