@@ -208,6 +208,7 @@ how_to_run = combined(
         help="Run the model by this; openvino and onnxruntime are extras, for the CPU.",
     ),
     click.option("--device", help="Run on cpu, cuda, cuda:1, …  [default: cuda if torch sees one, else cpu]"),
+    click.option("--devices", help="Share the images among processes, one for each GPU: all, 0,1,2 or cpu,cpu."),
     click.option("--channels-last/--contiguous", default=None, help="Lay out the model's input so in memory."),
     click.option("--backend", default="auto", show_default=True, help=f"Draw and count by {listed(('auto', *names.BACKENDS))}."),
     click.option(

@@ -14,8 +14,11 @@ from .options import Listing, allow_missing, bounds, how_to_run, what_to_run
 from .smoothing import which_draws, which_noise, which_transform
 
 if TYPE_CHECKING:
+    from ..counting.classifier import Classifier
+    from ..models import LoadedModel
     from ..noise import Noise
     from ..request import Request
+    from ..runs.store import Part
     from ..sources.base import Source
     from ..transforms import Transform
 
@@ -104,14 +107,49 @@ def _run_all(
     options: dict[str, Any],
     sample: Callable[[int], dict[str, int]] | None,
 ) -> None:
+    from ..runs import devices, execute
+    from .progress import Progress
+
+    own = devices.own_device()
+    if own is not None:
+        with devices.working_for_the_parent() as channel:
+            execute.serve(*_job(make_request, options, sample, own), channel)
+    shared = _devices(options)
+    job = _job(make_request, options, sample, shared[0])
+    request, classifier, _, _, out, part = job
+    crew = devices.Crew([name for name in shared if name is not None]) if len(shared) > 1 else None
+    each = None if samples_per_image is None else samples_per_image * request.transform.parts
+    outcome = execute.execute(*job, Progress(each, quiet=options["quiet"]), crew)
+    click.echo(last_line(outcome, out, part))
+    for caveat in dict.fromkeys([*request.noise.caveats, *classifier.caveats, *(crew.caveats if crew is not None else [])]):
+        click.echo(caveat)
+    refuse_unreadable(outcome.problems, options.get("allow_missing", False))
+
+
+def _devices(options: dict[str, Any]) -> list[str | None]:
+    """The devices that share the run, one of them None where torch is to choose."""
     import torch
 
-    from ..counting.classifier import for_one_job
     from ..errors import InvalidArgumentError
-    from ..runs.execute import execute
-    from ..runs.store import Part
+    from ..runs.devices import devices_of
+
+    if options["devices"] is None:
+        return [options["device"]]
+    if options["device"] is not None:
+        raise InvalidArgumentError("--device and --devices both say where to run: give one of them.")
+    return list(devices_of(options["devices"], [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]))
+
+
+def _job(
+    make_request: Callable[[Noise, Transform], Request],
+    options: dict[str, Any],
+    sample: Callable[[int], dict[str, int]] | None,
+    device: str | None,
+) -> tuple[Request, Classifier, LoadedModel, Source, Path, Part]:
+    """What the options name, on a device."""
+    import torch
+
     from .memory import keep_freed_memory
-    from .progress import Progress
     from .smoothing import make_noise, make_transform
 
     transform = make_transform(options)
@@ -119,6 +157,20 @@ def _run_all(
     if options["threads"]:
         torch.set_num_threads(options["threads"])
     source = _source(options)
+    loaded, classifier = _classifier(options, source, device)
+    part = _part(options, source, sample)
+    out = Path(options["out"])
+    noise = make_noise(options, transform, source, out / "levels")
+    return make_request(noise, transform), classifier, loaded, source, out, part
+
+
+def _classifier(options: dict[str, Any], source: Source, device: str | None) -> tuple[LoadedModel, Classifier]:
+    """The model as it was loaded, and as it is run."""
+    import torch
+
+    from ..counting.classifier import for_one_job
+    from ..errors import InvalidArgumentError
+
     classes = options["num_classes"] or source.num_classes
     if classes is None:
         raise InvalidArgumentError(f"{source.name} has no labels to count classes by: give --num-classes.")
@@ -131,21 +183,18 @@ def _run_all(
     several = loaded.model if isinstance(loaded.model, list) else [loaded.model]
     movable = torch.cuda.is_available() and all(isinstance(model, torch.nn.Module) for model in several)
     how = {name: options[name] for name in ("batch", "dtype", "channels_last", "fold", "runtime", "backend", "mean", "std")}
-    device = ("cuda" if movable else None) if options["device"] is None else options["device"]
-    classifier = for_one_job(loaded.model, num_classes=classes, device=device, **how)
+    place = ("cuda" if movable else None) if device is None else device
+    return loaded, for_one_job(loaded.model, num_classes=classes, device=place, **how)
+
+
+def _part(options: dict[str, Any], source: Source, sample: Callable[[int], dict[str, int]] | None) -> Part:
+    """The images of this call."""
+    from ..runs.store import Part
+
     index, shards = options["shard"]
-    part = Part(options["start"], options["count"], options["every"], index, shards)
     if sample is not None:
-        part = Part(shard=index, shards=shards, sample=sample(len(source)), growing=options["growing"])
-    out = Path(options["out"])
-    noise = make_noise(options, transform, source, out / "levels")
-    each = None if samples_per_image is None else samples_per_image * transform.parts
-    progress = Progress(each, quiet=options["quiet"])
-    outcome = execute(make_request(noise, transform), classifier, loaded, source, out, part, progress)
-    click.echo(last_line(outcome, out, part))
-    for caveat in (*noise.caveats, *classifier.caveats):
-        click.echo(caveat)
-    refuse_unreadable(outcome.problems, options.get("allow_missing", False))
+        return Part(shard=index, shards=shards, sample=sample(len(source)), growing=options["growing"])
+    return Part(options["start"], options["count"], options["every"], index, shards)
 
 
 def _source(options: dict[str, Any]) -> Source:

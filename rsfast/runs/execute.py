@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Iterator, Sequence
+import itertools
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -30,10 +31,13 @@ from ..stopping import choose
 from ..stopping.rules import Drawing, Everything, Paused, Recipe
 from . import settings, store
 from .canonical import canonical
+from .devices import Channel, Crew
 from .store import Part, Standing
 
 SPOT_CHECKS = 64
 PIXELS_AT_ONCE = 2**25  # of images whose input-dependent noise levels are computed together
+MANY_AT_ONCE = 512  # such images
+FEW_AT_ONCE = 8  # where other processes want some, too
 
 
 class Reporter(Protocol):
@@ -67,9 +71,12 @@ class Outcome:
 
 
 def execute(
-    request: Request, classifier: Classifier, loaded: LoadedModel, source: Source, out: Path, part: Part, reporter: Reporter
-) -> Outcome:
+    request: Request, classifier: Classifier, loaded: LoadedModel, source: Source, out: Path, part: Part, reporter: Reporter,
+    crew: Crew | None = None,
+) -> Outcome:  # fmt: skip
     """Run until every image of `part` is stored, continuing where an earlier call stopped.
+
+    With a `crew` its processes draw, each by `serve`, and this one writes.
 
     Raises
     ------
@@ -80,18 +87,8 @@ def execute(
     ModelError
         The model failed; the finished images are stored.
     """
-    _check_request(request, source)
-    positions = _positions(part, source)
-    before = _settings_before(out)
-    recipe = _recipe(request, classifier, source, before)
-    ready = classifier.ready(request.transform, source.shape, total=recipe.total, images=len(positions), chosen=before)
-    if ready.remark is not None:
-        reporter.problem(ready.remark)
-    call = _Call(request, classifier, ready, recipe, source, reporter)
-    wanted = _manifest(call, loaded)
-    if part.sample is not None:  # one that may grow is, to the run, of all images
-        wanted.settings["sample"] = part.sample | ({"images": len(source), "growing": True} if part.growing else {})
-    if before is None:
+    call, positions, wanted = _asked(request, classifier, loaded, source, (out, part, reporter))
+    if not store.is_run(out):
         _rehearse(call, positions)
     here = out.absolute()  # a model may change the working directory
     manifest, shard = store.begin(out, wanted, part.shard, part.shards, seed=check_seed(None))
@@ -103,14 +100,14 @@ def execute(
         todo = [position for position in positions if position not in finished or position in call.paused]
         shard.asks(part, request.n if request.continuable else None)
         reporter.begin(len(positions), len(positions) - len(todo))
-        draws = Draws(request.noise, manifest.settings["seed"])
-        constant = {"n0": recipe.n0, "seed": draws.seed, "model": loaded.sha256[:16], "backend": ready.backend_name(draws.noise),
-                    "config": manifest.fingerprint[:16], "versions": versions()}  # fmt: skip
+        if crew is not None and torch.cuda.is_available():
+            torch.cuda.empty_cache()  # for the process that draws on this GPU
+        lines = call.lines(todo, manifest) if crew is None else crew.lines(todo, reporter, call.unusable)
         try:
-            with contextlib.closing(count(ready, call.images(todo), recipe, draws, reporter.rows)) as counted:
-                for image, drawing, seconds in counted:
-                    shard.append(constant | call.record(image, drawing, seconds))
-                    done.append(image.id)
+            with contextlib.closing(lines):
+                for line in lines:
+                    shard.append(line)
+                    done.append(line["id"])
                     reporter.image()
         except ModelError as error:
             raise ModelError(f"{error} {_kept(shard, out, len(done))}") from error
@@ -118,6 +115,43 @@ def execute(
             reporter.end()
         shard.ends()
     return Outcome(len(positions) - len(todo), len(done), call.problems, _read_back(here, out, done))
+
+
+def serve(
+    request: Request, classifier: Classifier, loaded: LoadedModel, source: Source, out: Path, part: Part, channel: Channel
+) -> None:
+    """Draw what another process's `execute` hands out, and send it the lines; StoreError if this would be another run."""
+    call, _, wanted = _asked(request, classifier, loaded, source, (out, part, channel))
+    here = out.absolute()
+    manifest = store.join(out, wanted)
+    call.goes_on(store.records(here, manifest) if request.continuable else {}, channel)
+    call.at_once = FEW_AT_ONCE
+    goes_on = True
+    while goes_on:
+        with contextlib.closing(call.lines(channel.positions(), manifest)) as lines:
+            for line in lines:
+                channel.send(line=line)
+        goes_on = channel.goes_on()
+    channel.send(caveats=[*request.noise.caveats, *classifier.caveats])
+
+
+def _asked(
+    request: Request, classifier: Classifier, loaded: LoadedModel, source: Source, into: tuple[Path, Part, Any]
+) -> tuple[_Call, Sequence[int], store.Manifest]:
+    """The call that is asked for, its images, and what its run must be."""
+    out, part, reporter = into
+    _check_request(request, source)
+    positions = _positions(part, source)
+    before = _settings_before(out)
+    recipe = _recipe(request, classifier, source, before)
+    ready = classifier.ready(request.transform, source.shape, total=recipe.total, images=len(positions), chosen=before)
+    if ready.remark is not None:
+        reporter.problem(ready.remark)
+    call = _Call(request, classifier, loaded, ready, recipe, source, reporter)
+    wanted = _manifest(call)
+    if part.sample is not None:  # one that may grow is, to the run, of all images
+        wanted.settings["sample"] = part.sample | ({"images": len(source), "growing": True} if part.growing else {})
+    return call, positions, wanted
 
 
 def _positions(part: Part, source: Source) -> Sequence[int]:
@@ -150,15 +184,17 @@ class _Call:
     """One call's way from positions to images and to lines, noting the images that cannot be used."""
 
     def __init__(
-        self, request: Request, classifier: Classifier, ready: Ready, recipe: Recipe, source: Source, reporter: Reporter
-    ) -> None:
-        self.request, self.classifier, self.ready, self.recipe = request, classifier, ready, recipe
+        self, request: Request, classifier: Classifier, loaded: LoadedModel, ready: Ready, recipe: Recipe, source: Source,
+        reporter: Reporter,
+    ) -> None:  # fmt: skip
+        self.request, self.classifier, self.loaded, self.ready, self.recipe = request, classifier, loaded, ready, recipe
         self.source, self.reporter = source, reporter
         self.finished: dict[int, dict[str, Any]] = {}
         self.paused: dict[int, Paused] = {}
         self.problems: list[str] = []
+        self.at_once = MANY_AT_ONCE
 
-    def goes_on(self, finished: dict[int, dict[str, Any]], shard: store.Shard) -> None:
+    def goes_on(self, finished: dict[int, dict[str, Any]], shard: store.Shard | Channel) -> None:
         """Images that are finished, some of which may go on with this n, and where those that cannot be used are noted."""
         self.finished, self.shard = finished, shard
         if not self.request.continuable:
@@ -171,7 +207,17 @@ class _Call:
             if not self.recipe.start(np.ones(1), None, paused).over:
                 self.paused[position] = paused
 
-    def images(self, todo: Sequence[int]) -> Iterator[Image]:
+    def lines(self, todo: Iterable[int], manifest: store.Manifest) -> Generator[dict[str, Any], None, None]:
+        """The line of every image, as it is done."""
+        ready, recipe = self.ready, self.recipe
+        draws = Draws(self.request.noise, manifest.settings["seed"])
+        constant = {"n0": recipe.n0, "seed": draws.seed, "model": self.loaded.sha256[:16], "config": manifest.fingerprint[:16],
+                    "backend": ready.backend_name(draws.noise), "versions": versions()}  # fmt: skip
+        with contextlib.closing(count(ready, self.images(todo), recipe, draws, self.reporter.rows)) as counted:
+            for image, drawing, seconds in counted:
+                yield constant | self.record(image, drawing, seconds)
+
+    def images(self, todo: Iterable[int]) -> Iterator[Image]:
         for image in self._prepared(todo):
             wrong = self._wrong_label(image.id)
             if wrong is not None:
@@ -188,7 +234,7 @@ class _Call:
                 raise StoreError(f"the label of image {image.id} was {paused.tested} and is {label} now. Use another --out.")
             yield image._replace(label=label, paused=paused)
 
-    def _prepared(self, todo: Sequence[int]) -> Iterator[Image]:
+    def _prepared(self, todo: Iterable[int]) -> Iterator[Image]:
         """Every image that can be read, with the noise level of each part, and how far it was rounded.
 
         Levels that depend on the input are computed for many images together, because each batch may mean a pass over a training
@@ -196,9 +242,9 @@ class _Call:
         """
         kind, parts = self.request.noise, self.request.transform.parts
         many = max(1, PIXELS_AT_ONCE // int(np.prod(self.source.shape)))
-        step = min(many, 512) if kind.depends_on_input else 1
-        for first in range(0, len(todo), step):
-            read = [image for position in todo[first : first + step] if (image := self._read(position)) is not None]
+        step, rest = min(many, self.at_once) if kind.depends_on_input else 1, iter(todo)
+        while taken := list(itertools.islice(rest, step)):
+            read = [image for position in taken if (image := self._read(position)) is not None]
             if read:
                 levels = kind.levels_of(torch.stack([image.pixels for image in read]), parts)
                 yield from (image._replace(sigma=sigma) for image, sigma in zip(read, levels, strict=True))
@@ -342,7 +388,7 @@ def _image(source: Source, position: int) -> torch.Tensor:
     return _checked(_given(source, position))
 
 
-def _manifest(call: _Call, loaded: LoadedModel) -> store.Manifest:
+def _manifest(call: _Call) -> store.Manifest:
     """What the run is."""
     request, classifier, running, source = call.request, call.classifier, call.ready.running, call.source
     channels = source.shape[0]
@@ -354,7 +400,7 @@ def _manifest(call: _Call, loaded: LoadedModel) -> store.Manifest:
     return store.Manifest(
         kind=request.kind,
         settings=settings.written(request, call.recipe.stopping, arithmetic, tables, source.shape, classifier.num_classes),
-        model={"name": loaded.name, "sha256": loaded.sha256},
+        model={"name": call.loaded.name, "sha256": call.loaded.sha256},
         data={"name": source.name, "fingerprint": source.fingerprint(), "images": len(source)},
         versions=versions() | ({"measured": canonical(running.measured)} if running.measured else {}),
     )

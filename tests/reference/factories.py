@@ -3,6 +3,7 @@
 import os
 import shutil
 import signal
+import sys
 import time
 from pathlib import Path
 
@@ -28,6 +29,18 @@ def slow():
 
     def forward(x):
         time.sleep(0.01)
+        return model(x)
+
+    return forward
+
+
+def slow_that_prints_and_reads():
+    """As `slow`, with words on standard output, and what it finds on standard input among them."""
+    print("loading", flush=True)
+    model = slow()
+
+    def forward(x):
+        print(sys.stdin.isatty() or sys.stdin.read(), flush=True)
         return model(x)
 
     return forward

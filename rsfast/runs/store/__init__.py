@@ -9,11 +9,11 @@ because a damaged count is not a count.  Nothing here imports torch.
 from .asked import Part, chosen
 from .lines import records
 from .manifest import FORMAT, Manifest, is_run, read_manifest
-from .opening import begin
+from .opening import begin, join
 from .shard import Shard
 from .state import Left, Standing, Wanted, standing, wanted
 
 __all__ = [
     "FORMAT", "Left", "Manifest", "Part", "Shard", "Standing", "Wanted", "begin", "chosen", "is_run",
-    "read_manifest", "records", "standing", "wanted",
+    "join", "read_manifest", "records", "standing", "wanted",
 ]  # fmt: skip

@@ -43,17 +43,29 @@ def begin(path: Path, manifest: Manifest, index: int = 0, of: int = 1, **default
     _make_directory(path)
     with _locked(path):
         there = read_manifest(path) if is_run(path) else None
-        adopted = {
-            key: value if value is not None else (there.settings.get(key) if there is not None else defaults.get(key))
-            for key, value in manifest.settings.items()
-        }
-        here = dataclasses.replace(manifest, settings=adopted)
+        here = _adopting(manifest, there, defaults)
         if there is None or (there.fingerprint != here.fingerprint and not _begun(path)):
             files.write(path / "run.json", json.dumps(here.to_dict(), indent=1, sort_keys=True) + "\n")
             _forget_asked(path)
             there = here
         _refuse_difference(path, there, here)
         return there, Shard(path, index, of, there)
+
+
+def join(path: Path, manifest: Manifest) -> Manifest:
+    """Read the manifest of a run that has begun, for whoever works on it and writes nothing; `manifest` must be of that run."""
+    there = read_manifest(path)
+    _refuse_difference(path, there, _adopting(manifest, there, {}))
+    return there
+
+
+def _adopting(manifest: Manifest, there: Manifest | None, defaults: dict[str, Any]) -> Manifest:
+    """A manifest whose settings that are None are those of the run that is there, or else of `defaults`."""
+    adopted = {
+        key: value if value is not None else (there.settings.get(key) if there is not None else defaults.get(key))
+        for key, value in manifest.settings.items()
+    }
+    return dataclasses.replace(manifest, settings=adopted)
 
 
 def _make_directory(path: Path) -> None:

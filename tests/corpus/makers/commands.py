@@ -141,6 +141,8 @@ OPTIONS: dict[str, list[str]] = {
     "an unknown dtype": [*SIGMA, "--dtype", "int8"],
     "an unknown runtime": [*SIGMA, "--runtime", "tensorrt"],
     "an unknown device": [*SIGMA, "--device", "toaster"],
+    "devices that are none": [*SIGMA, "--devices", "cpu,toaster"],
+    "devices and a device": [*SIGMA, "--device", "cpu", "--devices", "cpu,cpu"],
     "a CUDA device beyond all": [*SIGMA, "--device", "cuda:99"],
     "the meta device": [*SIGMA, "--device", "meta"],
     "an unknown backend": [*SIGMA, "--backend", "fortran"],
