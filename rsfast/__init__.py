@@ -59,6 +59,7 @@ _MODULES = {
     "plans": "plans",
     "sigma": "sigma",
     "torch": "torch",
+    "training": "training",
     "transforms": "transforms",
 }
 
@@ -103,6 +104,7 @@ __all__ = [
     "predict_details",
     "sample_counts",
     "sigma",
+    "training",
     "transforms",
 ]
 

@@ -10,6 +10,7 @@ from . import numerics as numerics
 from . import plans as plans
 from . import sigma as sigma
 from . import torch as torch
+from . import training as training
 from . import transforms as transforms
 from .api import certify as certify
 from .api import predict as predict
@@ -84,5 +85,6 @@ __all__ = [
     "predict_details",
     "sample_counts",
     "sigma",
+    "training",
     "transforms",
 ]

@@ -1,5 +1,45 @@
-"""Training base classifiers for smoothing."""
+"""Objectives that make certificates large, each a plain function (model, x, y, noise, …) → loss, and the noise they draw.
 
-from .gaussian_augmentation import shown, train_with_noise
+noise = rsfast.training.KeyedNoise(rsfast.Gaussian(0.25), seed=0)
+loss = rsfast.training.consistency(model, x, y, noise.at(epoch, ids), weight=10)
+"""
 
-__all__ = ["shown", "train_with_noise"]
+from collections.abc import Callable
+from typing import Any
+
+from .adversarial import adversarial_training, smooth_adv, trades
+from .augmentation import consistency, noise_augmentation, stability
+from .denoising import denoiser_mse, denoiser_stability
+from .gaussian_augmentation import train_with_noise
+from .halves import halves
+from .keyed_noise import KeyedNoise, shown
+from .macer import macer
+from .smooth_mix import smooth_mix
+
+OBJECTIVES: dict[str, Callable[..., Any]] = {
+    objective.__name__.replace("_", "-"): objective
+    for objective in (noise_augmentation, stability, consistency, smooth_adv, macer, smooth_mix, trades, adversarial_training)
+}
+"""Those of a classifier on whole images, by name."""
+
+WITHOUT_NOISE = ("trades", "adversarial-training")
+"""Those that attack instead of adding noise."""
+
+__all__ = [
+    "OBJECTIVES",
+    "WITHOUT_NOISE",
+    "KeyedNoise",
+    "adversarial_training",
+    "consistency",
+    "denoiser_mse",
+    "denoiser_stability",
+    "halves",
+    "macer",
+    "noise_augmentation",
+    "shown",
+    "smooth_adv",
+    "smooth_mix",
+    "stability",
+    "trades",
+    "train_with_noise",
+]

@@ -6,22 +6,8 @@ from collections.abc import Callable
 
 import torch
 
-from ..transforms import Transform, View
-
-
-def shown(view: View, images: torch.Tensor) -> torch.Tensor:
-    """Return images [B, C, H, W] as a view shows them; only the kept pixels are looked at."""
-    v = images.flatten(2)[:, :, torch.from_numpy(view.kept)]
-    if view.partner is None:
-        out = sum(
-            torch.from_numpy(weights).to(v.dtype) * v[:, :, torch.from_numpy(indices)]
-            for weights, indices in zip(view.weights, view.indices, strict=True)
-        )
-        return torch.as_tensor(out).reshape(images.shape)
-    frame = torch.zeros_like(images).flatten(2)
-    other = v[:, :, torch.from_numpy(view.partner)]
-    frame[:, :, torch.from_numpy(view.kept)] = v + torch.maximum(v, other).clamp(min=0)
-    return frame.reshape(images.shape)
+from ..transforms import Transform
+from .keyed_noise import shown
 
 
 def train_with_noise(

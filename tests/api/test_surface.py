@@ -25,6 +25,7 @@ PROMISED = [
     "inner",
     "models",
     "torch",
+    "training",
 ]
 
 
