@@ -1,8 +1,9 @@
 """make show-gpu: every Triton kernel on the GPU in software (tests/softgpu), without a GPU; a few minutes.
 
 For each kernel, noise, part, dtype, layout, target and version of Triton: calls and how many have the reference's bits, findings
-(races, accesses outside tensors), instructions, sectors that stores touch, and sectors that one program leaves half written, each
-per pixel (per row of logits) of the largest image.  Then: faults planted and noticed, and variants that the test-suite compiles.
+(races, accesses outside tensors), instructions, sectors that stores touch, and sectors left half written by one program and by as
+many programs of the grid, one after the other, as there are channels; each per pixel (per row of logits) of the largest image.
+Then: faults planted and noticed, and variants that the test-suite compiles.
 
 TRITONS="FOLDER …": other versions, each installed there by `make test-triton` (pip install --target).
 """

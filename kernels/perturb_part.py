@@ -5,7 +5,7 @@ import triton.language as tl
 
 from . import coefficients as const
 from .draws import four_variates
-from .perturb import _cast
+from .perturb import _cast, row_of_program
 
 NEAREST, BILINEAR = tl.constexpr(const.NEAREST), tl.constexpr(const.BILINEAR)
 
@@ -21,7 +21,7 @@ def _store(out, row, channel, position, plane, value, inside, gain, offset, C: t
     g = tl.load(gain + channel, mask=inside, other=0.0)
     o = tl.load(offset + channel, mask=inside, other=0.0)
     place = position * C + channel if CHANNELS_LAST else channel * plane + position
-    tl.store(out + row.to(tl.int64) * (C * plane) + place, _cast(value * g + o, BFLOAT16, out), mask=inside)
+    tl.store(out + row * (C * plane) + place, _cast(value * g + o, BFLOAT16, out), mask=inside)
 
 
 @triton.jit(do_not_specialize=["m", "half", "length", "step", "first", "count", "stream_id", "k0", "k1"])
@@ -42,11 +42,8 @@ def half_width_kernel(
     CHANNELS_LAST: tl.constexpr, BFLOAT16: tl.constexpr, TILES: tl.constexpr, HALO: tl.constexpr,
 ):  # fmt: skip
     """One program draws TILES tiles of 64 kept pixels of one row of `out` and writes the pairs of all but HALO at either end."""
-    row = tl.program_id(0)
-    b = row // count
-    sample = first.to(tl.uint32) + (row % count).to(tl.uint32)
-    image = tl.load(ids + b).to(tl.uint32)
-    begin = tl.program_id(1) * (TILES - 2 * HALO) - HALO
+    sample, image, row, b = row_of_program(ids, first, count)
+    begin = tl.program_id(0) * (TILES - 2 * HALO) - HALO
     block = (begin * 16 + tl.arange(0, TILES * 16)).to(tl.uint32)  # on one axis: see perturb_kernel
     at = (sample, image, stream_id.to(tl.uint32), k0.to(tl.uint32), k1.to(tl.uint32))
     draw = (table, thresholds, high, length, step)
@@ -112,11 +109,8 @@ def taps_kernel(
     PIXELS: tl.constexpr,
 ):
     """One program writes PIXELS pixels of one row; each draws the noise of its own sources again, wherever they lie."""
-    row = tl.program_id(0)
-    b = row // count
-    sample = first.to(tl.uint32) + (row % count).to(tl.uint32)
-    image = tl.load(ids + b).to(tl.uint32)
-    p = tl.program_id(1) * PIXELS + tl.arange(0, PIXELS)
+    sample, image, row, b = row_of_program(ids, first, count)
+    p = tl.program_id(0) * PIXELS + tl.arange(0, PIXELS)
     inside = p < C * plane
     channel = tl.where(inside, p // plane, 0)
     position = p - channel * plane

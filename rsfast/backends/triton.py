@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import importlib.util
+import itertools
 import math
 import os
 from typing import Any
@@ -131,54 +132,63 @@ def _constant(array: np.ndarray, device: torch.device) -> torch.Tensor:
     return _constants[key][1]
 
 
-def _tiles(all_tiles: int, least: int) -> int:
-    """Tiles of 64 pixels that a program draws."""
-    if interpreting():
-        return min(_next_power_of_two(all_tiles), 1024)
-    return max(least, _next_power_of_two(all_tiles // 65535))
+ALONG = 2**15
+"""Copies and images of a launch: grids end at 65535 in their second and third direction, and rows stay aligned."""
+
+
+def _launch(kernel: Any, rows: base.Rows, programs: int, **named: Any) -> None:
+    """Launch `programs` for every row."""
+    images, arguments = len(rows.ids), _arguments(rows) | named
+    whole = {name: arguments[name] for name in ("pixels", "scale", "ids", "out")}
+    for b, copy in itertools.product(range(0, images, ALONG), range(0, rows.count, ALONG)):
+        if b or copy:
+            arguments |= {name: tensor[b * rows.count + copy if name == "out" else b :] for name, tensor in whole.items()}
+            arguments["first"] = _word(rows.first + copy)
+        kernel[(programs, min(ALONG, rows.count - copy), min(ALONG, images - b))](**arguments)
 
 
 def _whole(rows: base.Rows) -> None:
     from ..kernels.perturb import perturb_kernel
 
     _, channels, plane = rows.pixels.shape
-    all_tiles, of_a_warp = -(-channels * plane // 64), const.TILES_OF_A_WARP[rows.draw.kind]
-    tiles = math.gcd(plane // 64, 1024 if interpreting() else of_a_warp)
-    even = plane % 64 == 0 and all_tiles // tiles <= 65535 and (interpreting() or tiles == of_a_warp)
-    if not even:
-        tiles = _tiles(all_tiles, of_a_warp)
-    perturb_kernel[(rows.total, -(-all_tiles // tiles))](
-        D=channels * plane, plane=plane, TILES=tiles, EVEN=even, num_warps=max(1, min(tiles // of_a_warp, 8)),
-        **_arguments(rows),
+    all_tiles = -(-channels * plane // 64)
+    tiles = _tiles(all_tiles, const.TILES_OF_A_WARP[rows.draw.kind])
+    if interpreting() and plane % 64 == 0:
+        tiles = math.gcd(plane // 64, 1024)
+    _launch(
+        perturb_kernel, rows, -(-all_tiles // tiles), D=channels * plane, plane=plane, TILES=tiles,
+        EVEN=plane % (64 * tiles) == 0, num_warps=1,
     )  # fmt: skip
+
+
+def _tiles(all_tiles: int, on_a_device: int) -> int:
+    """Tiles of 64 pixels that a program draws; many in the interpreter, whose time goes by programs."""
+    return min(_next_power_of_two(all_tiles), 1024) if interpreting() else on_a_device
 
 
 def _part(rows: base.Rows, view: View, width: int) -> None:
     from ..kernels import perturb_part as kernels
 
     device, (_, channels, m) = rows.pixels.device, rows.pixels.shape
-    common = _arguments(rows) | {
-        "gain": base.sent(rows.gain, device),
-        "offset": base.sent(rows.offset, device),
-        "m": m,
-    }
+    common = {"gain": base.sent(rows.gain, device), "offset": base.sent(rows.offset, device), "m": m}
     fill = base.fill_of(view)
     if fill == const.TAPS:
         taps, plane = view.indices.shape
         pixels = 65536 if interpreting() else 512
         pixels = min(pixels, _next_power_of_two(channels * plane))
-        kernels.taps_kernel[(rows.total, -(-channels * plane // pixels))](
-            indices=base.on_device(view, "indices", device), weights=base.on_device(view, "weights", device),
-            plane=plane, T=taps, PIXELS=pixels, **common,
+        _launch(
+            kernels.taps_kernel, rows, -(-channels * plane // pixels), indices=base.on_device(view, "indices", device),
+            weights=base.on_device(view, "weights", device), plane=plane, T=taps, PIXELS=pixels, **common,
         )  # fmt: skip
         return
     halo = kernels.halo_tiles(fill, width // 2)
     all_tiles = -(-channels * m // 64)
     tiles = _tiles(all_tiles + 2 * halo, max(16, _next_power_of_two(6 * halo)))
     own = tiles - 2 * halo
-    kernels.half_width_kernel[(rows.total, -(-all_tiles // own))](
-        kept=base.on_device(view, "kept", device), half=width // 2, FILL=fill, TILES=tiles, HALO=halo, **common
-    )
+    _launch(
+        kernels.half_width_kernel, rows, -(-all_tiles // own), kept=base.on_device(view, "kept", device), half=width // 2,
+        FILL=fill, TILES=tiles, HALO=halo, **common,
+    )  # fmt: skip
 
 
 def _on(device: torch.device) -> contextlib.AbstractContextManager[object]:

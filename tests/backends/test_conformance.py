@@ -248,6 +248,16 @@ def test_a_noise_that_a_backend_does_not_draw_is_declined(name):
     assert "the noise Other" in backend(name).why_not(torch.zeros(1, 1, 2, 2), Other(1.0), Identity())
 
 
+def test_triton_draws_more_rows_than_a_grid_reaches_in_several_launches(monkeypatch, rng):
+    from rsfast.backends import triton
+
+    x = images(rng, 5, 3, 8, 8)
+    call = {"count": 7, "first": 2**31 - 3, "ids": rng.integers(0, 2**32, 5), "layout": torch.channels_last}
+    expected = perturbed("reference", x, **call)
+    monkeypatch.setattr(triton, "ALONG", 3)
+    assert torch.equal(perturbed("triton", x, **call), expected)
+
+
 def test_triton_refuses_images_whose_pixels_it_cannot_count(monkeypatch):
     monkeypatch.setattr("rsfast.backends.triton.MOST_PIXELS", 100)
     perturbed("triton", torch.zeros(1, 1, 10, 10))

@@ -141,7 +141,7 @@ def test_triton_programs_that_share_rows_agree(fill, width, monkeypatch, rng):
     """On a device a program draws few tiles: neighbours and partners lie in the next program's."""
     from rsfast.backends import triton
 
-    monkeypatch.setattr(triton, "_tiles", lambda all_tiles, least: least)
+    monkeypatch.setattr(triton, "_tiles", lambda all_tiles, on_a_device: on_a_device)
     x = images(rng, 1, 2, 24, width)
     call = {"transform": DiagonalSplit(fill), "part": 1, "count": 1}
     assert torch.equal(perturbed("triton", x, **call), perturbed("reference", x, **call))

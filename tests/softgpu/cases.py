@@ -167,7 +167,11 @@ def every() -> list[Case]:
 
 
 def outcome(case: Case, target: int) -> dict[str, Any]:
-    """A case's row: whether bits are equal, findings, instructions and sectors a pixel (a row of logits)."""
+    """A case's row: whether bits are equal, findings, instructions and sectors a pixel (a row of logits).
+
+    Partial sectors are those that one program leaves half written; those of neighbours, as many programs of the grid as images
+    have channels, one after the other.
+    """
     before, begin = len(driver.LAUNCHES), time.perf_counter()
     row = {"kind": type(case).__name__.lower(), **dataclasses.asdict(case), "target": f"sm_{target}"}
     expected, got = case.answer("reference"), case.answer("triton")
@@ -175,10 +179,12 @@ def outcome(case: Case, target: int) -> dict[str, Any]:
     equal = torch.equal(got, expected) and bool(torch.isfinite(got).all())
     row |= {"kernel": [launch.name for launch in launches], "bits_equal": equal}
     row["findings"] = [dataclasses.asdict(found) for launch in launches for found in serious(launch.report.findings)]
+    channels = case.shape[0] if isinstance(case, Noisy) else 1
     for name, count in {
         "instructions": lambda launch: launch.report.instructions,
         "store_sectors": lambda launch: launch.report.memory.sectors,
         "partial_sectors": lambda launch: launch.report.memory.partial_sectors(),
+        "partial_sectors_of_neighbours": lambda launch: launch.report.memory.partial_sectors(channels),
     }.items():
         row[f"{name}_each"] = round(sum(count(launch) for launch in launches) / case.pixels, 4)
     return row | {"shared_bytes": max(launch.shape.shared_bytes for launch in launches), "seconds": time.perf_counter() - begin}
