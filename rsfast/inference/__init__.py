@@ -8,7 +8,7 @@ from ..names import RUNTIMES
 from .batching import best_batch, default_batch
 from .company import examine
 from .devices import arithmetic, on
-from .fold import Folded, fold_batch_norms, verify
+from .fold import Folded, fold_batch_norms
 from .memory import halving, is_out_of_memory
 from .outputs import ONE_LOGIT, checked, taken
 from .preparation import Prepared, prepare
@@ -34,5 +34,4 @@ __all__ = [
     "prepare",
     "rows_keep_their_bits",
     "taken",
-    "verify",
 ]

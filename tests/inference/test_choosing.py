@@ -10,10 +10,12 @@ import torch
 import rsfast as rs
 from rsfast import inference
 from rsfast.errors import ModelError
-from rsfast.inference import choosing
+from rsfast.inference import choosing, preparation
 from rsfast.inference.choosing import Way
 from rsfast.models import build
 from rsfast.request import WHOLE
+
+from . import networks
 
 
 @dataclasses.dataclass
@@ -116,3 +118,14 @@ def test_what_was_chosen_is_taken_again_without_measuring(network, quick, monkey
     ready = classifier.ready(WHOLE, (3, 8, 8), total=100, chosen=chosen)
     assert (ready.batch, ready.running.channels_last) == (16, True)
     assert ready.running.how == {"runtime": "torch", "folded": [21]}
+
+
+def test_a_network_is_folded_once_for_all_ways(monkeypatch):
+    calls = []
+    folding = preparation.fold_batch_norms
+    monkeypatch.setattr(preparation, "fold_batch_norms", lambda *given: calls.append(1) or folding(*given))
+    monkeypatch.setitem(choosing.WAYS, "cpu", choosing.FOLDED)
+    model = networks.depthwise()
+    prepared = inference.prepare(model, networks.SHAPE, runtime="auto", batch=4, seconds=0)
+    assert len(calls) == 1
+    assert sum("images_per_second" in row for row in prepared.record["measured"]["runtimes"].values()) >= 3
