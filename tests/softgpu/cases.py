@@ -1,12 +1,13 @@
 """Calls of the Triton backend on the GPU in software, each against the reference, bit for bit.
 
-python -m tests.softgpu.cases OUT [--target 90] [--some]      writes a row per case as JSON; --some: a few, for every change
+python -m tests.softgpu.cases OUT [--target 90 …] [--some]    writes a row per case as JSON; --some: a few, for every change
 """
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
+import functools
 import itertools
 import json
 import sys
@@ -137,7 +138,7 @@ def some() -> list[Case]:
     """A few that compile few kernels: every noise, fill, dtype, layout and kind of votes once."""
     pairs = itertools.cycle(itertools.product(MODEL_DTYPES, LAYOUTS))
     parts = ["half bilinear released", "half nearest diagonal", "half pooled released", "strided bilinear", "framed frame"]
-    noisy = [Noisy(noise, WHOLE, *next(pairs)) for noise in NOISE]
+    noisy = [Noisy(noise, WHOLE, *next(pairs), (3, 8, 8) if noise.startswith("lattice") else (3, 32, 32)) for noise in NOISE]
     noisy += [Noisy("gaussian", WHOLE, "bfloat16", "channels-last", (1, 9, 13))]
     noisy += [Noisy("gaussian", part, *next(pairs), (3, 8, 8)) for part in parts]
     return [*noisy, Votes(10, "float32"), Votes(10, "float64", 3, rows=True), Votes(1000, "bfloat16", 3)]
@@ -204,11 +205,12 @@ def main() -> None:
 
     parser = argparse.ArgumentParser()
     parser.add_argument("out", type=Path)
-    parser.add_argument("--target", type=int, default=90, choices=driver.TARGETS)
+    parser.add_argument("--target", type=int, nargs="+", default=[90], choices=driver.TARGETS)
     parser.add_argument("--some", action="store_true")
     asked = parser.parse_args()
     torch.set_num_threads(1)
-    rows = list(outcomes(some() if asked.some else every(), asked.target, lambda text: print(text, file=sys.stderr, flush=True)))
+    cases, say = some() if asked.some else every(), functools.partial(print, file=sys.stderr, flush=True)
+    rows = [row for target in asked.target for row in outcomes(cases, target, say)]
     asked.out.write_text(json.dumps({"triton": triton.__version__, "rows": rows}))
 
 

@@ -35,9 +35,10 @@ def check(rows):
             assert row["partial_sectors_of_neighbours_each"] == 0, row
 
 
-def test_a_few_calls_of_every_kernel_have_the_bits_of_the_reference(tmp_path):
-    rows = of_another_process("cases", tmp_path, "--some")["rows"]
+def test_a_few_calls_of_every_kernel_have_the_bits_of_the_reference_on_every_target(tmp_path):
+    rows = of_another_process("cases", tmp_path, "--some", "--target", *map(str, TARGETS))["rows"]
     check(rows)
+    assert {row["target"] for row in rows} == {f"sm_{target}" for target in TARGETS}
     assert {name for row in rows for name in row["kernel"]} == {
         "perturb_kernel", "half_width_kernel", "taps_kernel", "count_kernel",
     }  # fmt: skip
