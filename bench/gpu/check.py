@@ -3,7 +3,7 @@
     python -m bench.gpu.check FOLDER                  # on a machine with a CUDA device
     python -m bench.gpu.check FOLDER --only resnet50  # some parts, separated by commas
     python -m bench.gpu.check FOLDER --later          # the minutes after: NVIDIA's checkers and profiler, a soak run
-    python -m bench.gpu.check FOLDER --rehearse       # tiny sizes on the CPU, in Triton's interpreter: does the script itself work?
+    python -m bench.gpu.check FOLDER --rehearse       # tiny sizes on a GPU in software (tests/softgpu): does the script itself work?
 
 Each part of `bench.gpu.parts` runs in a process of its own with a time limit.  FOLDER/check.json is written anew after every part,
 so that nothing that was found is lost where the next one hangs or the machine goes; what went wrong stands there, too.  Needs
@@ -58,10 +58,12 @@ def _sees_a_gpu() -> bool:
 
 
 def run(name: str, seconds: int, rehearse: bool) -> dict[str, Any]:
-    """One part in a process of its own: how it ended, its seconds, and its result or what it said last."""
+    """One part in a process of its own: how it ended, its seconds, and its result or what it said last.
+
+    Of a rehearsal also the kernels that were launched, and what the GPU in software found wrong with them.
+    """
     environment = {**os.environ, "RSFAST_REHEARSE": str(int(rehearse))}
-    if rehearse:
-        environment |= {"TRITON_INTERPRET": "1"}
+    environment.pop("TRITON_INTERPRET", None)  # kernels are compiled, for the GPU or for the one in software
     began = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
         result = Path(folder) / "result.json"
@@ -77,7 +79,7 @@ def run(name: str, seconds: int, rehearse: bool) -> dict[str, Any]:
             said = "".join(text.decode(errors="replace") for text in (late.stdout, late.stderr) if isinstance(text, bytes))
         row: dict[str, Any] = {"ended": ended, "seconds": time.perf_counter() - began}
         if result.exists():
-            return row | {"result": json.loads(result.read_text())}
+            return row | json.loads(result.read_text())
         return row | {"said": last_lines(said)}
 
 

@@ -1,4 +1,4 @@
-"""The device that a part runs on, and its clock; in a rehearsal the CPU, on which nothing is timed."""
+"""The device that a part runs on, and its clock; in a rehearsal a GPU in software, on which nothing is timed."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 REHEARSE = os.environ.get("RSFAST_REHEARSE") == "1"
-DEVICE = "cpu" if REHEARSE else "cuda"
+DEVICE = "cpu" if REHEARSE else "cuda"  # tensors of the GPU in software lie on the CPU
 SIGMA = 0.5
 
 

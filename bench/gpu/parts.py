@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import functools
 import json
 import os
@@ -69,10 +70,14 @@ def last_lines(text: str) -> list[str]:
 def _pytest(*arguments: str) -> dict[str, Any]:
     from .device import REHEARSE
 
+    device = "1"
     if REHEARSE:
-        arguments = ("tests/backends/test_choice.py",)
+        arguments, device = (
+            ("tests/backends/test_votes.py", "-k", "triton and tie", "-n", "2", "-p", "tests.softgpu.driver"),
+            "soft",
+        )
     command = [sys.executable, "-m", "pytest", *arguments, "-q", "-p", "no:cacheprovider", "--timeout", "600"]
-    ended = subprocess.run(command, cwd=ROOT, env={**os.environ, "RSFAST_TEST_GPU": "1"}, capture_output=True, text=True)
+    ended = subprocess.run(command, cwd=ROOT, env={**os.environ, "RSFAST_TEST_GPU": device}, capture_output=True, text=True)
     return {"exit": ended.returncode, "said": last_lines(ended.stdout)}
 
 
@@ -93,6 +98,7 @@ PARTS: dict[str, Part] = {
     "engine": Part(functools.partial(_pytest, "tests/counting", "-k", "gpu"), 180),
     "copy-bandwidth": Part(_of("kernels_on_device", "copy_bandwidth"), 60),
     "noise-path": Part(_of("kernels_on_device", "noise_path"), 120),
+    "grids": Part(_of("grids", "grids"), 150),
     "resnet50": Part(_of("models_on_device", "end_to_end", "resnet50"), 240),
     "vit-b16": Part(_of("models_on_device", "end_to_end", "vit-b16"), 180),
     "cifar-resnet110": Part(_of("models_on_device", "end_to_end", "cifar-resnet110"), 180),
@@ -119,10 +125,20 @@ LATER: dict[str, Part] = {
 
 
 def main() -> None:
+    from .device import REHEARSE
+
     name, file = sys.argv[1:]
-    result = (PARTS | LATER)[name].run()
+    if not REHEARSE:
+        found = {"result": (PARTS | LATER)[name].run()}
+    else:
+        from tests.softgpu import driver, memory
+
+        driver.install()
+        found = {"result": (PARTS | LATER)[name].run()}
+        found["kernels_launched"] = collections.Counter(launch.name for launch in driver.LAUNCHES)
+        found["findings"] = [str(one) for launch in driver.LAUNCHES for one in memory.serious(launch.report.findings)]
     scratch = Path(file).with_suffix(".partial")
-    scratch.write_text(json.dumps(result) + "\n")
+    scratch.write_text(json.dumps(found) + "\n")
     scratch.replace(file)
 
 

@@ -1,4 +1,4 @@
-"""The one script for GPU machines runs from end to end (tiny, in the interpreter), and loses nothing where a part fails."""
+"""The one script for GPU machines runs from end to end (tiny, on the GPU in software), and loses nothing where a part fails."""
 
 import json
 import subprocess
@@ -18,10 +18,17 @@ def test_rehearsal_writes_every_part(tmp_path):
     whole = json.loads((tmp_path / "check.json").read_text().replace("NaN", "null"))
     assert result.returncode == 0, whole
     assert list(whole["parts"]) == list(parts.PARTS)
+    assert all(part["findings"] == [] for part in whole["parts"].values())
+    launched = {name: set(part["kernels_launched"]) for name, part in whole["parts"].items()}
+    assert launched["launches"] == {"perturb_kernel", "half_width_kernel", "taps_kernel", "count_kernel"}
+    assert launched["resnet50"] == launched["profile"] == {"perturb_kernel", "count_kernel"}  # the whole way, as on a GPU
+    assert launched["grids"] == {"perturb_kernel", "ordered_kernel"}
     found = {name: part["result"] for name, part in whole["parts"].items()}
-    assert found["launches"]["equal"] == found["launches"]["launched"] > 20
+    assert found["launches"]["equal"] == found["launches"]["launched"] >= 20
     assert all(found["launches"]["votes"].values())
     assert all(row["bits_equal_the_cpu"] for row in found["noise-path"] + found["noises"])
+    assert all(row["bits_equal"] for row in found["grids"])
+    assert len({row["next_program"] for row in found["grids"]}) == 3
     assert all(row["votes_equal_torch"] for row in found["votes"])
     assert set(found["resnet50"]["ways"]) == {"as given", "measured"}
     assert found["engine"]["exit"] == found["suite"]["exit"] == 0

@@ -1,7 +1,7 @@
 """A driver for Triton that has no device: kernels are specialised, packed and compiled as ever, and machine.py runs their PTX.
 
-`install()` before the first launch; then `kernel[grid](...)` takes CPU tensors, and LAUNCHES keeps what each launch did.  ptxas
-is left out: what it makes of every kernel tests/kernels looks at.  Kernels are cached in a folder of their own.
+`install()` before the first launch (or pytest -p tests.softgpu.driver, with RSFAST_TEST_GPU=soft); then `kernel[grid](...)` takes
+CPU tensors, and LAUNCHES keeps what each launch did.  ptxas is left out: what it makes of every kernel tests/kernels looks at.  Kernels are cached in a folder of their own.
 """
 
 from __future__ import annotations
@@ -128,3 +128,7 @@ def install(target: int = 90) -> None:
     CUDABackend.make_cubin = lambda self, text, metadata, options, capability: text.encode()
     driver.set_active(Driver(target))
     backend.DEVICES = ("cuda", "cpu")
+
+
+def pytest_configure() -> None:
+    install()
