@@ -46,6 +46,7 @@ _HOME = {
     "SoundnessWarning": "errors",
 }
 _MODULES = {
+    "attacks": "attacks",
     "backends": "backends",
     "certificates": "certificates",
     "compat": "compat",
@@ -86,6 +87,7 @@ __all__ = [
     "StoreError",
     "Uniform",
     "VoteCounts",
+    "attacks",
     "backends",
     "certificates",
     "certify",

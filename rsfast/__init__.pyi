@@ -1,3 +1,4 @@
+from . import attacks as attacks
 from . import backends as backends
 from . import certificates as certificates
 from . import compat as compat
@@ -67,6 +68,7 @@ __all__ = [
     "StoreError",
     "Uniform",
     "VoteCounts",
+    "attacks",
     "backends",
     "certificates",
     "certify",

@@ -12,6 +12,7 @@ EXTRAS: dict[str, tuple[str, ...]] = {  # of pyproject.toml, as names of modules
     "onnx": ("onnx", "onnxruntime", "onnxscript"),
     "openvino": ("openvino",),
     "art": ("art",),
+    "attacks": ("art", "foolbox"),
     "triton": ("triton",),
 }
 

@@ -29,9 +29,13 @@ def per_image(value: torch.Tensor) -> torch.Tensor:
 
 
 def direction(gradient: torch.Tensor, norm: float) -> torch.Tensor:
-    """Return the step of length one: signs for linf, the normalised gradient for l2 and l1; zero where the gradient is."""
+    """Return the step of length one that climbs most: signs for linf, one pixel for l1; zero where the gradient is."""
     if math.isinf(norm):
         return gradient.sign()
+    if norm == 1.0:
+        flat = gradient.flatten(1)
+        top = flat.abs().argmax(1, keepdim=True)
+        return torch.zeros_like(flat).scatter(1, top, flat.gather(1, top).sign()).reshape(gradient.shape)
     length = lengths(gradient, 2.0)
     return gradient / per_image(length.clamp(min=torch.finfo(length.dtype).tiny))
 

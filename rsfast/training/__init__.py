@@ -7,12 +7,12 @@ loss = rsfast.training.consistency(model, x, y, noise.at(epoch, ids), weight=10)
 from collections.abc import Callable
 from typing import Any
 
+from ..keyed_noise import KeyedNoise, shown
 from .adversarial import adversarial_training, smooth_adv, trades
 from .augmentation import consistency, noise_augmentation, stability
 from .denoising import denoiser_mse, denoiser_stability
 from .gaussian_augmentation import train_with_noise
 from .halves import halves
-from .keyed_noise import KeyedNoise, shown
 from .macer import macer
 from .smooth_mix import smooth_mix
 

@@ -11,8 +11,8 @@ from .. import checks
 from ..attacks import steps as attack
 from ..attacks.steps import Range
 from ..errors import InvalidArgumentError
+from ..keyed_noise import KeyedNoise
 from ..noise import Gaussian, Uniform
-from .keyed_noise import KeyedNoise
 from .parts_of_losses import Model, frozen, gradient, log_average, logits_of
 
 UNIT: Range = (0.0, 1.0)

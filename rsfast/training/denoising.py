@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch.nn import functional
 
-from .keyed_noise import KeyedNoise
+from ..keyed_noise import KeyedNoise
 from .parts_of_losses import Model, frozen, logits_of
 
 

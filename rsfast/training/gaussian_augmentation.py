@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 import torch
 
+from ..keyed_noise import shown
 from ..transforms import Transform
-from .keyed_noise import shown
 
 
 def train_with_noise(

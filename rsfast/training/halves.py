@@ -8,8 +8,8 @@ from typing import Any
 import torch
 
 from ..errors import InvalidArgumentError
+from ..keyed_noise import KeyedNoise
 from .augmentation import noise_augmentation
-from .keyed_noise import KeyedNoise
 from .parts_of_losses import Model
 
 

@@ -6,7 +6,7 @@ import torch
 from torch.nn import functional
 
 from ..errors import InvalidArgumentError
-from .keyed_noise import KeyedNoise
+from ..keyed_noise import KeyedNoise
 from .parts_of_losses import Model, log_average, logits_of
 
 

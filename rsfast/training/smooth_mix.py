@@ -7,7 +7,7 @@ from torch.nn import functional
 
 from ..attacks import steps as attack
 from ..attacks.steps import Range
-from .keyed_noise import KeyedNoise
+from ..keyed_noise import KeyedNoise
 from .parts_of_losses import Model, frozen, gradient, log_average, logits_of
 
 

@@ -26,6 +26,7 @@ PROMISED = [
     "models",
     "torch",
     "training",
+    "attacks",
 ]
 
 

@@ -1,4 +1,4 @@
-"""Noise of training: any noise of the package, drawn by its kernels, keyed by (seed, epoch, image)."""
+"""Noise of training and of attacks: any noise of the package, drawn by its kernels, keyed by (seed, epoch, image)."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from typing import Any
 import numpy as np
 import torch
 
-from .. import backends, checks
-from ..backends import base
-from ..counting.images import check_ids
-from ..errors import InvalidArgumentError
-from ..hints import explained_class
-from ..noise import PART_STREAMS, STREAMS, Noise, Uniform
-from ..noise import check as check_noise
-from ..request import WHOLE
-from ..transforms import Transform, View
-from ..transforms import check as check_transform
+from . import backends, checks
+from .backends import base
+from .counting.images import check_ids
+from .errors import InvalidArgumentError
+from .hints import explained_class
+from .noise import PART_STREAMS, STREAMS, Noise, Uniform
+from .noise import check as check_noise
+from .request import WHOLE
+from .transforms import Transform, View
+from .transforms import check as check_transform
 
 COPIES = 2**16
 """Copies of an image that one epoch can draw; so many epochs fit into the counter, too."""
@@ -58,6 +58,8 @@ class KeyedNoise:
         The level of each image by its id, where the noise depends on the input: computed once instead of in every batch.
     backend : str
         Who draws; never changes a bit.
+    stream : str
+        "training", or another of `rsfast.noise.STREAMS`: streams share no noise.
     epoch, ids
         What `at` sets.
 
@@ -78,6 +80,7 @@ class KeyedNoise:
     part: int = 0
     levels: np.ndarray | None = dataclasses.field(default=None, compare=False, repr=False)
     backend: str = "auto"
+    stream: str = "training"
     epoch: int = 0
     ids: np.ndarray | None = dataclasses.field(default=None, compare=False, repr=False)
 
@@ -85,6 +88,7 @@ class KeyedNoise:
         parts = check_transform(self.transform).parts
         if self.noise is not None:
             object.__setattr__(self, "noise", check_noise(self.noise, parts))
+        checks.choice("stream", self.stream, STREAMS)
         for name, most in (("seed", 2**64 - 1), ("part", parts - 1), ("epoch", COPIES - 1)):
             object.__setattr__(self, name, checks.whole(name, getattr(self, name), 0, most))
 
@@ -119,7 +123,7 @@ class KeyedNoise:
             return self.shown(x).repeat_interleave(count, dim=0)
         if x.requires_grad and torch.is_grad_enabled():
             return self.shown(x).repeat_interleave(count, dim=0) + self.alone(x, count, first)
-        return self._draw(self.noise, x, self.levels_of(x), count, first, STREAMS["training"])
+        return self._draw(self.noise, x, self.levels_of(x), count, first, STREAMS[self.stream])
 
     def alone(self, x: torch.Tensor, count: int = 1, first: int = 0) -> torch.Tensor:
         """Return the noise of these copies without the images: shown(x) + alone(x) is copies(x), up to float32's rounding.
@@ -137,7 +141,7 @@ class KeyedNoise:
             )
         if self.noise is None:
             return torch.zeros_like(x).repeat_interleave(count, dim=0)
-        return self._draw(self.noise, torch.zeros_like(x), self.levels_of(x), count, first, STREAMS["training"])
+        return self._draw(self.noise, torch.zeros_like(x), self.levels_of(x), count, first, STREAMS[self.stream])
 
     def start(self, x: torch.Tensor, noise: Noise, first: int = 0) -> torch.Tensor:
         """Return draws of another noise in the shape of x, for random starts: whole images, one copy of each."""
