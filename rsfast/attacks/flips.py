@@ -79,6 +79,7 @@ def smallest_flips(
     smoothed: Smoothed, x: torch.Tensor, labels: Sequence[int] | np.ndarray, *, num_classes: int, norm: float = 2,
     attacks: Sequence[str] = ATTACKS, steps: int = 200, guess: float | Sequence[float] | np.ndarray = 0.5, n: int = 100_000,
     alpha: float = 1e-3, seed: int | None = None, value_range: Range = None, ids: Sequence[int] | None = None,
+    classifier: Classifier | None = None,
 ) -> Flips:  # fmt: skip
     """Find the smallest flip of each image, by several attacks, and check it with fresh noise.
 
@@ -111,6 +112,9 @@ def smallest_flips(
         Where flips must lie.  Default: anywhere, as certificates hold anywhere.
     ids : sequence of int, optional
         Of the noise, default 0 … B - 1.
+    classifier : Classifier, optional
+        Who votes along the way and in the check, where what was certified runs in another way than `smoothed.model` does (in
+        bfloat16, for instance).  Its value_range must be None.
 
     Returns
     -------
@@ -132,7 +136,13 @@ def smallest_flips(
     if y.shape != (len(x),) or not bool(((y >= 0) & (y < num_classes)).all()):
         raise InvalidArgumentError(f"labels are not {len(x)} classes from 0 to {num_classes - 1}: leave out what abstained.")
     numbers = list(range(len(x))) if ids is None else [int(one) for one in ids]
-    search = _Search(smoothed, x, y, norm, num_classes, numbers, value_range)
+    if classifier is None:
+        models = smoothed.models if smoothed.transform.parts > 1 else smoothed.models[0]
+        device = x.device if not len(smoothed.held) else None
+        classifier = Classifier(
+            models, num_classes=num_classes, mean=smoothed.mean, std=smoothed.std, value_range=None, device=device
+        )
+    search = _Search(smoothed, x, y, norm, classifier, numbers, value_range)
     near = np.broadcast_to(np.maximum(np.asarray(guess, dtype=np.float64), 1e-6), (len(x),)).copy()
     seed = secrets.randbits(63) if seed is None else checks.whole("seed", seed, 0, 2**64 - 1)
     found = Flips(
@@ -157,15 +167,12 @@ class _Search:
         x: torch.Tensor,
         y: torch.Tensor,
         norm: float,
-        num_classes: int,
+        classifier: Classifier,
         ids: list[int],
         value_range: Range,
     ) -> None:
         self.smoothed, self.x, self.y, self.norm, self.ids, self.value_range = smoothed, x, y, norm, ids, value_range
-        models = smoothed.models if smoothed.transform.parts > 1 else smoothed.models[0]
-        self.classifier = Classifier(
-            models, num_classes=num_classes, mean=smoothed.mean, std=smoothed.std, value_range=None, device=x.device
-        )
+        self.classifier = classifier
         self.looks = self.checks = 0
 
     def candidates(self, name: str, steps: int, near: np.ndarray, factors: Sequence[float]) -> Iterator[torch.Tensor]:

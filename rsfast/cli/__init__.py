@@ -18,6 +18,7 @@ import click
 from ..errors import RsfastError, SoundnessWarning
 from ..hints import meant
 from ..version import VERSION
+from .attack import attack
 from .cache import cache
 from .demo import demo
 from .info import info
@@ -42,7 +43,10 @@ def cli() -> None:
     """
 
 
-for command in (info, cache, demo, certify, predict, status, recertify, report, export, limits, pack, reproduce, plan, estimate):
+COMMANDS = (
+    info, cache, demo, certify, predict, status, recertify, report, export, limits, pack, reproduce, plan, estimate, attack,
+)  # fmt: skip
+for command in COMMANDS:
     cli.add_command(command)
 
 

@@ -156,7 +156,7 @@ def _job(
     keep_freed_memory()
     if options["threads"]:
         torch.set_num_threads(options["threads"])
-    source = _source(options)
+    source = open_source(options)
     loaded, classifier = _classifier(options, source, device)
     part = _part(options, source, sample)
     out = Path(options["out"])
@@ -197,7 +197,7 @@ def _part(options: dict[str, Any], source: Source, sample: Callable[[int], dict[
     return Part(options["start"], options["count"], options["every"], index, shards)
 
 
-def _source(options: dict[str, Any]) -> Source:
+def open_source(options: dict[str, Any]) -> Source:
     """The data; classes of an image folder are those of --class-map, else those that the checkpoint says it has."""
     from .. import models, sources
     from ..sources.classes import class_map
