@@ -8,6 +8,8 @@ if "RSFAST_TEST_GPU" not in os.environ:  # 1: on a GPU; soft: on that of tests/s
     os.environ["TRITON_INTERPRET"] = "1"
 # Threads of torch that wait leave the processor to other processes; OpenMP looks at this when it is loaded.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+# Commands take torch's number of them, however busy this machine is.
+os.environ.setdefault("OMP_NUM_THREADS", str(os.cpu_count() or 1))
 
 import numpy as np
 import pytest

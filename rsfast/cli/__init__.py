@@ -28,6 +28,7 @@ from .planning import estimate, plan
 from .reproduce import reproduce
 from .results import export, recertify, report, status
 from .runs import certify, predict
+from .threads import wait_asleep
 
 INTERRUPTED = 130  # 128 + SIGINT, as shells have it
 AFTERWARDS = 10.0  # seconds in which an error is taken to follow from an interrupt
@@ -52,6 +53,7 @@ for command in COMMANDS:
 
 def main() -> None:
     """Entry point: one clear sentence and a non-zero exit for everything that goes wrong."""
+    wait_asleep()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal without Unicode shows ? where a sign is missing

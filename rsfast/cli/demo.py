@@ -52,6 +52,7 @@ def demo(out: str | None, images: int, n: int, smoothing: str) -> None:
     from .memory import keep_freed_memory
     from .progress import Progress
     from .results import _print, _write_report
+    from .threads import settle_threads
 
     transform = DiagonalSplit() if smoothing == "dual" else Identity()
     draws = n // transform.parts
@@ -63,6 +64,7 @@ def demo(out: str | None, images: int, n: int, smoothing: str) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise StoreError(f"{folder} cannot be written: {error.strerror or error}.") from None
+    settle_threads(None, folder)
     loaded = _trained(folder, transform)
     source = sources.load("digits", split="test")
     of_parts = f" for each of {transform.parts} parts" if transform.parts > 1 else ""

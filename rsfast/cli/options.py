@@ -212,7 +212,10 @@ how_to_run = combined(
     click.option("--channels-last/--contiguous", default=None, help="Lay out the model's input so in memory."),
     click.option("--backend", default="auto", show_default=True, help=f"Draw and count by {listed(('auto', *names.BACKENDS))}."),
     click.option(
-        "--threads", type=click.IntRange(1, 1024), help="Use so many threads for torch and the noise.  [default: torch's]"
+        "--threads",
+        type=click.IntRange(1, 1024),
+        help="Use so many threads for torch and the noise.  [default: the run's when "
+        "continuing; else torch's, fewer while other processes are busy]",
     ),
     click.option("--start", type=click.IntRange(min=0), default=0, show_default=True, help="Begin with this image."),
     click.option("--count", type=click.IntRange(min=1), help="Take at most this many images.  [default: all]"),

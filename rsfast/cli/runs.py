@@ -147,19 +147,18 @@ def _job(
     device: str | None,
 ) -> tuple[Request, Classifier, LoadedModel, Source, Path, Part]:
     """What the options name, on a device."""
-    import torch
 
     from .memory import keep_freed_memory
     from .smoothing import make_noise, make_transform
+    from .threads import settle_threads
 
     transform = make_transform(options)
     keep_freed_memory()
-    if options["threads"]:
-        torch.set_num_threads(options["threads"])
+    out = Path(options["out"])
+    settle_threads(options["threads"], out, quiet=options["quiet"] or device is not None)
     source = open_source(options)
     loaded, classifier = _classifier(options, source, device)
     part = _part(options, source, sample)
-    out = Path(options["out"])
     noise = make_noise(options, transform, source, out / "levels")
     return make_request(noise, transform), classifier, loaded, source, out, part
 

@@ -21,7 +21,7 @@ from ..counting.classifier import Classifier
 from ..counting.conveyor import Draws, Job
 from ..counting.count import count, versions
 from ..counting.images import Image, check_images, check_seed, image_sha256, normalised, refuse_far, rounding_of
-from ..counting.ready import Ready
+from ..counting.ready import Ready, Running
 from ..errors import DataError, InvalidArgumentError, ModelError, StoreError
 from ..models.loading import LoadedModel
 from ..request import MOST_DRAWS, Request
@@ -388,6 +388,12 @@ def _image(source: Source, position: int) -> torch.Tensor:
     return _checked(_given(source, position))
 
 
+def _circumstances(running: Running) -> dict[str, str]:
+    """What a run is not known by, but goes on with: threads of the CPU, and what was measured."""
+    threads = {"threads": str(torch.get_num_threads())} if running.device.type == "cpu" else {}
+    return threads | ({"measured": canonical(running.measured)} if running.measured else {})
+
+
 def _manifest(call: _Call) -> store.Manifest:
     """What the run is."""
     request, classifier, running, source = call.request, call.classifier, call.ready.running, call.source
@@ -402,5 +408,5 @@ def _manifest(call: _Call) -> store.Manifest:
         settings=settings.written(request, call.recipe.stopping, arithmetic, tables, source.shape, classifier.num_classes),
         model={"name": call.loaded.name, "sha256": call.loaded.sha256},
         data={"name": source.name, "fingerprint": source.fingerprint(), "images": len(source)},
-        versions=versions() | ({"measured": canonical(running.measured)} if running.measured else {}),
+        versions=versions() | _circumstances(running),
     )
