@@ -13,8 +13,10 @@ torch, triton, numpy, scipy, numba, pybind11, pytest, and nothing of rsfast inst
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -60,7 +62,7 @@ def _sees_a_gpu() -> bool:
 def run(name: str, seconds: int, rehearse: bool) -> dict[str, Any]:
     """One part in a process of its own: how it ended, its seconds, and its result or what it said last.
 
-    Of a rehearsal also the kernels that were launched, and what the GPU in software found wrong with them.
+    Of a rehearsal also the kernels that this process launched, and what the GPU in software found wrong with them.
     """
     environment = {**os.environ, "RSFAST_REHEARSE": str(int(rehearse))}
     environment.pop("TRITON_INTERPRET", None)  # kernels are compiled, for the GPU or for the one in software
@@ -68,19 +70,36 @@ def run(name: str, seconds: int, rehearse: bool) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         result = Path(folder) / "result.json"
         command = [sys.executable, "-m", "bench.gpu.parts", name, str(result)]
-        said, ended = "", "well"
+        ended = "well"
+        process = subprocess.Popen(
+            command,
+            cwd=ROOT,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
         try:
-            process = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=seconds)
-            said = process.stdout + process.stderr
+            said, _ = process.communicate(timeout=seconds)
             if process.returncode:
                 ended = f"with exit code {process.returncode}"
-        except subprocess.TimeoutExpired as late:
+        except subprocess.TimeoutExpired:
+            _end(process)
+            said, _ = process.communicate()
             ended = f"by its limit of {seconds} s"
-            said = "".join(text.decode(errors="replace") for text in (late.stdout, late.stderr) if isinstance(text, bytes))
+        finally:
+            _end(process)
         row: dict[str, Any] = {"ended": ended, "seconds": time.perf_counter() - began}
         if result.exists():
             return row | json.loads(result.read_text())
         return row | {"said": last_lines(said)}
+
+
+def _end(process: subprocess.Popen[str]) -> None:
+    """A process that may hang, and all that it started: the next part wants the GPU for itself."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
 
 
 if __name__ == "__main__":

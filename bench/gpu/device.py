@@ -14,6 +14,14 @@ DEVICE = "cpu" if REHEARSE else "cuda"  # tensors of the GPU in software lie on 
 SIGMA = 0.5
 
 
+def begin() -> None:
+    """What a process does first: in a rehearsal, give Triton the GPU in software."""
+    if REHEARSE:
+        from tests.softgpu.driver import install
+
+        install()
+
+
 def median_ms(candidates: dict[str, Callable[[], Any]], rounds: int) -> dict[str, float]:
     """Medians over rounds in which every candidate runs once, timed with device events."""
     if REHEARSE:

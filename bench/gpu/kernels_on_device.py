@@ -2,47 +2,74 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import itertools
+import multiprocessing
+import os
 from typing import Any
 
 import numpy as np
 import torch
 
-from .device import DEVICE, REHEARSE, SIGMA, median_ms
+from .device import DEVICE, REHEARSE, SIGMA, begin, median_ms
+
+LAUNCHES_SECONDS = int(os.environ.get("RSFAST_LAUNCHES_SECONDS", "200"))  # of the 240 that the part has
 
 
-def launches() -> dict[str, Any]:
-    """One launch of every kernel: each noise, dtype, layout and part, and votes, bit for bit against the reference."""
-    from rsfast import backends, noise
+def _calls() -> list[tuple[Any, Any, int, torch.dtype, torch.memory_format]]:
+    """Noise, transform, part, dtype, layout."""
+    from rsfast import noise
     from rsfast.transforms import DiagonalSplit, Identity
 
     kinds = [noise.Gaussian(0.25), noise.LatticeGaussian(0.25), noise.Laplace(0.25), noise.GeneralizedGaussian(0.25, 3),
              noise.Uniform(0.25)]  # fmt: skip
     whole: list[tuple[Any, int]] = [(Identity(), 0)]
     shown = whole + [(DiagonalSplit(fill), part) for fill in ("nearest", "bilinear", "pooled") for part in (0, 1)]
-    layouts = (torch.contiguous_format, torch.channels_last)
-    dtypes = (torch.float32, torch.bfloat16, torch.float16)
-    rows, x = [], torch.randint(0, 256, (1, 3, 8, 8)).float() / 255
-    calls = list(itertools.product(kinds, shown, dtypes, layouts))
-    for kind, (transform, part), dtype, layout in calls[::11] if REHEARSE else calls:
-        row: dict[str, Any] = {
-            "noise": kind.name,
-            "transform": str(transform),
-            "part": part,
-            "dtype": str(dtype),
-            "layout": str(layout),
-        }
-        try:
-            found = [
-                _drawn(backends.get(name), x.to(device), kind, transform, part, (dtype, layout))
-                for name, device in (("triton", DEVICE), ("reference", "cpu"))
-            ]
-            row["bits_equal"] = bool(torch.equal(found[0].cpu(), found[1]))
-        except Exception as error:  # told with the others: one kernel that fails must not hide the rest
-            row |= {"bits_equal": False, "error": f"{type(error).__name__}: {error}"[:500]}
-        rows.append(row)
-    wrong = [row for row in rows if not row["bits_equal"]]
-    return {"launched": len(rows), "equal": len(rows) - len(wrong), "wrong": wrong[:20], "votes": _votes_equal()}
+    dtypes, layouts = (torch.float32, torch.bfloat16, torch.float16), (torch.contiguous_format, torch.channels_last)
+    calls = [(kind, *show, dtype, layout) for kind, show, dtype, layout in itertools.product(kinds, shown, dtypes, layouts)]
+    return calls[::11] if REHEARSE else calls
+
+
+def launches() -> dict[str, Any]:
+    """One launch of every kernel: each noise, dtype, layout and part, and votes, bit for bit against the reference.
+
+    By several processes, since compiling takes a second or two each; what is not done in time is counted and left out.
+    """
+    calls = _calls()
+    context, processes = multiprocessing.get_context("spawn"), 2 if REHEARSE else min(8, os.cpu_count() or 1)
+    pool = concurrent.futures.ProcessPoolExecutor(processes, context, initializer=begin)
+    rows = [pool.submit(_launched, number) for number in range(len(calls))]
+    done, late = concurrent.futures.wait(rows, timeout=LAUNCHES_SECONDS)
+    pool.shutdown(wait=False, cancel_futures=True)
+    found = [
+        {"error": f"its process ended: {row.exception()}"} if row.exception() else row.result() for row in rows if row in done
+    ]
+    wrong = [row for row in found if not row.get("bits_equal")]
+    return {
+        "launched": len(found),
+        "equal": len(found) - len(wrong),
+        "left_out": len(late),
+        "wrong": wrong[:20],
+        "votes": _votes_equal(),
+    }
+
+
+def _launched(number: int) -> dict[str, Any]:
+    from rsfast import backends
+
+    kind, transform, part, dtype, layout = _calls()[number]
+    row: dict[str, Any] = {
+        "noise": kind.name, "transform": str(transform), "part": part, "dtype": str(dtype), "layout": str(layout),
+    }  # fmt: skip
+    x = torch.randint(0, 256, (1, 3, 8, 8)).float() / 255
+    try:
+        got, expected = (
+            _drawn(backends.get(name), x.to(device), kind, transform, part, (dtype, layout))
+            for name, device in (("triton", DEVICE), ("reference", "cpu"))
+        )
+        return row | {"bits_equal": bool(torch.equal(got.cpu(), expected))}
+    except Exception as error:  # told with the others: one kernel that fails must not hide the rest
+        return row | {"bits_equal": False, "error": f"{type(error).__name__}: {error}"[:500]}
 
 
 def _drawn(backend: Any, x: torch.Tensor, kind: Any, transform: Any, part: int, form: tuple[Any, Any]) -> torch.Tensor:

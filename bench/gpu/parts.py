@@ -115,9 +115,10 @@ PARTS: dict[str, Part] = {
 }
 """In the order in which the first minutes on a GPU are spent."""
 
+ALL = ("--target-processes", "all")  # what a part starts is looked at, too
 LATER: dict[str, Part] = {
-    "memcheck": Part(_of("later", "under", "compute-sanitizer", "launches", "--tool", "memcheck"), 540),
-    "racecheck": Part(_of("later", "under", "compute-sanitizer", "launches", "--tool", "racecheck"), 540),
+    "memcheck": Part(_of("later", "under", "compute-sanitizer", "launches", "--tool", "memcheck", *ALL), 540),
+    "racecheck": Part(_of("later", "under", "compute-sanitizer", "launches", "--tool", "racecheck", *ALL), 540),
     "ncu": Part(_of("later", "under", "ncu", "noise-path", "--set", "basic", "--kernel-name", "regex:perturb", "-c", "8"), 300),
     "soak": Part(_of("later", "soak"), 420),
 }
@@ -125,16 +126,14 @@ LATER: dict[str, Part] = {
 
 
 def main() -> None:
-    from .device import REHEARSE
+    from .device import REHEARSE, begin
 
     name, file = sys.argv[1:]
-    if not REHEARSE:
-        found = {"result": (PARTS | LATER)[name].run()}
-    else:
+    begin()
+    found = {"result": (PARTS | LATER)[name].run()}
+    if REHEARSE:
         from tests.softgpu import driver, memory
 
-        driver.install()
-        found = {"result": (PARTS | LATER)[name].run()}
         found["kernels_launched"] = collections.Counter(launch.name for launch in driver.LAUNCHES)
         found["findings"] = [str(one) for launch in driver.LAUNCHES for one in memory.serious(launch.report.findings)]
     scratch = Path(file).with_suffix(".partial")

@@ -200,7 +200,7 @@ class Crew:
         if code == 0 and not worker.holds:
             return
         if code > 0 and not worker.begun:
-            raise ModelError(f"{worker.name} ended before it had an image ({worker.last_words()}).")
+            raise ModelError(f"{worker.name} ended with code {code} before it had an image ({worker.last_words()}).")
         back = sorted(worker.holds)
         worker.holds.clear()
         self._held.difference_update(back)
