@@ -29,6 +29,7 @@ from .reproduce import reproduce
 from .results import export, recertify, report, status
 from .runs import certify, predict
 from .threads import wait_asleep
+from .train import train
 
 INTERRUPTED = 130  # 128 + SIGINT, as shells have it
 AFTERWARDS = 10.0  # seconds in which an error is taken to follow from an interrupt
@@ -45,7 +46,8 @@ def cli() -> None:
 
 
 COMMANDS = (
-    info, cache, demo, certify, predict, status, recertify, report, export, limits, pack, reproduce, plan, estimate, attack,
+    info, cache, demo, certify, predict, status, recertify, report, export, limits, pack, reproduce, plan, estimate, train,
+    attack,
 )  # fmt: skip
 for command in COMMANDS:
     cli.add_command(command)

@@ -40,7 +40,7 @@ def _attacks() -> str:
     click.option("--quiet", is_flag=True, help="Show no progress."),
 )  # fmt: skip
 def attack(run: str, attacks: tuple[str, ...], out: str | None, quiet: bool, **options: Any) -> int:
-    """Find the smallest flip around each certified image of RUN, and set it beside the radius.
+    """Compare the smallest flip that attacks find around each certified image of RUN with its radius.
 
     Give the model and the data of the run.  After a kill the same command continues.  The exit code is 4 if a flip lies inside
     of a certificate, which then is wrong.

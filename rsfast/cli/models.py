@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+
+from ..files import printable
 
 if TYPE_CHECKING:
     from ..models import LoadedModel
@@ -51,6 +55,31 @@ def load_models(options: dict[str, Any], classes: int, channels: int) -> LoadedM
         shown = f"mean {_numbers(options['mean'])} and std {_numbers(options['std'])}"
         click.echo(f"{loaded[0].name}: images are normalised with {shown}, as the checkpoint says.", err=True)
     return models.together([one.apart() for one in loaded])
+
+
+def fill_from_card(options: dict[str, Any]) -> None:
+    """Set data and noise that are not given from the card of the model, if it has one; data are always needed."""
+    from ..models.card import has_card, read_card
+    from ..noise import NOISES, from_dict
+
+    specs = options["models"]
+    card = read_card(Path(specs[0])) if len(specs) == 1 and not options["checkpoints"] and has_card(Path(specs[0])) else None
+    if card is not None and options["data"] is None:
+        options["data"] = card.data
+        click.echo(f"{specs[0]}: the data are {printable(card.data)}, as its card says.", err=True)
+    if options["data"] is None:
+        context = click.get_current_context()
+        raise click.MissingParameter(ctx=context, param=next(one for one in context.command.params if one.name == "data"))
+    levels = [name for kind in NOISES.values() for name in kind.options]
+    if card is None or any(options.get(name, True) is not None for name in levels) or options["noise"] != "gaussian":
+        return
+    noise = from_dict(card.noise)
+    if noise.depends_on_input:
+        return
+    options["noise"] = noise.name
+    values = dict(zip(noise.options, dataclasses.astuple(noise), strict=False))  # type: ignore[call-overload]
+    options.update({name: [value] if name == "sigma" else value for name, value in values.items()})
+    click.echo(f"{specs[0]}: the noise is {noise}, as its card says.", err=True)
 
 
 def _agree(one: LoadedModel, options: dict[str, Any], channels: int) -> None:

@@ -164,15 +164,16 @@ def with_splits() -> str:
 
 what_to_run = combined(
     click.option("--model", "models", required=True, multiple=True,
-                 help="Run this model: module:factory, a torch.export (.pt2) or .onnx file, or an architecture "
-                 f"({', '.join(names.ARCHITECTURES)}, "
+                 help="Run this model: module:factory, a torch.export (.pt2) or .onnx file, a folder of `rsfast train`, or an "
+                 f"architecture ({', '.join(names.ARCHITECTURES)}, "
                  "torchvision:NAME, timm:NAME).  For split images give it once, or once for each part."),
     click.option("--checkpoint", "checkpoints", type=click.Path(), multiple=True,
                  help="Load the weights of an architecture from a .safetensors file or a torch state dict.  Give it as often as "
                  "--model."),
     click.option("--trust-files", is_flag=True, help="Let the code run that .pt2 files and checkpoints name: for files of "
                  "your own."),
-    click.option("--data", required=True, cls=Listing, what=data_sources, help="Read {}, or an image folder."),
+    click.option("--data", cls=Listing, what=data_sources, help="Read {}, or an image folder.  [required, but for a folder of "
+                 "`rsfast train`, which says it]"),
     click.option("--split", type=click.Choice(["test", "train"]), cls=Listing, what=with_splits,
                  help="Take this set of {}.  [default: test]"),
     click.option("--resize", type=click.IntRange(min=1), help="Scale the shorter side to this many pixels (image folders)."),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .ending import last_line, refuse_unreadable, saying_what_is_stored
-from .models import load_models
+from .models import fill_from_card, load_models
 from .options import Listing, allow_missing, bounds, how_to_run, what_to_run
 from .smoothing import which_draws, which_noise, which_transform
 
@@ -201,6 +201,7 @@ def open_source(options: dict[str, Any]) -> Source:
     from .. import models, sources
     from ..sources.classes import class_map
 
+    fill_from_card(options)
     image = {name: options[name] for name in ("resize", "crop", "gray")}
     mapped = options["class_map"]
     if mapped is None and options["checkpoints"] and sources.has_class_folders(options["data"]):

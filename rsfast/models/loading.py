@@ -20,6 +20,8 @@ from .. import checks, extras, names
 from ..errors import InvalidArgumentError, ModelError, SoundnessWarning, reason
 from ..files import printable
 from ..hints import explained, meant, outside
+from .card import WEIGHTS as WEIGHTS_OF_CARD
+from .card import has_card, read_card
 from .checkpoints import class_names, load_checkpoint
 from .exported import from_exported, from_onnx, onnx_sha256
 from .fingerprint import fingerprint
@@ -141,7 +143,8 @@ def load(
     ----------
     spec : str
         `module:factory` (called without arguments, or with num_classes where it takes it), a path to a torch.export
-        (.pt2) or ONNX (.onnx) file, or an architecture (`small-cnn`, `cifar-resnet20`, `cifar-resnet110`, `resnet50`,
+        (.pt2) or ONNX (.onnx) file, a folder that `rsfast train` wrote, or an architecture (`small-cnn`, `cifar-resnet20`,
+        `cifar-resnet110`, `resnet50`,
         `torchvision:NAME`, `timm:NAME`).
     checkpoint : path, optional
         Weights for an architecture or a factory's module: .safetensors, or a torch file holding a state dict, possibly in
@@ -168,6 +171,8 @@ def load(
             f"spec={checks.shown(spec)} with checkpoint={checks.shown(checkpoint)} are not both names: give a string or a Path."
         )
     spec, trust = str(spec), checks.flag("trust", trust)
+    if checkpoint is None and has_card(Path(spec)):
+        return _of_card(Path(spec))
     if spec.endswith((".pt2", ".onnx")):
         return _exported(Path(spec), checkpoint, trust)
     library, _, attribute = spec.rpartition(":")
@@ -226,6 +231,18 @@ def named(spec: str, what: str) -> Any:
     except (Exception, SystemExit) as error:  # importing runs the user's code
         raise ModelError(f"{what} {spec} cannot be imported: {type(error).__name__}: {reason(error)}.") from error
     return found
+
+
+def _of_card(folder: Path) -> LoadedModel:
+    """The network of a folder that `rsfast train` wrote, behind its normalisation."""
+    card = read_card(folder)
+    loaded = load(card.architecture, checkpoint=folder / WEIGHTS_OF_CARD, num_classes=card.num_classes, channels=card.channels)
+    name = f"{card.architecture} ({printable(folder.resolve().name)})"
+    if (card.mean is None and card.std is None) or not isinstance(loaded.model, torch.nn.Module):
+        return dataclasses.replace(loaded, name=name)
+    mean, std = card.mean or (0.0,) * card.channels, card.std or (1.0,) * card.channels
+    whole = Normalized(loaded.model, mean, std)
+    return dataclasses.replace(loaded, model=whole, name=name, sha256=fingerprint(whole), mean=mean, std=std)
 
 
 def _unknown(given: str) -> str:
