@@ -32,6 +32,7 @@ _HOME = {
     "Partition": "transforms",
     "ABSTAIN": "request",
     "Claim": "request",
+    "Calibration": "inference.calibration",
     "Classifier": "counting.classifier",
     "Certificate": "result",
     "Prediction": "result",
@@ -67,6 +68,7 @@ _MODULES = {
 __all__ = [
     "ABSTAIN",
     "BackendUnavailableError",
+    "Calibration",
     "Certificate",
     "Claim",
     "Classifier",

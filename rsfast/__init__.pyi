@@ -28,6 +28,7 @@ from .errors import NumericalError as NumericalError
 from .errors import RsfastError as RsfastError
 from .errors import SoundnessWarning as SoundnessWarning
 from .errors import StoreError as StoreError
+from .inference.calibration import Calibration as Calibration
 from .noise import Gaussian as Gaussian
 from .noise import GeneralizedGaussian as GeneralizedGaussian
 from .noise import InputDependentGaussian as InputDependentGaussian
@@ -48,6 +49,7 @@ __version__: str
 __all__ = [
     "ABSTAIN",
     "BackendUnavailableError",
+    "Calibration",
     "Certificate",
     "Claim",
     "Classifier",

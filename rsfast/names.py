@@ -14,6 +14,9 @@ RUNTIMES = ("torch", "compile", "cudagraph", "openvino", "onnxruntime")
 DTYPES = ("float32", "bfloat16", "float16")
 """In which a model can run, by torch's names."""
 
+INT8 = "int8"
+"""Integer arithmetic between layers, whose scales are set by calibration; the model's input stays float32."""
+
 ARCHITECTURES: dict[str, tuple[Any, ...]] = {
     "small-cnn": ("small_cnn.SmallCNN",),
     "cifar-resnet20": ("cifar_resnet.CifarResNet", 20),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import threading
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -14,9 +15,9 @@ from .. import backends, checks, inference, walk
 from ..backends import base
 from ..errors import InvalidArgumentError, ModelError, reason
 from ..hints import explained_class
-from ..inference import DTYPES, RUNTIMES
+from ..inference import DTYPES, INPUTS, RUNTIMES, Calibration
 from ..models import fingerprint
-from ..names import AUTO
+from ..names import AUTO, INT8
 from ..transforms import Transform
 from .images import Range, check_range
 from .ready import Model, Ready, Running
@@ -49,6 +50,8 @@ class Classifier:
     dtype : str, optional
         "float32", "bfloat16" or "float16": of the model's input and weights; default the model's own (float32 for a
         model in float64).  "auto" measures what is fastest here; the choice is part of the classifier that is certified.
+        "int8" computes in integers between layers, with the runtimes "onnxruntime", "openvino" and "auto", and needs
+        `calibration`.
     device : str, optional
         Default: where the model is.
     channels_last : bool, optional
@@ -62,6 +65,9 @@ class Classifier:
         Who draws and counts; "auto" takes the fastest that can.  The choice never changes a bit of the noise.
     mean, std : sequence of float, optional
         Per channel; the model sees (x + noise - mean) / std.  Leave out if the model normalises by itself.
+    calibration : Calibration, optional
+        With dtype="int8": images that set the scales, and show how often both choose the same class.  Otherwise their noisy
+        copies are what a model is tried on while it is prepared.
     value_range : (low, high) or None
         Declared range of the pixels; images outside are refused.
     progress : callable, optional
@@ -104,13 +110,14 @@ class Classifier:
         backend: str = "auto",
         mean: Sequence[float] | None = None,
         std: Sequence[float] | None = None,
+        calibration: Calibration | None = None,
         value_range: Range = (0.0, 1.0),
         progress: Progress | None = None,
     ) -> None:
         self.several = isinstance(model, Sequence) and not callable(model) and not isinstance(model, (str, bytes))
         self.models = _models(model, self.several)
         if dtype is not None:
-            checks.choice("dtype", dtype, ("auto", *DTYPES))
+            checks.choice("dtype", dtype, ("auto", *INPUTS))
         self.runtime, self.fold = checks.choice("runtime", runtime, (AUTO, *RUNTIMES)), checks.flag("fold", fold)
         if not isinstance(backend, str) or backend != "auto":
             backends.get(backend)
@@ -121,6 +128,11 @@ class Classifier:
         self._channels_last = channels_last is not None and checks.flag("channels_last", channels_last)
         self._asked: dict[str, Any] = {"batch": batch, "dtype": dtype, "channels_last": channels_last}
         self._measures = measured or dtype == "auto"
+        if calibration is not None and not isinstance(calibration, Calibration):
+            raise InvalidArgumentError(f"calibration is {type(calibration).__name__}: give rsfast.Calibration(images, noise).")
+        if dtype == INT8:
+            inference.check_integers(self.runtime, calibration)
+        self.calibration = calibration
         self.mean = None if mean is None else checks.numbers("mean", mean)
         self.std = None if std is None else checks.numbers("std", std)
         check_range(value_range)
@@ -217,7 +229,7 @@ class Classifier:
         if own is not None and own.dtype in DTYPES.values():
             dtype = own.dtype
         if self._asked["dtype"] is not None:
-            dtype = DTYPES[self._asked["dtype"]]
+            dtype = INPUTS[self._asked["dtype"]]
         models, modules = [], []
         for one, inside in zip(self.models, self._found, strict=True):
             models.append(_placed(one, walk.first_parameter(inside), self.device, dtype))
@@ -234,22 +246,33 @@ class Classifier:
             wanted |= {"runtime": ran["runtime"], "fold": any(ran["folded"])}
         draws: dict[str, Any] = {"device": self.device, "total": None if self.reused else total, "images": images}
         made = []
-        for model in self.models:
-            made.append(inference.prepare(model, shape, **wanted, **draws))
+        for part, model in enumerate(self.models):
+            made.append(inference.prepare(model, shape, calibration=self._calibration_of(part), **wanted, **draws))
             wanted = {name: getattr(made[-1], name) for name in ("batch", "dtype", "channels_last")}
             wanted |= {"runtime": made[-1].record["runtime"], "fold": "fold_reason" in made[-1].record}
         first = made[0]
         models = [one.model for one in made]
         running = Running(
-            models, [module for one in models for module in walk.modules(one)], self.device, DTYPES[first.dtype],
-            first.channels_last, first.batch,
+            models, [module for one in models for module in walk.modules(one)], self.device, INPUTS[first.dtype],
+            first.channels_last, first.batch, precision=first.dtype,
         )  # fmt: skip
         running.measured = first.record["measured"]
         ran, folded = first.record["runtime"], [one.record["folded"] for one in made]
         if self.fold or ran != "torch" or any(folded):
             running.how = {"runtime": ran, "folded": folded}
+            if first.dtype == INT8:
+                running.how["int8"] = [one.record["int8"]["sha256"] for one in made]
             running.turns = threading.Lock()  # a runtime's buffers are for one batch at a time
         return running
+
+    def _calibration_of(self, part: int) -> Calibration | None:
+        """What a model is prepared on: copies as it is shown them."""
+        given = self.calibration
+        if given is None:
+            return None
+        if (given.mean, given.std) != (None, None) and (given.mean, given.std) != (self.mean, self.std):
+            raise InvalidArgumentError("mean and std are given in the Calibration, too: leave them out there.")
+        return dataclasses.replace(given, mean=self.mean, std=self.std, part=part if len(self.models) > 1 else None)
 
     def _state(self) -> object:
         """Something that changes when what runs must be made anew.
@@ -279,7 +302,7 @@ class Classifier:
             return False
         if self._asked_device is not None and tensor.device != self.device:
             return True
-        kept = tensor.dtype in DTYPES.values() if dtype is None else tensor.dtype == DTYPES[dtype]
+        kept = tensor.dtype in DTYPES.values() if dtype is None else tensor.dtype == INPUTS[dtype]
         return tensor.is_floating_point() and not kept
 
 

@@ -43,6 +43,8 @@ class Running:
         What "auto" found.
     how : dict
         What else than dtype, batch and layout makes the classifier that runs; empty for models as they were given.
+    precision : str
+        What it computes in, where that is not the dtype of its input.
     """
 
     models: list[Model]
@@ -55,6 +57,7 @@ class Running:
     how: dict[str, Any] = dataclasses.field(default_factory=dict)
     turns: contextlib.AbstractContextManager[Any] = dataclasses.field(default_factory=contextlib.nullcontext)
     caveats: list[str] = dataclasses.field(default_factory=list)
+    precision: str = ""
 
     def __post_init__(self) -> None:
         self._mixes: dict[tuple[int, ...], bool] = {}
@@ -70,7 +73,8 @@ class Running:
 
     @property
     def dtype_name(self) -> str:
-        return str(self.dtype).removeprefix("torch.")
+        """What is computed in."""
+        return self.precision or str(self.dtype).removeprefix("torch.")
 
     def batch_for(self, dim: int, total: int | None) -> int:
         """Copies per forward pass for images of `dim` pixels of which `total` copies are drawn, None for any number."""

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 import torch
 
-from .. import files, walk
+from .. import files
 from ..errors import StoreError
 from ..version import VERSION
 
@@ -43,10 +43,11 @@ def folder() -> Path:
     return place / "models"
 
 
-def key(module: torch.nn.Module, example: torch.Tensor, made_by: dict[str, Any]) -> str:
-    """The name of what `made_by` (runtime, versions, options; JSON-able) makes of a module for inputs like `example`."""
+def key(digest: str, example: torch.Tensor, made_by: dict[str, Any]) -> str:
+    """The name of what `made_by` (runtime, versions, options; JSON-able) makes of a model with this hash for inputs like
+    `example`."""
     said = {"input": [list(example.shape[1:]), str(example.dtype)], "rsfast": VERSION, **made_by}
-    return hashlib.sha256((walk.digest(module) + json.dumps(said, sort_keys=True)).encode()).hexdigest()
+    return hashlib.sha256((digest + json.dumps(said, sort_keys=True)).encode()).hexdigest()
 
 
 def kept(name: str, make: Callable[[], bytes]) -> bytes:

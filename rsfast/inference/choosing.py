@@ -44,7 +44,7 @@ WAYS = {
     "cpu": [
         *FOLDED,
         Way("onnxruntime", {"runtime": "onnxruntime", "fold": True}, ("onnxruntime", "onnx", "onnxscript"), 8.0),
-        Way("openvino", {"runtime": "openvino", "fold": True}, ("openvino",), 8.0),
+        Way("openvino", {"runtime": "openvino", "fold": True}, ("openvino", "onnx", "onnxscript"), 3.0),
         Way("compile", {"runtime": "compile", "fold": True}, (), 60.0),
     ],
     "cuda": [
@@ -54,6 +54,13 @@ WAYS = {
     ],
 }
 """What is tried on a device beside the model as it was given, the cheapest to prepare first."""
+
+
+INTEGERS = [
+    Way("onnxruntime", {"runtime": "onnxruntime", "fold": True}, ("onnxruntime", "onnx", "onnxscript"), 8.0),
+    Way("openvino", {"runtime": "openvino", "fold": True}, ("openvino",), 3.0),
+]
+"""What runs a model in int8."""
 
 
 class Candidate(Protocol):
@@ -70,7 +77,7 @@ def fastest(
     prepare: Callable[[Way], P],
     rate: Callable[[P], float],
     *,
-    device: str,
+    ways: list[Way],
     draws: int | None,
     agree: Callable[[P], bool],
     budget: float = BUDGET,
@@ -83,6 +90,8 @@ def fastest(
         A way → what is prepared so.  Raises ModelError, BackendUnavailableError or InvalidArgumentError where that cannot be.
     rate : callable
         What is prepared → images a second.
+    ways : list of Way
+        The first one is the model as it was asked for: another is taken where it is LEAST_GAIN times faster.
     draws : int or None
         How many copies are to come, None for any number: a way that takes longer to prepare than the model as given needs for all
         of them is not tried.
@@ -92,10 +101,10 @@ def fastest(
         Seconds after which nothing more is tried.
     """
     began = clock()
-    best = prepare(AS_GIVEN)
+    best = prepare(ways[0])
     plain = fast = rate(best)
-    rows: dict[str, dict[str, Any]] = {AS_GIVEN.name: {"images_per_second": plain}}
-    for way, row in _worth(rows, WAYS.get(device, []), draws, plain, lambda: clock() - began > budget):
+    rows: dict[str, dict[str, Any]] = {ways[0].name: {"images_per_second": plain}}
+    for way, row in _worth(rows, ways[1:], draws, plain, lambda: clock() - began > budget):
         start = clock()
         try:
             found = prepare(way)

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 import torch
 
 from ..errors import ModelError
-from .probe import DTYPES, SAME
+from .probe import INPUTS, SAME
 
 COMPANY = (
     "the model's logits of one input depend on the others in its batch (batch norm on batch statistics does that, also in a "
@@ -165,7 +165,7 @@ class _Alike:
             finite = values.isfinite()
             most, least = values.double().where(finite, -torch.inf).amax(0), values.double().where(finite, torch.inf).amin(0)
             size = torch.maximum(most, -least).clamp(min=0.0)
-            self.room.append(SAME[dtype] * (most - least).clamp(min=0.0) + 4 * torch.finfo(DTYPES[dtype]).eps * size)
+            self.room.append(SAME[dtype] * (most - least).clamp(min=0.0) + 4 * torch.finfo(INPUTS[dtype]).eps * size)
 
     def __call__(self, one: torch.Tensor, other: torch.Tensor) -> bool:
         pairs = zip(_in_pieces(one), _in_pieces(other), self.room, strict=True)

@@ -2,29 +2,37 @@
 
 from __future__ import annotations
 
-import copy
+import hashlib
+import io
+import json
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import nn
 
 from .. import checks, walk
 from ..errors import InvalidArgumentError, ModelError, reason
-from ..names import AUTO, RUNTIMES
-from . import batching, choosing
+from ..names import AUTO, INT8, RUNTIMES
+from . import artefacts, batching, choosing
+from .calibration import Calibration, check_integers
 from .company import examine
 from .devices import on
 from .fold import Folded, fold_batch_norms
 from .memory import halving, is_out_of_memory
-from .probe import DTYPES, Model, Rows, difference, evaluating, logits_of, tf32, tf32_flags
-from .runtimes import RUNTIME_DTYPES, ForBatch, check_runtime, compiled, exported, graphed
+from .placing import WithTf32, copied, fast_dtypes, image_shape, named_device
+from .probe import DTYPES, INPUTS, Model, Rows, difference, evaluating, logits_of, tf32_flags
+from .runtimes import RUNTIME_DTYPES, ForBatch, Given, check_runtime, compiled, exported, graphed
 
 MOST_PROBED = 64
-WRONG = {"float32": 1e-3, "bfloat16": 0.25, "float16": 0.25}
-"""Logits of another runtime that are further apart than this, in units of their spread, are a faulty conversion."""
+FEW = 16  # noisy copies that a model is tried on
+WRONG = {"float32": 1e-3, "bfloat16": 0.25, "float16": 0.25, INT8: math.inf}
+"""Logits of another runtime that are further apart than this, in units of their spread, are a faulty conversion.
+
+Of int8 the classes are compared instead (`quantized`), and the logits of the float32 file that it is made from."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +45,7 @@ class Prepared:
         [batch, C, H, W] in `dtype` and layout → logits [batch, K] in a floating-point dtype.  Made from a copy: later changes
         to your module are not seen, unless there was nothing to prepare.
     dtype : str
-        "float32", "bfloat16" or "float16": of the input and the weights.
+        "float32", "bfloat16" or "float16": of the input and the weights; "int8", whose input is float32.
     channels_last : bool
         Memory layout of the input and the weights.
     batch : int
@@ -45,7 +53,10 @@ class Prepared:
     record : dict
         JSON-able.  What the logits depend on: runtime, device, dtype, channels_last, batch, folded (number of batch norms),
         tf32, threads, versions.  What was found: fold_reason, difference and same_class (against the model as it was given),
-        halved_from, measured (images per second).
+        halved_from, measured (images per second), int8 (the card of the file: agreement of classes with the model in floating
+        point, what it was calibrated with, and its sha256).
+    onnx : bytes or None
+        The file that ONNX Runtime runs, or OpenVINO in int8.
     """
 
     model: Model
@@ -53,6 +64,7 @@ class Prepared:
     channels_last: bool
     batch: int
     record: dict[str, Any]
+    onnx: bytes | None = None
 
     def arguments(self) -> dict[str, Any]:
         """The explicit choices: given to `prepare` they make the same classifier again, with nothing measured."""
@@ -71,7 +83,7 @@ def prepare(
     fold: bool = False,
     runtime: str = "torch",
     batch: int | str | None = None,
-    calibration: torch.Tensor | None = None,
+    calibration: torch.Tensor | Calibration | None = None,
     total: int | None = None,
     images: int = 1,
     tf32: bool | None = None,
@@ -90,7 +102,8 @@ def prepare(
         Default: where the model is.
     dtype : str, optional
         "float32", "bfloat16" or "float16"; "auto" measures float32, bfloat16 where the hardware computes in it, and float16
-        on CUDA; default the model's own (float32 for a model in float64).
+        on CUDA; default the model's own (float32 for a model in float64).  "int8" needs a Calibration and one of the runtimes
+        "onnxruntime", "openvino" and "auto".
     channels_last : bool, optional
         Memory layout; by default measured with dtype="auto" and else False.
     fold : bool
@@ -98,12 +111,13 @@ def prepare(
     runtime : str
         "torch"; "compile" (torch.compile, seconds to minutes for the first pass); "cudagraph" (one launch for a forward pass);
         "openvino" or "onnxruntime" (CPU, extras).  With the second and third, what is measured is measured without them.
-        "auto" tries all of these that are installed, folded and in both layouts, within `choosing.BUDGET` seconds, leaves out
+        "auto" tries all of these that are installed (with dtype="int8" the two that compute in it), folded and in both layouts,
+        within `choosing.BUDGET` seconds, leaves out
         what takes longer to prepare than all copies take, and returns the fastest whose logits agree; the record says what
         was tried.
     batch : int, "auto" or None
         Images per forward pass; "auto" measures (`best_batch`); by default by image size (`default_batch`).
-    calibration : Tensor [N, C, H, W], optional
+    calibration : Tensor [N, C, H, W] or Calibration, optional
         Noisy inputs as the model is shown them, normalised; at most 64 are used.  Default: uniform pixels with noise.
     total : int, optional
         Copies drawn per image: no larger batch is measured.
@@ -126,7 +140,7 @@ def prepare(
     """
     with torch.inference_mode(False):
         if isinstance(runtime, str) and runtime == AUTO:
-            place = _Place(device, "torch", dtype, tf32)
+            place = _Place(device, "onnxruntime" if dtype == INT8 else "torch", dtype, tf32)
             first = _Preparation(model, shape, place, calibration, total, seconds)
             return _fastest_of_all(first, place, (channels_last, batch), checks.whole("images", images, 1))
         place = _Place(device, runtime, dtype, tf32)
@@ -136,19 +150,19 @@ def prepare(
 
 
 def _fastest_of_all(first: _Preparation, place: _Place, asked: tuple[bool | None, int | str | None], images: int) -> Prepared:
-    """The model in whatever runs it fastest here, its logits being the same."""
+    """The model in whatever runs it fastest here, its logits being the same (in int8: whatever runs the same file fastest)."""
     channels_last, batch = asked
     draws = None if first.total is None else first.total * images
 
     def one(way: choosing.Way) -> Prepared:
         here = place._replace(runtime=way.options["runtime"])
         layout = way.options.get("channels_last", channels_last) if channels_last is None else channels_last
-        made = _Preparation(first.model, first.shape, here, first.rows.values, first.total, first.seconds)
+        made = _Preparation(first.model, first.shape, here, first.calibration or first.rows.values, first.total, first.seconds)
         made.foldings = first.foldings
         return made.run(layout, way.options["fold"], batch)
 
     def rate(prepared: Prepared) -> float:
-        x = first.rows.take(prepared.batch, DTYPES[prepared.dtype], first.device, channels_last=prepared.channels_last)
+        x = first.rows.take(prepared.batch, INPUTS[prepared.dtype], first.device, channels_last=prepared.channels_last)
         with evaluating(walk.modules(prepared.model)):
             elapsed = batching.duration({0: lambda: logits_of(prepared.model, x)}, first.seconds / 2, first.device)[0]
         return prepared.batch / max(elapsed, 1e-9)
@@ -157,7 +171,9 @@ def _fastest_of_all(first: _Preparation, place: _Place, asked: tuple[bool | None
         apart = prepared.record["difference"]
         return apart is not None and apart <= max(WRONG[prepared.dtype], WRONG[first.own])
 
-    return choosing.fastest(one, rate, device=first.device.type, draws=draws, agree=agree)
+    integer = place.dtype == INT8
+    ways = choosing.INTEGERS if integer else [choosing.AS_GIVEN, *choosing.WAYS.get(first.device.type, [])]
+    return choosing.fastest(one, rate, ways=ways, draws=None if integer else draws, agree=agree)
 
 
 class _Place(NamedTuple):
@@ -175,7 +191,7 @@ class _Preparation:
         model: Model,
         shape: Sequence[int],
         place: _Place,
-        calibration: torch.Tensor | None,
+        calibration: torch.Tensor | Calibration | None,
         total: int | None,
         seconds: float,
     ) -> None:
@@ -183,35 +199,41 @@ class _Preparation:
         if not callable(model):
             raise InvalidArgumentError(f"model is {type(model).__name__}; give a callable that maps [N, C, H, W] to [N, K].")
         self.model = model
-        self.shape = _shape(shape)
+        self.shape = image_shape(shape)
         self.runtime = checks.choice("runtime", runtime, RUNTIMES)
         self.total = None if total is None else checks.whole("total", total, 1)
         self.seconds = float(checks.floats("seconds", seconds, 0.0, 3600.0, "seconds from 0 to 3600"))
         if dtype is not None:
-            checks.choice("dtype", dtype, ("auto", *DTYPES))
+            checks.choice("dtype", dtype, ("auto", *INPUTS))
         self.modules = walk.modules(model)
         own = walk.first_parameter(self.modules)
         self.own_device = own.device if own is not None else torch.device("cpu")
         self.own_dtype = own.dtype if own is not None else torch.float32
-        self.device = self.own_device if device is None else _device(device)
+        self.device = self.own_device if device is None else named_device(device)
         self.own = next((name for name, kind in DTYPES.items() if kind == self.own_dtype), "float32")
         self.tf32, self.dtype = tf32, dtype
         if tf32 is not None and self.device.type != "cuda":
             raise InvalidArgumentError(f"tf32={tf32} is for CUDA and device is {self.device}: leave tf32 out.")
+        self.calibration = calibration if isinstance(calibration, Calibration) else None
+        if dtype == INT8:
+            check_integers(runtime, self.calibration)
         self.versions = check_runtime(self.runtime, self.device, model, dtype)
         if self.runtime in RUNTIME_DTYPES and dtype is None and self.own not in RUNTIME_DTYPES[self.runtime]:
             raise InvalidArgumentError(
                 f"the model is in {self.own}, which {self.runtime} does not compute in: give dtype="
                 f"{' or '.join(map(repr, RUNTIME_DTYPES[self.runtime]))}."
             )
-        self.rows = Rows(self.shape, calibration)
+        self.rows = Rows(self.shape, calibration.inputs(FEW) if isinstance(calibration, Calibration) else calibration)
+        self.told: dict[str, Any] = {}
+        self._hashed: str | None = None
         self.fullgraph: bool | None = None
         self.foldings: list[Folded] = []  # one, once it has been folded
 
     def run(self, channels_last: bool | None, fold: bool, batch: int | str | None) -> Prepared:
         explicit = None if batch is None or batch == "auto" else checks.whole("batch", batch, 1, 2**24)
         self._look(explicit)
-        self.folded = self._once_folded() if fold else Folded(nn.Identity(), 0)
+        folds = self._fold_when_converted if self.runtime in RUNTIME_DTYPES else self._once_folded
+        self.folded = folds() if fold else Folded(nn.Identity(), 0)
         measured: dict[str, Any] = {}
         choices = self._choices(self.dtype, channels_last)
         chosen = choices[0] if len(choices) == 1 else self._fastest(choices, explicit, measured)
@@ -227,27 +249,58 @@ class _Preparation:
         return self._finish(make, *chosen, size, explicit is not None, fold, measured)
 
     def _look(self, explicit: int | None) -> None:
-        """Logits of the model as it was given; raises if it is none that can be certified."""
+        """Logits of the model as it was given; raises if it is none that can be certified.
+
+        Where what is converted is kept on disk, so is this.
+        """
+
+        def looked() -> bytes:
+            file = io.BytesIO()
+            logits = self._looked(explicit).cpu()
+            np.save(file, (logits if logits.dtype == torch.float64 else logits.float()).numpy(), allow_pickle=False)
+            return file.getvalue()
+
+        if self.runtime in RUNTIME_DTYPES:
+            found = np.load(io.BytesIO(artefacts.kept(self._key("look"), looked)), allow_pickle=False)
+            self.expected = torch.from_numpy(found)
+        else:
+            self.expected = self._looked(explicit)
+
+    def _key(self, what: str) -> str:
+        """The name of what is known of the model on these rows."""
+        rows = hashlib.sha256(self.rows.values.numpy().tobytes()).hexdigest()
+        made_by = {"known": what, "rows": rows, "torch": torch.__version__}
+        return artefacts.key(self._digest(), self.rows.values[:1].to(self.own_dtype), made_by)
+
+    def _digest(self) -> str:
+        """A hash of the model as it was given."""
+        if self._hashed is None:
+            assert isinstance(self.model, nn.Module)
+            self._hashed = walk.digest(self.model)
+        return self._hashed
+
+    def _looked(self, explicit: int | None) -> torch.Tensor:
         with on(self.own_device), evaluating(self.modules), torch.inference_mode():
             x = self.rows.take(min(len(self.rows), MOST_PROBED), self.own_dtype, self.own_device)
             try:
-                self.expected = logits_of(self.model, x)
+                expected = logits_of(self.model, x)
             except ModelError:
                 if explicit is None or explicit == len(x):
                     raise
                 x = self.rows.take(explicit, self.own_dtype, self.own_device)  # an export can insist on its batch
-                self.expected = logits_of(self.model, x)
-            self.expected = self.expected.clone()
+                expected = logits_of(self.model, x)
+            expected = expected.clone()
 
             def refill() -> torch.Tensor:
                 return x.copy_(self.rows.take(len(x), self.own_dtype, self.own_device))
 
-            if examine(lambda batch: logits_of(self.model, batch), refill, x, self.expected, self.own) is not None:
+            if examine(lambda batch: logits_of(self.model, batch), refill, x, expected, self.own) is not None:
                 raise ModelError(
                     "the model gives different logits for the same batch: it draws random numbers or keeps state, and what "
                     "is prepared is compared with it. Make its forward pass deterministic, or leave out dtype='auto', fold and "
                     "runtime."
                 )
+            return expected
 
     def _once_folded(self) -> Folded:
         if not self.foldings:
@@ -258,11 +311,21 @@ class _Preparation:
         if not isinstance(self.model, nn.Module):
             return Folded(nn.Identity(), 0, "it is not a torch module")
         try:
-            original = _copied(self.model, self.device, torch.float32, False)
+            original = copied(self.model, self.device, torch.float32, False)
         except ModelError as error:
             return Folded(nn.Identity(), 0, reason(error))
         x = self.rows.take(len(self.expected), torch.float32, self.device)
         return fold_batch_norms(original, x)
+
+    def _fold_when_converted(self) -> Folded:
+        """What folding comes to, without folding where what was made of it is on disk."""
+
+        def verdict() -> bytes:
+            found = self._once_folded()
+            return json.dumps([found.count, found.reason]).encode()
+
+        count, why = json.loads(artefacts.kept(self._key("fold"), verdict))
+        return Folded(nn.Identity(), count, why)
 
     def _choices(self, dtype: str | None, channels_last: bool | None) -> list[tuple[str, bool]]:
         """Dtypes and layouts to measure; the first is the one that wins a tie."""
@@ -277,10 +340,10 @@ class _Preparation:
     def _maker(self, dtype: str, channels_last: bool, *, measuring: bool = False) -> ForBatch:
         """A callable for each batch size; `measuring` leaves out compiling and capturing."""
         if self.runtime in RUNTIME_DTYPES:
-            module = self._placed("float32", False, always_copied=True)
-            assert isinstance(module, nn.Module)
-            x = self.rows.take(2, DTYPES[dtype], self.device, channels_last=channels_last)
-            return exported(self.runtime, module, x, channels_last=channels_last)
+            x = self.rows.take(2, INPUTS[dtype], self.device, channels_last=channels_last)
+            integers = self.calibration if dtype == INT8 else None
+            given = Given(self._digest(), self.folded.count > 0, self._to_export)
+            return exported(self.runtime, given, x, channels_last=channels_last, calibration=integers, told=self.told)
         placed = self._placed(dtype, channels_last)
         model: Model = placed if self.tf32 is None else WithTf32(placed, self.tf32)
         if self.runtime == "torch" or measuring:
@@ -296,20 +359,26 @@ class _Preparation:
 
         return compiling
 
-    def _placed(self, dtype: str, channels_last: bool, *, always_copied: bool = False) -> Model:
+    def _to_export(self) -> nn.Module:
+        """A copy of the (folded) model in float32."""
+        source = self._once_folded().module if self.folded.count else self.model
+        assert isinstance(source, nn.Module)
+        return copied(source, self.device, torch.float32, False)
+
+    def _placed(self, dtype: str, channels_last: bool) -> Model:
         """The (folded) model on the device in a dtype and layout; the user's own object if that changes nothing."""
         if self.folded.count:
-            return _copied(self.folded.module, self.device, DTYPES[dtype], channels_last)
+            return copied(self.folded.module, self.device, DTYPES[dtype], channels_last)
         if not isinstance(self.model, nn.Module):
             return self.model
         same = (self.own_device, self.own_dtype) == (self.device, DTYPES[dtype]) and not channels_last
-        if same and not always_copied and not any(module.training for module in self.modules):
+        if same and not any(module.training for module in self.modules):
             return self.model
-        return _copied(self.model, self.device, DTYPES[dtype], channels_last)
+        return copied(self.model, self.device, DTYPES[dtype], channels_last)
 
     def _pass(self, make: ForBatch, dtype: str, channels_last: bool, size: int) -> Callable[[], torch.Tensor]:
         model = make(size)
-        x = self.rows.take(size, DTYPES[dtype], self.device, channels_last=channels_last)
+        x = self.rows.take(size, INPUTS[dtype], self.device, channels_last=channels_last)
         return lambda: logits_of(model, x)
 
     def _fastest(self, choices: list[tuple[str, bool]], explicit: int | None, measured: dict[str, Any]) -> tuple[str, bool]:
@@ -366,7 +435,7 @@ class _Preparation:
         measured: dict[str, Any],
     ) -> Prepared:
         def attempt(batch: int) -> tuple[Model, torch.Tensor]:
-            x = self.rows.take(batch, DTYPES[dtype], self.device, channels_last=channels_last)
+            x = self.rows.take(batch, INPUTS[dtype], self.device, channels_last=channels_last)
             with evaluating(self.modules):
                 model = make(batch)
                 with torch.inference_mode():
@@ -403,13 +472,15 @@ class _Preparation:
             "same_class": float((logits.argmax(1) == expected.argmax(1)).double().mean()),
             "measured": measured,
         }
+        if "card" in self.told:
+            record["int8"] = self.told["card"]
         if fold:
             record["fold_reason"] = self.folded.reason
         if batch != size:
             record["halved_from"] = size
         if self.runtime == "compile":
             record["fullgraph"] = self.fullgraph
-        return Prepared(model, dtype, channels_last, batch, record)
+        return Prepared(model, dtype, channels_last, batch, record, self.told.get("file"))
 
     def _tf32_in_force(self) -> list[bool] | None:
         """Whether convolutions and matrix products use it; None on a CPU."""
@@ -419,58 +490,3 @@ class _Preparation:
             return [self.tf32, self.tf32]
         flags = tf32_flags()
         return None if flags is None else list(flags)
-
-
-class WithTf32:
-    """A model that runs with TF32 on or off, whatever torch is set to."""
-
-    def __init__(self, model: Model, on: bool) -> None:
-        self.model = model
-        self.on = on
-
-    def __call__(self, x: torch.Tensor) -> torch.Tensor:
-        with tf32(self.on):
-            return self.model(x)
-
-
-def fast_dtypes(device: torch.device) -> list[str]:
-    """Dtypes of half size that the hardware computes in."""
-    if device.type == "cuda":
-        return (["bfloat16"] if torch.cuda.is_bf16_supported(including_emulation=False) else []) + ["float16"]
-    if device.type == "cpu":
-        predicates = [getattr(torch.cpu, name, None) for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported")]
-        return ["bfloat16"] if any(predicate is not None and predicate() for predicate in predicates) else []
-    return []
-
-
-def _copied(module: nn.Module, device: torch.device, dtype: torch.dtype, channels_last: bool) -> nn.Module:
-    """A copy in eval mode, of modules that it does not list as its own, too."""
-    layout = torch.channels_last if channels_last else torch.preserve_format
-    try:
-        copied = copy.deepcopy(module).to(device=device, dtype=dtype)
-        for one in (*copied.modules(), *walk.modules(copied)):
-            one.training = False
-        for tensor in (*copied.parameters(), *copied.buffers()):
-            if tensor.ndim == 4:
-                tensor.data = tensor.data.to(memory_format=layout)
-    except Exception as error:
-        if is_out_of_memory(error):
-            raise
-        raise ModelError(
-            f"the model could not be copied to {device} as {dtype} ({reason(error)}): move it yourself and leave dtype and "
-            "device out."
-        ) from error
-    return copied
-
-
-def _shape(shape: Sequence[int]) -> tuple[int, ...]:
-    if not isinstance(shape, Sequence) or isinstance(shape, str) or len(shape) != 3:
-        raise InvalidArgumentError(f"shape={shape!r} is not that of an image: give (C, H, W).")
-    return tuple(checks.whole("shape", size, 1) for size in shape)
-
-
-def _device(device: str | torch.device) -> torch.device:
-    try:
-        return torch.device(device)
-    except (RuntimeError, TypeError) as error:
-        raise InvalidArgumentError(f"device={device!r} is not known to torch: {reason(error)}.") from None

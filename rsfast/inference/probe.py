@@ -16,7 +16,10 @@ from . import outputs
 from .memory import is_out_of_memory
 
 DTYPES: dict[str, torch.dtype] = {name: getattr(torch, name) for name in names.DTYPES}
-SAME = {"float32": 1e-3, "float16": 2e-2, "bfloat16": 1e-1}
+INPUTS: dict[str, torch.dtype] = DTYPES | {names.INT8: torch.float32}
+"""What a model takes that computes in a dtype."""
+
+SAME = {"float32": 1e-3, "float16": 2e-2, "bfloat16": 1e-1, names.INT8: 1e-1}
 """By dtype: how far logits of one input may be apart, in units of their spread, before they count as different."""
 
 Model = Callable[[torch.Tensor], Any]

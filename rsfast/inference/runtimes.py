@@ -6,24 +6,31 @@ A runtime is made once from a module in float32 and then asked for a callable pe
 from __future__ import annotations
 
 import contextlib
+import functools
 import importlib
 import logging
 import warnings
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import nn
 
 from .. import extras, walk
 from ..errors import BackendUnavailableError, InvalidArgumentError, ModelError, reason
-from . import artefacts
+from ..names import INT8
+from . import artefacts, quantized
+from .calibration import Calibration
 from .devices import on
 from .memory import is_out_of_memory
 from .outputs import taken
-from .probe import DTYPES, Model, evaluating
+from .probe import DTYPES, Model, difference, evaluating
 
-RUNTIME_DTYPES = {"openvino": ("float32", "bfloat16"), "onnxruntime": ("float32",)}
+RUNTIME_DTYPES = {"openvino": ("float32", "bfloat16", INT8), "onnxruntime": ("float32", INT8)}
+
+OF_ONNX = ("onnxruntime", "onnx", "onnxscript")
+CLOSE = 1e-3  # float32 logits of an exported copy, in units of the spread of torch's
 
 ForBatch = Callable[[int], Model]
 
@@ -46,10 +53,10 @@ def check_runtime(runtime: str, device: torch.device, model: object, dtype: str 
     if device.type != "cpu":
         raise InvalidArgumentError(f"runtime={runtime!r} runs on the CPU and device is {device}: give device='cpu'.")
     if dtype in DTYPES and dtype not in RUNTIME_DTYPES[runtime]:
-        allowed = " or ".join(RUNTIME_DTYPES[runtime])
+        allowed = " or ".join(name for name in RUNTIME_DTYPES[runtime] if name != INT8)
         raise InvalidArgumentError(f"dtype={dtype!r} is nothing {runtime} can compute in: give {allowed}.")
-    needed = ("openvino",) if runtime == "openvino" else ("onnxruntime", "onnx", "onnxscript")
-    for name in needed:
+    needed = OF_ONNX if runtime == "onnxruntime" or dtype == INT8 else ("onnx", "onnxscript")
+    for name in (*(("openvino",) if runtime == "openvino" else ()), *needed):
         versions[name] = str(getattr(_library(name, runtime), "__version__", "unknown"))
     return versions
 
@@ -120,27 +127,45 @@ def graphed(model: Model, x: torch.Tensor) -> Model:
     return call
 
 
-def exported(runtime: str, module: nn.Module, x: torch.Tensor, *, channels_last: bool) -> ForBatch:
+class Given(NamedTuple):
+    """What is to be converted: a hash of the user's model, whether it is folded, and what makes a copy in eval mode."""
+
+    digest: str
+    folded: bool
+    copy: Callable[[], nn.Module]
+
+
+def exported(
+    runtime: str, given: Given, x: torch.Tensor, *, channels_last: bool, calibration: Calibration | None = None,
+    told: dict[str, Any] | None = None,
+) -> ForBatch:  # fmt: skip
     """Callables per batch size that run an exported copy of a float32 module on the CPU with torch's number of threads.
 
     Parameters
     ----------
+    given : Given
     x : Tensor [N, C, H, W]
         An input; its dtype is what the callables take and compute in.  They read it where it lies, without a copy.
     channels_last : bool
         Whether inputs are channels_last, or else contiguous.
+    calibration : Calibration, optional
+        Compute in int8, with scales from here; x is float32.
+    told : dict, optional
+        Takes the ONNX file that runs ("file"), and what is known of one in int8 ("card").
 
     Notes
     -----
     The callables return logits in memory of their own, float64 ones where the module does, else float32.
     """
     make = _openvino if runtime == "openvino" else _onnxruntime
-    for_batch = make(_Outside(module, channels_last).eval(), x, channels_last)
+    files = _Files(given, x, channels_last, calibration, {} if told is None else told)
+    for_batch = make(files)
 
     def for_size(batch: int) -> Model:
         try:
-            with evaluating(walk.modules(module)):
-                return for_batch(batch)
+            return for_batch(batch)
+        except ModelError:
+            raise
         except Exception as error:
             raise ModelError(
                 f"{runtime} cannot take the model ({type(error).__name__}: {reason(error)}): give runtime='torch'."
@@ -164,26 +189,98 @@ class _Outside(nn.Module):
 
 
 class _Converted:
-    """A runtime's own form of a model, for any batch if the model can be exported so, and else for one batch at a time."""
+    """A model's file, for any batch if the model can be exported so, and else for one batch at a time."""
 
-    def __init__(self, convert: Callable[[nn.Module, torch.Tensor, bool], Any], outside: nn.Module, x: torch.Tensor) -> None:
-        self._convert, self._outside, self._x = convert, outside, x
-        self._any: Any = None
+    def __init__(self, convert: Callable[[torch.Tensor, bool], bytes], x: torch.Tensor) -> None:
+        self._convert, self._x = convert, x
+        self._any: bytes | None = None
         self._tried = False
 
-    def of(self, batch: int) -> Any:
+    def of(self, batch: int) -> bytes:
         if not self._tried:
             self._tried = True
             with contextlib.suppress(Exception):  # a batch size written into the model's code: exported again for each
-                self._any = self._convert(self._outside, self._of_size(max(2, len(self._x))), True)
-        return self._any if self._any is not None else self._convert(self._outside, self._of_size(batch), False)
+                self._any = self._convert(self._of_size(max(2, len(self._x))), True)
+        return self._any if self._any is not None else self._convert(self._of_size(batch), False)
 
     def _of_size(self, batch: int) -> torch.Tensor:
         return self._x[torch.arange(batch) % len(self._x)]
 
 
-def _openvino(outside: nn.Module, x: torch.Tensor, channels_last: bool) -> ForBatch:
+class _Files:
+    """ONNX files of a model for inputs like x, for any batch or for one at a time, in int8 where there is a calibration."""
+
+    def __init__(
+        self, given: Given, x: torch.Tensor, channels_last: bool, calibration: Calibration | None, told: dict[str, Any]
+    ) -> None:
+        self.given, self.x, self.channels_last = given, x, channels_last
+        self.calibration, self.told = calibration, told
+        self._converted = _Converted(self._float if calibration is None else self._integers, _in_memory(x, channels_last))
+
+    @functools.cached_property
+    def outside(self) -> nn.Module:
+        """What is exported."""
+        return _Outside(self.given.copy(), self.channels_last).eval()
+
+    def of(self, batch: int) -> bytes:
+        found = self._converted.of(batch)
+        self.told["file"] = found
+        if self.calibration is not None:
+            card = quantized.card_of(found)
+            assert card is not None
+            self.told["card"] = card
+            quantized.refuse_unlike(card, self.calibration)
+        return found
+
+    def _float(self, example: torch.Tensor, any_batch: bool) -> bytes:
+        def made() -> bytes:
+            with torch.no_grad(), _quiet():
+                program = torch.onnx.export(
+                    self.outside, (example,), dynamo=True, verbose=False, dynamic_shapes=_dynamic(any_batch)
+                )
+            assert program is not None
+            return program.model_proto.SerializeToString()
+
+        return artefacts.kept(self._key(example, any_batch), made)
+
+    def _integers(self, example: torch.Tensor, any_batch: bool) -> bytes:
+        calibration = self.calibration
+        assert calibration is not None
+
+        def memory(copies: torch.Tensor) -> np.ndarray:
+            return _in_memory(copies, self.channels_last).numpy()
+
+        def made() -> bytes:
+            plain = self._float(example, any_batch)
+            with torch.no_grad():
+                apart = difference(torch.from_numpy(_session(plain)(example.numpy())), taken(self.outside(example)))
+            if apart > CLOSE:
+                raise ModelError(
+                    f"the exported model gives other logits than torch (by {apart:.2g} of their spread): give another dtype."
+                )
+            return quantized.made(plain, _session, calibration, memory, None if any_batch else len(example))
+
+        return artefacts.kept(self._key(example, any_batch, int8=calibration.sha256), made)
+
+    def _key(self, example: torch.Tensor, any_batch: bool, **more: Any) -> str:
+        """The name of a file on disk."""
+        versions = {name: _library(name, "onnxruntime").__version__ for name in ("onnx", "onnxscript")}
+        batch = None if any_batch else len(example)
+        made_by = {"runtime": "onnxruntime", "torch": torch.__version__, "channels_last": self.channels_last, "batch": batch}
+        return artefacts.key(self.given.digest, example, made_by | {"folded": self.given.folded} | versions | more)
+
+
+def _session(model: bytes) -> quantized.Session:
+    """A function that runs an ONNX file on an array."""
+    onnxruntime = _library("onnxruntime", "onnxruntime")
+    session = onnxruntime.InferenceSession(model, session_options(onnxruntime), providers=["CPUExecutionProvider"])
+    name = session.get_inputs()[0].name
+    return lambda x: session.run(None, {name: x})[0]
+
+
+def _openvino(files: _Files) -> ForBatch:
     openvino = _library("openvino", "openvino")
+    x, channels_last = files.x, files.channels_last
     bfloat16 = x.dtype == torch.bfloat16
     settings = {
         "INFERENCE_PRECISION_HINT": "bf16" if bfloat16 else "f32",
@@ -193,14 +290,8 @@ def _openvino(outside: nn.Module, x: torch.Tensor, channels_last: bool) -> ForBa
     }
     core = openvino.Core()
 
-    def convert(module: nn.Module, example: torch.Tensor, any_batch: bool) -> Any:
-        with torch.no_grad(), _quiet():
-            return openvino.convert_model(torch.export.export(module, (example,), dynamic_shapes=_dynamic(any_batch)))
-
-    converted = _Converted(convert, outside, _in_memory(x, channels_last))
-
     def for_batch(batch: int) -> Model:
-        model = converted.of(batch).clone()
+        model = core.read_model(files.of(batch))
         shape = [batch, *_in_memory(x, channels_last).shape[1:]]
         model.reshape(shape)
         request = core.compile_model(model, "CPU", settings).create_infer_request()
@@ -228,26 +319,13 @@ def session_options(onnxruntime: Any) -> Any:
     return settings
 
 
-def _onnxruntime(outside: nn.Module, x: torch.Tensor, channels_last: bool) -> ForBatch:
+def _onnxruntime(files: _Files) -> ForBatch:
     onnxruntime = _library("onnxruntime", "onnxruntime")
     settings = session_options(onnxruntime)
-
-    made_by = {"runtime": "onnxruntime", "torch": torch.__version__, "channels_last": channels_last}
-    made_by |= {name: _library(name, "onnxruntime").__version__ for name in ("onnx", "onnxscript")}
-
-    def convert(module: nn.Module, example: torch.Tensor, any_batch: bool) -> bytes:
-        def exported() -> bytes:
-            with torch.no_grad(), _quiet():
-                program = torch.onnx.export(module, (example,), dynamo=True, verbose=False, dynamic_shapes=_dynamic(any_batch))
-            assert program is not None
-            return program.model_proto.SerializeToString()
-
-        return artefacts.kept(artefacts.key(module, example, made_by | {"batch": None if any_batch else len(example)}), exported)
-
-    converted = _Converted(convert, outside, _in_memory(x, channels_last))
+    x, channels_last = files.x, files.channels_last
 
     def for_batch(batch: int) -> Model:
-        session = onnxruntime.InferenceSession(converted.of(batch), settings, providers=["CPUExecutionProvider"])
+        session = onnxruntime.InferenceSession(files.of(batch), settings, providers=["CPUExecutionProvider"])
         binding = session.io_binding()
         taken, returned = session.get_inputs()[0].name, session.get_outputs()[0].name
 

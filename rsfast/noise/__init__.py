@@ -28,6 +28,7 @@ STREAMS = {
     "training": 3,  # copies of training images; sample 2^16 e + s is copy s of epoch e
     "start": 4,  # random starts and mixing weights in training
     "attack": 5,  # copies that an attack's gradients are averaged over
+    "calibration": 6,  # copies that set and check the scales of integer arithmetic
 }
 """Fourth word of every counter: draws of different purposes never share words.  Part j of a split image adds PART_STREAMS * j.
 All streams are below 2^31; the top bit marks the extra radius bits of rare large draws (docs/rng.md)."""

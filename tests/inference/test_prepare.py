@@ -288,7 +288,7 @@ def test_what_cannot_be_certified_is_refused(model, sentence):
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        ({"dtype": "int8"}, "dtype='int8' is not known: give one of auto, float32, bfloat16, float16"),
+        ({"dtype": "int4"}, "dtype='int4' is not known: give one of auto, float32, bfloat16, float16, int8"),
         (
             {"runtime": "tensorrt"},
             "runtime='tensorrt' is not known: give one of torch, compile, cudagraph, openvino, onnxruntime",
