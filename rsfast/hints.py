@@ -17,7 +17,8 @@ R = TypeVar("R")
 T = TypeVar("T", bound=type)
 
 RUN = (
-    "batch", "dtype", "device", "channels_last", "fold", "runtime", "backend", "mean", "std", "value_range", "progress",
+    "batch", "dtype", "device", "channels_last", "fold", "runtime", "backend", "mean", "std", "calibration",
+    "value_range", "progress",
 )  # fmt: skip
 """Arguments of `rsfast.Classifier`, which people give to what takes one."""
 

@@ -6,7 +6,9 @@ from typing import Any
 
 import rsfast as rs
 
-RUN = ("batch", "dtype", "device", "channels_last", "fold", "runtime", "backend", "mean", "std", "value_range", "progress")
+RUN = (
+    "batch", "dtype", "device", "channels_last", "fold", "runtime", "backend", "mean", "std", "calibration", "value_range", "progress",
+)  # fmt: skip
 CLAIM = ("alpha", "norm", "bound", "joint", "multiclass")
 
 

@@ -25,6 +25,7 @@ from .info import info
 from .limits import limits
 from .pack import pack
 from .planning import estimate, plan
+from .prepare import prepare
 from .reproduce import reproduce
 from .results import export, recertify, report, status
 from .runs import certify, predict
@@ -46,8 +47,8 @@ def cli() -> None:
 
 
 COMMANDS = (
-    info, cache, demo, certify, predict, status, recertify, report, export, limits, pack, reproduce, plan, estimate, train,
-    attack,
+    info, cache, demo, certify, predict, status, recertify, report, export, limits, pack, prepare, reproduce, plan, estimate,
+    train, attack,
 )  # fmt: skip
 for command in COMMANDS:
     cli.add_command(command)

@@ -189,6 +189,12 @@ what_to_run = combined(
     click.option("--std", type=FloatList(), help="Divide each channel by this."),
 )  # fmt: skip
 
+least_agreement = click.option(
+    "--least-agreement", type=click.FloatRange(0.0, 1.0),
+    help="Take int8 only where it chooses the class that the model chooses in "
+    "floating point in this share of 2,000 noisy copies.  [default: 0.9]",
+)  # fmt: skip
+
 how_to_run = combined(
     click.option("--out", type=Folder(), required=True, help="Write into this run directory; the same command continues a run."),
     click.option("--seed", type=Seed(), help="Draw the noise from this seed.  [default: fresh; the run's own when continuing]"),
@@ -197,9 +203,16 @@ how_to_run = combined(
     ),
     click.option(
         "--dtype",
-        type=click.Choice(["auto", *names.DTYPES]),
-        help="Run the model in this dtype; auto measures what is fastest here.  [default: the model's]",
+        type=click.Choice(["auto", *names.DTYPES, names.INT8]),
+        help="Run the model in this dtype; auto measures what is fastest here, int8 computes in integers (--runtime auto).  "
+        "[default: the model's]",
     ),
+    click.option(
+        "--calibrate",
+        help="Set the scales of int8 by images of this data, which is read as --data is.  [default: "
+        "images of --data that the run leaves out]",
+    ),
+    least_agreement,
     click.option("--fold", is_flag=True, help="Fold batch norms into the layers before them."),
     click.option(
         "--runtime",

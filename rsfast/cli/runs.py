@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from .calibrating import calibration
 from .ending import last_line, refuse_unreadable, saying_what_is_stored
 from .models import fill_from_card, load_models
 from .options import Listing, allow_missing, bounds, how_to_run, what_to_run
@@ -15,6 +16,7 @@ from .smoothing import which_draws, which_noise, which_transform
 
 if TYPE_CHECKING:
     from ..counting.classifier import Classifier
+    from ..inference import Calibration
     from ..models import LoadedModel
     from ..noise import Noise
     from ..request import Request
@@ -157,17 +159,17 @@ def _job(
     out = Path(options["out"])
     settle_threads(options["threads"], out, quiet=options["quiet"] or device is not None)
     source = open_source(options)
-    loaded, classifier = _classifier(options, source, device)
+    classes = _classes(options, source)
+    loaded = load_models(options, classes, source.shape[0])
     part = _part(options, source, sample)
     noise = make_noise(options, transform, source, out / "levels")
+    given = calibration(options, source, part, noise, transform)
+    classifier = _classifier(options, loaded, classes, device, given)
     return make_request(noise, transform), classifier, loaded, source, out, part
 
 
-def _classifier(options: dict[str, Any], source: Source, device: str | None) -> tuple[LoadedModel, Classifier]:
-    """The model as it was loaded, and as it is run."""
-    import torch
-
-    from ..counting.classifier import for_one_job
+def _classes(options: dict[str, Any], source: Source) -> int:
+    """How many the model has."""
     from ..errors import InvalidArgumentError
 
     classes = options["num_classes"] or source.num_classes
@@ -178,12 +180,24 @@ def _classifier(options: dict[str, Any], source: Source, device: str | None) -> 
             f"there is one class, which every image would be certified for ({source.name}): give --num-classes, the number of "
             "the model's logits, at least 2."
         )
-    loaded = load_models(options, classes, source.shape[0])
+    return classes
+
+
+def _classifier(
+    options: dict[str, Any], loaded: LoadedModel, classes: int, device: str | None, given: Calibration | None
+) -> Classifier:
+    """The model as it is run."""
+    import torch
+
+    from ..counting.classifier import for_one_job
+
     several = loaded.model if isinstance(loaded.model, list) else [loaded.model]
     movable = torch.cuda.is_available() and all(isinstance(model, torch.nn.Module) for model in several)
     how = {name: options[name] for name in ("batch", "dtype", "channels_last", "fold", "runtime", "backend", "mean", "std")}
     place = ("cuda" if movable else None) if device is None else device
-    return loaded, for_one_job(loaded.model, num_classes=classes, device=place, **how)
+    if options["runtime"] != "torch" and not options["quiet"]:
+        click.echo(f"{loaded.name} is prepared for --runtime {options['runtime']}; `rsfast cache` says what is kept.", err=True)
+    return for_one_job(loaded.model, num_classes=classes, device=place, calibration=given, **how)
 
 
 def _part(options: dict[str, Any], source: Source, sample: Callable[[int], dict[str, int]] | None) -> Part:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import importlib
 import io
+import json
 import zipfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -16,6 +18,7 @@ from .. import extras
 from ..errors import BackendUnavailableError, InvalidArgumentError, ModelError, reason
 from ..files import printable
 from ..hints import explained
+from ..inference.quantized import CARD
 from ..inference.runtimes import session_options
 from .onnx_files import beside, elsewhere
 from .opening import UntrustedError, archive, quietly, read, refusal
@@ -93,6 +96,14 @@ class _Onnx:
                 f"input {self._input.name!r} takes {self._input.type}: a base classifier takes floating-point images."
             )
         self._cuda = "CUDAExecutionProvider" in self._session.get_providers()
+
+    @property
+    def card(self) -> dict[str, Any] | None:
+        """What `rsfast prepare` wrote into the file."""
+        with contextlib.suppress(ValueError, TypeError, AttributeError):
+            found = json.loads(self._session.get_modelmeta().custom_metadata_map.get(CARD, ""))
+            return found if isinstance(found, dict) else None
+        return None
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
         fixed = self._input.shape[0] if self._input.shape else None

@@ -274,8 +274,17 @@ def _exported(path: Path, checkpoint: str | Path | None, trust: bool) -> LoadedM
     if checkpoint is not None:
         raise InvalidArgumentError(f"{path} holds its own weights: leave --checkpoint out.")
     if path.suffix == ".onnx":
-        return LoadedModel(from_onnx(path), path.name, onnx_sha256(path))
+        model = from_onnx(path)
+        return LoadedModel(model, path.name, onnx_sha256(path), notes=_noted(path.name, getattr(model, "card", None)))
     return LoadedModel(from_exported(path, trust=trust), path.name, hashlib.sha256(read(path)).hexdigest())
+
+
+def _noted(name: str, card: dict[str, Any] | None) -> tuple[str, ...]:
+    """What the card of `rsfast prepare` says, in a sentence."""
+    if card is None or "model" not in card:
+        return ()
+    inside = " It normalises by itself: leave --mean and --std out." if card.get("mean") or card.get("std") else ""
+    return (f"{name}: {printable(str(card['model']))} in {printable(str(card.get('dtype')))}.{inside}",)
 
 
 def _filled(

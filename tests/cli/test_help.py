@@ -9,8 +9,8 @@ from rsfast.cli import cli
 from rsfast.compat.locuslab import commands
 
 VERBS = [
-    "Begin", "Bound", "Certify", "Choose", "Compare", "Cut", "Decode", "Divide", "Do", "Draw", "Estimate", "Exit", "Fold", "Give", "Keep", "Lay", "Leave",
-    "Let", "Load", "Make", "Put", "Read", "Remove", "Run", "Say", "Scale", "Set", "Show", "Smooth", "Stop", "Subtract", "Take", "Test", "Train", "Use", "Write",
+    "Begin", "Bound", "Certify", "Choose", "Compare", "Cut", "Decode", "Divide", "Do", "Draw", "Estimate", "Exit", "Find", "Fold", "Give", "Keep", "Lay", "Leave",
+    "Let", "Load", "Make", "Put", "Read", "Remove", "Run", "Say", "Scale", "Set", "Share", "Show", "Smooth", "Stop", "Subtract", "Take", "Test", "Train", "Use", "Write",
 ]  # fmt: skip
 
 
