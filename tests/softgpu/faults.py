@@ -28,7 +28,6 @@ CASES: list[Case] = [
     Noisy("gaussian", WHOLE, "float32", "contiguous"),
     Noisy("gaussian", WHOLE, "bfloat16", "channels-last", (1, 37, 41)),
     Noisy("uniform", WHOLE, "float16", "channels-last", (3, 23, 29)),
-    Noisy("lattice-gaussian", WHOLE, "float32", "contiguous", (1, 28, 28)),
     Noisy("gaussian", "half bilinear released", "float32", "contiguous"),
     Noisy("gaussian", "half pooled diagonal", "float32", "channels-last"),
     Noisy("laplace", "half nearest released", "float32", "contiguous"),
@@ -37,6 +36,7 @@ CASES: list[Case] = [
     Votes(10, "float32", 3, rows=True),
     Votes(1000, "float64", 3),
     *RARE[:2],
+    RARE[3],
 ]
 
 

@@ -214,7 +214,7 @@ class Shared:
         access.count(HARMLESS, unordered & ~changes)
         first, last = self.first_reader[at.place], self.last_reader[at.place]
         read = (last != NOBODY) & ((first != at.thread) | (last != at.thread)) & ~self._readers_ordered(at)
-        access.count("write over what another thread read, no barrier between", read & changes)
+        access.count("write over what another thread read, no barrier between", read)
         self.data[at.place] = new
         access.count("write of two threads at once with different values", self.data[at.place] != new)
         self.ever[at.place] = True

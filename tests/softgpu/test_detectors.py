@@ -203,6 +203,24 @@ def test_sectors_are_those_that_stores_of_a_warp_touch():
     assert report.memory.sectors == report.memory.partial_sectors() == 64
 
 
+def test_neighbours_in_the_grid_that_write_half_a_sector_each_write_it_whole():
+    body = """
+ shr.u32 %r9, %r2, 2;
+ shl.b32 %r9, %r9, 3;
+ and.b32 %r10, %r2, 3;
+ add.s32 %r9, %r9, %r10;
+ shl.b32 %r10, %r3, 2;
+ add.s32 %r9, %r9, %r10;
+ mul.wide.s32 %rd4, %r9, 4;
+ add.s64 %rd5, %rd1, %rd4;
+ st.global.b32 [%rd5], %r5;
+"""
+    report, _ = run(body, threads=32, blocks=2)
+    memory = report.memory
+    assert memory.partial_sectors() == 16
+    assert memory.partial_sectors(2) in (0, 2)  # both ends, where the tensor is aligned to 16
+
+
 def test_an_instruction_that_is_not_known_is_refused_by_name():
     with pytest.raises(UnsupportedError, match="fma.rn.f32"):
         run(" fma.rn.f32 %r12, %r2, %r3, %r4;")
