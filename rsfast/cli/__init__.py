@@ -21,6 +21,7 @@ from ..version import VERSION
 from .attack import attack
 from .cache import cache
 from .demo import demo
+from .demo_imagenet import demo_imagenet
 from .info import info
 from .limits import limits
 from .pack import pack
@@ -47,8 +48,8 @@ def cli() -> None:
 
 
 COMMANDS = (
-    info, cache, demo, certify, predict, status, recertify, report, export, limits, pack, prepare, reproduce, plan, estimate,
-    train, attack,
+    info, cache, demo, demo_imagenet, certify, predict, status, recertify, report, export, limits, pack, prepare, reproduce,
+    plan, estimate, train, attack,
 )  # fmt: skip
 for command in COMMANDS:
     cli.add_command(command)

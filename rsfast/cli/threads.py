@@ -40,7 +40,8 @@ def settle_threads(asked: int | None, out: Path, *, quiet: bool = False) -> None
         if free < number:
             number = free
             if not quiet:
-                click.echo(f"{others} other processes are busy here: {number} of torch's threads (--threads).", err=True)
+                who = "another process is" if others == 1 else f"{others} other processes are"
+                click.echo(f"{who} busy here: {number} of torch's threads (--threads).", err=True)
     if number != torch.get_num_threads():
         torch.set_num_threads(number)
 

@@ -3,7 +3,7 @@
 from .find import Found, find, find_logs
 from .folder import check_plottable, write_report
 from .logs import read_log
-from .page import write_page
+from .page import Picture, write_page
 from .plot import write_plot
 from .table import (
     ResultTable,
@@ -19,6 +19,7 @@ from .table import (
 
 __all__ = [
     "Found",
+    "Picture",
     "ResultTable",
     "average_certified_radius",
     "certified_accuracy",

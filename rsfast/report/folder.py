@@ -10,16 +10,19 @@ from pathlib import Path
 
 from .. import files
 from ..errors import DataError
-from .page import page
+from .page import Picture, page
 from .plot import png, svg
 from .table import ResultTable, average_certified_radius, certified_accuracy, default_radii, shown_radius
 
 
-def write_report(tables: Sequence[ResultTable], radii: Sequence[float] | None, folder: str | Path, per: int = 1) -> list[Path]:
+def write_report(
+    tables: Sequence[ResultTable], radii: Sequence[float] | None, folder: str | Path, per: int = 1,
+    pictures: Sequence[Picture] = (),
+) -> list[Path]:  # fmt: skip
     """Write certified_accuracy.csv, .json, .png and .svg and report.html into a folder, and return their names.
 
     Everything is made before anything is written; each file is then replaced as a whole.  Radii in the JSON are as they are,
-    and elsewhere shown as multiples of 1 / `per`.
+    and elsewhere shown as multiples of 1 / `per`.  The page shows the pictures, too.
 
     Raises
     ------
@@ -37,7 +40,7 @@ def write_report(tables: Sequence[ResultTable], radii: Sequence[float] | None, f
         "certified_accuracy.json": _json(tables, columns),
         "certified_accuracy.png": png(certified, per),
         "certified_accuracy.svg": svg(certified, per),
-        "report.html": page(tables, columns, per=per),
+        "report.html": page(tables, columns, per=per, pictures=pictures),
     }
     files.make_folder(folder)
     for name, data in content.items():

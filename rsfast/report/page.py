@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import base64
 import html
+import io
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
 
 from .. import files
 from ..files import printable
@@ -14,7 +20,15 @@ from .table import ResultTable, certified_accuracy, norms_differ, shown_average,
 STYLE = """body{font:16px/1.5 system-ui,sans-serif;max-width:54rem;margin:2rem auto;padding:0 1rem;color:#222}
 table{border-collapse:collapse;margin:1rem 0}td,th{padding:.25rem .7rem;border-bottom:1px solid #ddd;text-align:right}
 td:first-child,th:first-child{text-align:left;overflow-wrap:anywhere}h2{overflow-wrap:anywhere}
-svg{max-width:100%;height:auto}small,dt{color:#555}dd{margin:0 0 .3rem 1rem;overflow-wrap:anywhere}.missing{color:#a00}"""
+svg{max-width:100%;height:auto}small,dt{color:#555}dd{margin:0 0 .3rem 1rem;overflow-wrap:anywhere}.missing{color:#a00}
+figure{display:inline-block;width:9.5rem;margin:.5rem .6rem .5rem 0;vertical-align:top}figure img{width:100%}"""
+
+
+class Picture(NamedTuple):
+    """An image to show, pixels uint8 [H, W, 3], and what to say below it."""
+
+    pixels: NDArray[np.uint8]
+    caption: str
 
 
 def _text(text: str) -> str:
@@ -44,7 +58,20 @@ def _details(table: ResultTable) -> str:
     return f"<h2>{_text(table.name)}</h2>{missing}<dl>{told}</dl>" if told or missing else ""
 
 
-def page(tables: Sequence[ResultTable], radii: Sequence[float], title: str = "Certified accuracy", per: int = 1) -> str:
+def _figure(picture: Picture) -> str:
+    from PIL import Image
+
+    made = io.BytesIO()
+    Image.fromarray(picture.pixels).save(made, "JPEG", quality=85)
+    data = base64.b64encode(made.getvalue()).decode()
+    caption = _text(picture.caption)
+    return f'<figure><img src="data:image/jpeg;base64,{data}" alt="{caption}"><figcaption>{caption}</figcaption></figure>'
+
+
+def page(
+    tables: Sequence[ResultTable], radii: Sequence[float], title: str = "Certified accuracy", per: int = 1,
+    pictures: Sequence[Picture] = (),
+) -> str:  # fmt: skip
     """Return the report as HTML; radii are shown as multiples of 1 / `per`.  It needs no other file and no network."""
     certified = [table for table in tables if table.certified]
     head = ["", "images", "abstained", *[f"r = {shown_radius(r, per)}" for r in radii], "ACR"]
@@ -62,6 +89,7 @@ def page(tables: Sequence[ResultTable], radii: Sequence[float], title: str = "Ce
 whose label is right and certified at radius r or more. ACR: the average certified radius, counting wrong and abstained images
 as 0. Each image's certificate holds with probability at least 1 − alpha over the noise drawn for it; radii are rounded down.
 Noise and model are evaluated in floating point, whose rounding the certificate does not cover.</p>
+{"".join(_figure(picture) for picture in pictures)}
 {"".join(_details(table) for table in tables)}
 </body></html>
 """

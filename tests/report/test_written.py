@@ -4,11 +4,12 @@ import dataclasses
 import json
 import re
 
+import numpy as np
 import pytest
 
 from rsfast.errors import InvalidArgumentError, StoreError
 from rsfast.files import printable
-from rsfast.report import find_logs, plot, read_log, write_csv, write_page, write_plot, write_report, write_tsv
+from rsfast.report import Picture, find_logs, plot, read_log, write_csv, write_page, write_plot, write_report, write_tsv
 from tests.files.test_files import names, no_file_larger_than
 from tests.report.test_report import table, unfinished
 
@@ -122,3 +123,12 @@ def test_names_may_be_text_and_nothing_else(tmp_path):
     ):  # fmt: skip
         with pytest.raises(InvalidArgumentError, match=r"is \w+: give the name of a file"):
             call()
+
+
+def test_a_page_shows_pictures_with_what_is_said_of_them(tmp_path):
+    pytest.importorskip("PIL")
+    picture = Picture(np.zeros((4, 4, 3), np.uint8), "class <3>: certified to 0.24")
+    write_report(named("a"), None, tmp_path, pictures=[picture, picture])
+    page = (tmp_path / "report.html").read_text()
+    assert page.count('<img src="data:image/jpeg;base64,/9j/') == 2
+    assert "<figcaption>class &lt;3&gt;: certified to 0.24</figcaption>" in page
