@@ -34,7 +34,14 @@ def load_models(options: dict[str, Any], classes: int, channels: int) -> LoadedM
     if checkpoints and len(checkpoints) != len(specs):
         raise InvalidArgumentError(f"{len(specs)} --model and {len(checkpoints)} --checkpoint: give one for each, or none.")
     loaded = [
-        models.load(spec, checkpoint=checkpoint, num_classes=classes, channels=channels, trust=options["trust_files"])
+        models.load(
+            spec,
+            checkpoint=checkpoint,
+            num_classes=classes,
+            channels=channels,
+            trust=options["trust_files"],
+            pretrained=options["pretrained"],
+        )
         for spec, checkpoint in zip(specs, checkpoints or [None] * len(specs), strict=True)
     ]
     given = options["mean"] is not None or options["std"] is not None

@@ -170,6 +170,8 @@ what_to_run = combined(
     click.option("--checkpoint", "checkpoints", type=click.Path(), multiple=True,
                  help="Load the weights of an architecture from a .safetensors file or a torch state dict.  Give it as often as "
                  "--model."),
+    click.option("--pretrained", is_flag=True, help="Take the library's own weights of torchvision:NAME or timm:NAME, which it "
+                 "may download, and the normalisation that they were trained with."),
     click.option("--trust-files", is_flag=True, help="Let the code run that .pt2 files and checkpoints name: for files of "
                  "your own."),
     click.option("--data", cls=Listing, what=data_sources, help="Read {}, or an image folder.  [required, but for a folder of "

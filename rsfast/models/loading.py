@@ -20,6 +20,7 @@ from .. import checks, extras, names
 from ..errors import InvalidArgumentError, ModelError, SoundnessWarning, reason
 from ..files import printable
 from ..hints import explained, meant, outside
+from . import pretrained as library_weights
 from .card import WEIGHTS as WEIGHTS_OF_CARD
 from .card import has_card, read_card
 from .checkpoints import class_names, load_checkpoint
@@ -136,6 +137,7 @@ def load(
     num_classes: int | None = None,
     channels: int | None = None,
     trust: bool = False,
+    pretrained: bool = False,
 ) -> LoadedModel:
     """Load a base classifier.
 
@@ -154,6 +156,9 @@ def load(
         What an architecture is built for.
     trust : bool
         Whether code that a checkpoint or a .pt2 file names may run.  Without it nothing in a file is executed.
+    pretrained : bool
+        Take the library's own weights of `torchvision:NAME` or `timm:NAME`, which it downloads, and the normalisation that they
+        were trained with, which becomes part of the model.
 
     Warns
     -----
@@ -171,6 +176,8 @@ def load(
             f"spec={checks.shown(spec)} with checkpoint={checks.shown(checkpoint)} are not both names: give a string or a Path."
         )
     spec, trust = str(spec), checks.flag("trust", trust)
+    if checks.flag("pretrained", pretrained):
+        return _pretrained(spec, checkpoint, num_classes, channels)
     if checkpoint is None and has_card(Path(spec)):
         return _of_card(Path(spec))
     if spec.endswith((".pt2", ".onnx")):
@@ -178,7 +185,8 @@ def load(
     library, _, attribute = spec.rpartition(":")
     if spec in ARCHITECTURES or library in ("torchvision", "timm"):
         if checkpoint is None:
-            raise InvalidArgumentError(f"model {spec!r} is an architecture: give its weights with --checkpoint FILE.")
+            or_own = "" if spec in ARCHITECTURES else ", or take the library's with --pretrained"
+            raise InvalidArgumentError(f"model {spec!r} is an architecture: give its weights with --checkpoint FILE{or_own}.")
         if num_classes is None or channels is None:
             raise InvalidArgumentError(f"model {spec!r} is built for a data set: give num_classes and channels.")
         make: Callable[[], Any] | None = functools.partial(build, spec, num_classes=num_classes, channels=channels)
@@ -205,6 +213,17 @@ def load(
         if loaded.unused:
             warnings.warn(loaded.before, SoundnessWarning, stacklevel=2)
     return loaded
+
+
+def _pretrained(spec: str, checkpoint: str | Path | None, num_classes: int | None, channels: int | None) -> LoadedModel:
+    if checkpoint is not None:
+        raise InvalidArgumentError(
+            f"{spec} is to have the library's weights and those of {checkpoint}: leave one of the two out."
+        )
+    found = library_weights.pretrained(spec, num_classes, channels)
+    whole = Normalized(found.network, found.mean, found.std)
+    name = f"{spec} ({printable(found.weights)})"
+    return LoadedModel(whole, name, fingerprint(whole), mean=found.mean, std=found.std, classes=found.classes)
 
 
 def warn_of_what_came_before(model: object, mean: object, std: object) -> None:

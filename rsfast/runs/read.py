@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -124,6 +125,7 @@ def result_table(path: Path, instead: Instead | None = None, *, name: str | None
         label = prediction.label
         details["test"] = f"two-sided, alpha = {prediction.alpha:g} per image"
     settings = stored.manifest.settings
+    details["normalisation"] = _normalisation(settings)
     details["arithmetic"] = f"{settings['dtype']} on {settings['device']}, batches of {settings['batch']}"
     details["versions"] = ", ".join(f"{key} {value}" for key, value in stored.manifest.versions.items())
     asked, missing, unreadable, caveat = _what_is_missing(path, stored)
@@ -141,6 +143,15 @@ def result_table(path: Path, instead: Instead | None = None, *, name: str | None
         missing=missing,
         norm=norm,
     )
+
+
+def _normalisation(settings: dict[str, Any]) -> str:
+    """What is done to a noisy image before the model sees it."""
+    mean, std = settings.get("mean", []), settings.get("std", [])
+    if not any(mean) and all(value == 1 for value in std):
+        return "none: the model is given pixels in [0, 1] with noise, and normalises by itself if it has to"
+    shown = [", ".join(f"{value:.6g}" for value in values) for values in (mean, std)]
+    return f"(noisy image - mean) / std, mean = {shown[0]} and std = {shown[1]}, is what the model is given"
 
 
 def _how_it_was_drawn(stored: StoredRun) -> dict[str, str]:
