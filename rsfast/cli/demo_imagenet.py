@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from ..report import Picture, ResultTable
     from ..sources.base import Source
 
-SIGMA, N0, N, ALPHA, CLASSES = 0.12, 100, 10_000, 0.001, 1000
+SIGMA, N0, N, ALPHA, CLASSES = 0.12, 100, 5_000, 0.001, 1000
 RADII = (0.06, 0.12, 0.18, 0.24)
 MEAN, STD = 127 / 255, 128 / 255  # of EfficientNet-Lite
 RESIZE, CROP = 256, 224
