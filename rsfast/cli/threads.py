@@ -28,14 +28,15 @@ def settle_threads(asked: int | None, out: Path, *, quiet: bool = False) -> None
     """Set torch's number of threads: what is asked for, else what the run in `out` has, else torch's own while that many
     processors are free.
 
-    A run keeps its number because the last bits of logits may depend on it.  OMP_NUM_THREADS counts as torch's own, which
-    other processes do not lower.
+    A run keeps its number because the last bits of logits may depend on it.  OMP_NUM_THREADS, and processors that this process
+    is kept to, are taken as they are.
     """
     import torch
 
     number = asked or _of_run(out)
     if number is None:
-        number, others = torch.get_num_threads(), 0 if "OMP_NUM_THREADS" in os.environ else busy()
+        number = torch.get_num_threads()
+        others = 0 if "OMP_NUM_THREADS" in os.environ or _on_processors_of_its_own() else busy()
         free = max(1, (os.cpu_count() or 1) - others)
         if free < number:
             number = free
@@ -54,6 +55,12 @@ def busy() -> int:
             found.append(int(RUNNING.read_text().split("procs_running ")[1].split()[0]) - 1)  # this one is running, too
             time.sleep(BETWEEN)
     return max(0, int(statistics.median_low(found))) if found else 0
+
+
+def _on_processors_of_its_own() -> bool:
+    """Whether this process is kept to some of the machine's processors, so that who is busy on the others says nothing."""
+    kept = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None
+    return kept is not None and kept < (os.cpu_count() or 1)
 
 
 def _of_run(out: Path) -> int | None:

@@ -17,6 +17,7 @@ def stat(tmp_path, monkeypatch):
     """What the system says, and no number from outside."""
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     monkeypatch.setattr(os, "cpu_count", lambda: 8)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: set(range(8)), raising=False)
     monkeypatch.setattr(torch, "get_num_threads", lambda: 8)
     file = tmp_path / "stat"
     monkeypatch.setattr(threads, "RUNNING", file)
@@ -53,6 +54,13 @@ def test_a_moment_in_which_much_runs_counts_for_nothing(stat, chosen, tmp_path, 
 def test_a_system_that_does_not_say_leaves_torchs_number(content, stat, chosen, tmp_path):
     if content is not None:
         stat.write_text(content)
+    threads.settle_threads(None, tmp_path / "run")
+    assert chosen == []
+
+
+def test_a_process_that_is_kept_to_some_processors_does_not_ask_who_is_busy_on_others(stat, chosen, tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: {0, 1, 2}, raising=False)
+    stat.write_text("procs_running 100\n")
     threads.settle_threads(None, tmp_path / "run")
     assert chosen == []
 
