@@ -102,7 +102,8 @@ def train(architecture: str, out: str, quiet: bool, **options: Any) -> None:
     """Train a network on noisy images, so that it has something to certify.
 
     It writes model.safetensors and card.json, which `rsfast certify --model FOLDER` reads, and log.jsonl with a line for each
-    epoch.  After Ctrl-C, SIGTERM or a kill the same command continues, on a CPU to the same bits.
+    epoch.  After Ctrl-C, SIGTERM or a kill the same command continues, on a CPU to the same bits.  Under torchrun each process
+    takes its share of every batch.
 
     \b
     rsfast train --data digits --sigma 0.25 --out runs/digits
@@ -113,13 +114,20 @@ def train(architecture: str, out: str, quiet: bool, **options: Any) -> None:
     """
     import torch
 
-    from ..training.loop import StoppedError
+    from ..training.processes import joined
     from .memory import keep_freed_memory
 
     keep_freed_memory()
     if options["threads"]:
         torch.set_num_threads(options["threads"])
-    recipe, folder = _recipe(options), Path(out)
+    with joined(options["device"]) as processes:
+        _train(architecture, Path(out), quiet or not processes.first, options)
+
+
+def _train(architecture: str, folder: Path, quiet: bool, options: dict[str, Any]) -> None:
+    from ..training.loop import StoppedError
+
+    recipe = _recipe(options)
     source = _source(options["data"], "train")
     card = _card(architecture, source, options)
     training, noise = _training(card, source, recipe, options, folder)
@@ -139,6 +147,8 @@ def train(architecture: str, out: str, quiet: bool, **options: Any) -> None:
             err=True,
         )
         sys.exit(128 + stop.number)
+    if not training.processes.first:
+        return
     _write(folder, card, noise, training, recipe)
     click.echo(f"wrote {folder / 'model.safetensors'} and card.json. Next: rsfast certify --model {folder} --out RUN")
 

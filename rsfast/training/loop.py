@@ -20,6 +20,7 @@ from .. import files
 from ..errors import ModelError, StoreError, reason
 from ..keyed_noise import KeyedNoise
 from . import OBJECTIVES
+from .processes import Processes
 from .recipe import Recipe
 
 STATE, LOG = "state.pt", "log.jsonl"
@@ -59,7 +60,8 @@ class Training:
     """This trains a network in a folder, continuing where an earlier call stopped.
 
     The folder holds `state.pt` (weights, optimizer, average, generator, place), written after every epoch and when a signal asks
-    to stop, and `log.jsonl` (one line an epoch).
+    to stop, and `log.jsonl` (one line an epoch).  In several processes (`processes.joined`) each shows the network its share of
+    every batch, and the first one writes.
 
     Parameters
     ----------
@@ -85,9 +87,10 @@ class Training:
         self.network, self.images, self.noise, self.recipe, self.folder = network, images, noise, recipe, folder
         self.about = json.dumps([recipe.to_dict(), about], sort_keys=True)
         self.device = next(network.parameters()).device
+        self.processes = Processes()
         if recipe.channels_last:
             network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        parameters = [p for p in network.parameters() if p.requires_grad]
+        self.parameters = parameters = [p for p in network.parameters() if p.requires_grad]
         self.optimizer: torch.optim.Optimizer = (
             torch.optim.AdamW(parameters, lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
             if recipe.optimizer == "adamw"
@@ -130,10 +133,12 @@ class Training:
                     "epoch": self.state.epoch + 1, "loss": self.state.total / len(self.images),
                     "learning_rate": self.optimizer.param_groups[0]["lr"], "seconds": round(self.state.seconds, 3),
                 }  # fmt: skip
-                self.lines.append(line | (evaluate(self._evaluated()) if evaluate is not None else {}))
+                self.processes.share_buffers(self.network)
+                self.lines.append(line | (evaluate(self._evaluated()) if evaluate is not None and self.processes.first else {}))
                 self.state = _State(self.state.epoch + 1)
                 self._store()
-                done(self.lines[-1])
+                if self.processes.first:
+                    done(self.lines[-1])
         self.network.load_state_dict(self.weights)
         self.network.eval()
 
@@ -145,29 +150,29 @@ class Training:
             rows = order[self.state.step * self.recipe.batch : (self.state.step + 1) * self.recipe.batch]
             for group in self.optimizer.param_groups:
                 group["lr"] = self.recipe.rate(self.state.epoch * self.steps + self.state.step, self.steps)
-            self.state.total += self._step(rows) * len(rows)
+            loss, asked = self.processes.sums(self._step(rows), float(stop[0] if stop else 0))
+            self._check(loss)
+            self.state.total += loss * len(rows)
             self.state.step += 1
             self.state.seconds += time.perf_counter() - began
-            if stop:
+            if asked:
+                self.processes.share_buffers(self.network)
                 self._store()
-                raise StoppedError(stop[0])
+                raise StoppedError(stop[0] if stop else signal.SIGTERM)
 
     def _step(self, rows: torch.Tensor) -> float:
-        """One step; the mean loss of its images."""
+        """One step; this process's part of the mean loss of its images."""
         self.optimizer.zero_grad(set_to_none=True)
         objective, loss = OBJECTIVES[self.recipe.objective], 0.0
-        for some in torch.tensor_split(rows, min(self.recipe.accumulate, len(rows))):
+        mine = self.processes.share(rows)
+        for some in torch.tensor_split(mine, min(self.recipe.accumulate, len(mine))) if len(mine) else ():
             x, y = self._batch(some)
             with torch.autocast(self.device.type, torch.bfloat16, enabled=self.recipe.amp):
                 part = objective(self.network, x, y, self.noise.at(self.state.epoch, some.tolist()), **self.recipe.options)
             part = part * (len(some) / len(rows))
             part.backward()
             loss += float(part.detach())
-        if not np.isfinite(loss):
-            raise ModelError(
-                f"the loss of epoch {self.state.epoch + 1} is {loss}: train with a smaller learning rate; the state of the epoch "
-                f"before is in {self.folder}."
-            )
+        self.processes.add_gradients(self.parameters)
         self.optimizer.step()
         if self.average:
             for name, value in self.network.state_dict().items():
@@ -177,6 +182,13 @@ class Training:
                 else:
                     kept.copy_(value)
         return loss
+
+    def _check(self, loss: float) -> None:
+        if not np.isfinite(loss):
+            raise ModelError(
+                f"the loss of epoch {self.state.epoch + 1} is {loss}: train with a smaller learning rate; the state of the epoch "
+                f"before is in {self.folder}."
+            )
 
     def _order(self) -> torch.Tensor:
         """The images of this epoch, a function of (seed, epoch)."""
@@ -204,10 +216,12 @@ class Training:
         held = {
             "about": self.about, "place": dataclasses.asdict(self.state), "network": self.network.state_dict(),
             "optimizer": self.optimizer.state_dict(), "average": self.average, "lines": json.dumps(self.lines),
-            "generator": torch.get_rng_state(),
+            "generators": self.processes.gathered(torch.get_rng_state()),
         }  # fmt: skip
         if self.device.type == "cuda":
             held["cuda"] = torch.cuda.get_rng_state(self.device)
+        if not self.processes.first:
+            return
         buffer = io.BytesIO()
         torch.save(held, buffer)
         files.write(self.folder / STATE, buffer.getvalue())
@@ -230,7 +244,8 @@ class Training:
         self.optimizer.load_state_dict(held["optimizer"])
         self.average = held["average"]
         self.state, self.lines = _State(**held["place"]), json.loads(held["lines"])
-        torch.set_rng_state(held["generator"].cpu())
+        if self.processes.rank < len(held["generators"]):
+            torch.set_rng_state(held["generators"][self.processes.rank].cpu())
         if "cuda" in held and self.device.type == "cuda":
             torch.cuda.set_rng_state(held["cuda"].cpu(), self.device)
 

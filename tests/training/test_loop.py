@@ -4,6 +4,7 @@ import dataclasses
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -107,6 +108,43 @@ def slow(rows):
 run._step = slow
 run.run()
 """
+
+
+TOGETHER = """
+import sys
+from pathlib import Path
+import torch
+from rsfast.models import SmallCNN
+from rsfast.training.processes import joined
+from tests.training.test_loop import Recipe, training
+recipe = Recipe(epochs=2, batch=33, optimizer="sgd", learning_rate=0.05, seed=4)
+with joined("cpu"):
+    run = training(Path(sys.argv[1]), recipe, lambda: SmallCNN(num_classes=4))
+    run.run()
+"""
+
+
+def test_two_processes_train_as_one_does(tmp_path):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    common = os.environ | {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "OMP_NUM_THREADS": "1"}
+    several = [
+        subprocess.Popen(
+            [sys.executable, "-c", TOGETHER, str(tmp_path / "two")], cwd=ROOT, env=common | {"RANK": str(rank), "WORLD_SIZE": "2"}
+        )
+        for rank in range(2)
+    ]
+    assert [process.wait() for process in several] == [0, 0]
+    recipe = Recipe(epochs=2, batch=33, optimizer="sgd", learning_rate=0.05, seed=4)
+    alone = weights(trained(tmp_path / "one", recipe, lambda: SmallCNN(num_classes=4)))
+    two = torch.load(tmp_path / "two" / "state.pt", weights_only=True)["network"]
+    for name, value in alone.items():
+        torch.testing.assert_close(two[name], value, rtol=1e-3, atol=1e-5)
+    losses = [
+        [json.loads(line)["loss"] for line in (tmp_path / name / "log.jsonl").read_text().splitlines()] for name in ("one", "two")
+    ]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-5)
 
 
 def test_a_training_that_is_killed_ends_with_the_same_bits(tmp_path):
