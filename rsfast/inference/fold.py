@@ -129,7 +129,25 @@ def _by_export(module: nn.Module, x: torch.Tensor) -> fx.GraphModule:
     (logits,) = output.args[0]
     output.args = (logits,)
     inside.graph.set_codegen(fx.graph.CodeGen())  # one tensor in, one out
+    _castable(inside.graph)
     return fx.GraphModule(inside, inside.graph)  # without what it checks before every call
+
+
+_ATEN = torch.ops.aten
+CASTS = (_ATEN.to.dtype, _ATEN.to.dtype_layout, _ATEN.to.device, _ATEN.to.other, _ATEN.type_as.default)
+
+
+def _castable(graph: fx.Graph) -> None:
+    """Leave out casts that do nothing here, and checks of dtypes: what `.to(x.dtype)` says is fixed, and x may be cast later."""
+    for node in list(graph.nodes):
+        if node.target is _ATEN._assert_tensor_metadata.default:
+            graph.erase_node(node)
+        elif node.target in CASTS:
+            before, after = (one.meta.get("val") for one in (node.args[0], node))
+            kinds = [(one.dtype, one.device) for one in (before, after) if isinstance(one, torch.Tensor)]
+            if len(kinds) == 2 and kinds[0] == kinds[1]:
+                node.replace_all_uses_with(node.args[0])
+                graph.erase_node(node)
 
 
 class _Logits(nn.Module):

@@ -93,6 +93,11 @@ def of_the_batch():
     return Custom(lambda self, x: self.norm(self.conv(x)) if x.shape[0] > 0 else x)
 
 
+def of_its_dtype():
+    """Casts that do nothing in float32, in a network that only torch.export can follow."""
+    return Custom(lambda self, x: self.norm(self.conv(x)).float().relu().to(x.dtype) if x.shape[0] > 0 else x)
+
+
 def untraceable():
     return Custom(lambda self, x: self.norm(self.conv(x)) if x.mean() > 0 else x)
 

@@ -40,6 +40,7 @@ def spread(logits):
         (networks.functional, networks.SHAPE, 1),
         (networks.of_attributes, networks.SHAPE, 1),
         (networks.of_the_batch, networks.SHAPE, 1),
+        (networks.of_its_dtype, networks.SHAPE, 1),
         (networks.takes_types_for_granted, networks.SHAPE, 1),
         (networks.Tokens, networks.SHAPE, 1),
         (lambda: networks.efficientnet_style(networks.StaticSame), networks.SHAPE, 4),
@@ -147,6 +148,16 @@ def test_a_network_that_folding_spoilt_is_not_taken(weights, reason, monkeypatch
     folded = fold_batch_norms(model, inputs())
     assert folded.module is model and folded.count == 0
     assert reason in folded.reason
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float64])
+def test_a_folded_network_can_be_cast(dtype):
+    model, x = networks.of_its_dtype(), inputs()
+    cast = fold_batch_norms(model, x).module.to(dtype)
+    with torch.inference_mode():
+        got, expected = cast(x.to(dtype)), model(x)
+    assert got.dtype == dtype
+    assert float((got - expected).abs().max()) <= 0.03 * spread(expected)  # of bfloat16, with 8 bits
 
 
 def test_what_a_folded_network_is_made_of_is_the_same_in_each_copy_of_it():
