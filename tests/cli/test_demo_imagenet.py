@@ -52,7 +52,7 @@ def packages(tmp_path, monkeypatch):
 
 def test_photographs_are_certified_and_shown_beside_the_time_of_the_published_loop(packages, rsfast, tmp_path):
     out = tmp_path / "run"
-    result = rsfast("demo-imagenet", "--out", out, "--runtime", "torch", "--n", 500)
+    result = rsfast("demo-imagenet", "--out", out, "--runtime", "torch", "--dtype", "float32", "--n", 500)
     assert result.code == 0, result.err
     stored = read_run(out)
     assert stored.labels.tolist() == [22, 317] and stored.counts.estimation.argmax(-1).reshape(-1).tolist() == [22, 317]
@@ -64,7 +64,7 @@ def test_photographs_are_certified_and_shown_beside_the_time_of_the_published_lo
 
 def test_the_demo_is_continued(packages, rsfast, tmp_path):
     out = tmp_path / "run"
-    call = ("demo-imagenet", "--out", out, "--runtime", "torch", "--n", 500)
+    call = ("demo-imagenet", "--out", out, "--runtime", "torch", "--dtype", "float32", "--n", 500)
     assert rsfast(*call, "--images", 1).code == 0
     before = (out / "counts-000-of-001.jsonl").read_text()
     result = rsfast(*call)
@@ -76,7 +76,7 @@ def test_the_demo_is_continued(packages, rsfast, tmp_path):
 def test_a_photograph_that_is_taken_for_another_class_is_said(packages, rsfast, tmp_path):
     folder = tmp_path / "site" / "foolbox" / "data"
     (folder / "imagenet_01_22.jpg").rename(folder / "imagenet_01_23.jpg")
-    assert rsfast("demo-imagenet", "--out", tmp_path / "run", "--runtime", "torch", "--n", 500).code == 0
+    assert rsfast("demo-imagenet", "--out", tmp_path / "run", "--runtime", "torch", "--dtype", "float32", "--n", 500).code == 0
     assert "class 23: taken for class 22" in (tmp_path / "run" / "report.html").read_text()
 
 
@@ -112,3 +112,15 @@ def test_the_published_network_knows_the_photographs(tmp_path):
     with torch.inference_mode():
         found = network((x - demo.MEAN) / demo.STD).argmax(1).tolist()
     assert sum(label == source.label(i) for i, label in enumerate(found)) >= 15
+
+
+def test_in_integers_two_other_photographs_set_the_scales(packages, rsfast, tmp_path):
+    for name in ("onnx", "onnxruntime", "onnxscript", "sklearn"):
+        pytest.importorskip(name)
+    crops = demo._other_photographs()
+    assert crops.shape == (24, 3, 224, 224) and 0 <= float(crops.min()) < float(crops.max()) <= 1
+    out = tmp_path / "run"
+    result = rsfast("demo-imagenet", "--out", out, "--n", 500)
+    assert result.code == 0, result.err
+    stored = read_run(out)
+    assert stored.manifest.settings["dtype"] == "int8" and stored.counts.estimation.argmax(-1).reshape(-1).tolist() == [22, 317]
