@@ -74,6 +74,9 @@ class _Joining:
     def __init__(self, traced: fx.GraphModule, x: torch.Tensor) -> None:
         self.traced = traced
         self.dimensions = _Dimensions(traced).of(x)
+        self.prefix = "folded"
+        while any(name.startswith(self.prefix) for name in dir(traced)):  # of a network that was folded before, in part
+            self.prefix += "_again"
 
     def run(self) -> tuple[int, int]:
         """How many batch norms went and how many stayed."""
@@ -87,7 +90,7 @@ class _Joining:
             if before is None or layer is None or not self._fit(layer, node, norm):
                 left += 1
                 continue
-            self._replace(before, _joined(layer, norm), f"folded_{count}")
+            self._replace(before, _joined(layer, norm), f"{self.prefix}_{count}")
             node.replace_all_uses_with(self._argument(node, "input"))
             self.traced.graph.erase_node(node)
             count += 1

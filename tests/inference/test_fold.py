@@ -108,6 +108,16 @@ def test_a_batch_norm_that_stays_is_counted():
     assert folded.reason == "1 of 2 do not follow a convolution or linear layer of their own"
 
 
+def test_a_layer_that_is_named_as_folded_ones_are_stays_itself(monkeypatch):
+    """As in a network that was folded before, in part."""
+    monkeypatch.setattr(fold, "WAYS", {"torch.fx": fold.WAYS["torch.fx"]})
+    torch.manual_seed(0)
+    model = networks.Custom(lambda self, x: self.folded_0(self.norm(self.conv(x))))
+    model.folded_0 = nn.Conv2d(3, 3, 1)
+    folded = fold_batch_norms(model, inputs())
+    assert (folded.count, folded.reason) == (1, None)
+
+
 def test_folding_leaves_the_module_alone():
     torch.manual_seed(0)
     model = networks.settled(CifarResNet(20)).train()
