@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from ... import checks, confidence, rounding
+from ...counting.classifier import Classifier
 from ..draws import Draws, How, image_of, level, to_eval, without_class
 from ..forks import forked, forked_class
 from .certificate import Certificate, L1Certificate, L2Certificate
@@ -43,7 +44,7 @@ class Smooth(Draws):
 
     def __init__(
         self,
-        base_classifier: Callable[[torch.Tensor], torch.Tensor],
+        base_classifier: Callable[[torch.Tensor], torch.Tensor] | Classifier,
         num_classes: int,
         sigma: Any,
         certificate: Certificate,

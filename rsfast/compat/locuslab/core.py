@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from ... import certificates, checks, confidence
+from ...counting.classifier import Classifier
 from ...noise import Gaussian
 from ...torch import add_noise
 from ..draws import Draws, How, image_of, level, to_eval, without_class
@@ -42,7 +43,7 @@ class Smooth(Draws):
 
     def __init__(
         self,
-        base_classifier: Callable[[torch.Tensor], torch.Tensor],
+        base_classifier: Callable[[torch.Tensor], torch.Tensor] | Classifier,
         num_classes: int,
         sigma: float,
         *,
