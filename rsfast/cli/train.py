@@ -54,6 +54,8 @@ how_to_train = combined(
                  help="Take this objective; docs/training.md tells them apart."),
     click.option("--set", "settings", multiple=True,
                  help="Set an option of the objective, such as weight=10; repeat it for more."),
+    click.option("--ramp", "ramps", multiple=True,
+                 help="Let an option of the objective grow for so many epochs, such as epsilon=10; repeat it for more."),
     click.option("--epochs", type=int, default=30, show_default=True, help="Show every image so many times."),
     click.option("--batch", type=int, default=128, show_default=True, help="Take so many images a step."),
     click.option("--optimizer", type=OneOf(_optimizers), default="adamw", show_default=True, help="Take this optimizer."),
@@ -157,13 +159,14 @@ def _recipe(options: dict[str, Any]) -> Recipe:
     from ..errors import InvalidArgumentError
     from ..training.recipe import Recipe
 
-    settings = {}
-    for text in options["settings"]:
-        name, equals, value = text.partition("=")
-        if not equals or not name:
-            raise InvalidArgumentError(f"--set {text} is not NAME=VALUE: give weight=10, for instance.")
-        settings[name.replace("-", "_")] = value
-    return Recipe(options=settings, **{name: options[name] for name in OF_RECIPE})
+    given: dict[str, dict[str, str]] = {"settings": {}, "ramps": {}}
+    for option, found in given.items():
+        for text in options[option]:
+            name, equals, value = text.partition("=")
+            if not equals or not name:
+                raise InvalidArgumentError(f"{text!r} is not NAME=VALUE: give --set weight=10, or --ramp epsilon=10.")
+            found[name.replace("-", "_")] = value
+    return Recipe(options=given["settings"], ramp=given["ramps"], **{name: options[name] for name in OF_RECIPE})
 
 
 def _source(spec: str, split: str) -> Source:

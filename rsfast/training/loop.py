@@ -164,11 +164,12 @@ class Training:
         """One step; this process's part of the mean loss of its images."""
         self.optimizer.zero_grad(set_to_none=True)
         objective, loss = OBJECTIVES[self.recipe.objective], 0.0
+        options = self.recipe.options_at(self.state.epoch)
         mine = self.processes.share(rows)
         for some in torch.tensor_split(mine, min(self.recipe.accumulate, len(mine))) if len(mine) else ():
             x, y = self._batch(some)
             with torch.autocast(self.device.type, torch.bfloat16, enabled=self.recipe.amp):
-                part = objective(self.network, x, y, self.noise.at(self.state.epoch, some.tolist()), **self.recipe.options)
+                part = objective(self.network, x, y, self.noise.at(self.state.epoch, some.tolist()), **options)
             part = part * (len(some) / len(rows))
             part.backward()
             loss += float(part.detach())

@@ -28,6 +28,8 @@ class Recipe:
         One of `rsfast.training.OBJECTIVES`.
     options : dict
         The objective's own, such as {"weight": 10.0}; default its docstring's.
+    ramp : dict
+        Options that grow, and the epochs in which they do: {"epsilon": 10} as in SmoothAdv, {"weight": 10} as in SmoothMix.
     epochs, batch : int
         Passes over the data, and images in a step.
     optimizer : str
@@ -58,6 +60,7 @@ class Recipe:
 
     objective: str = "noise-augmentation"
     options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    ramp: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     epochs: int = 30
     batch: int = 128
     optimizer: str = "adamw"
@@ -86,6 +89,7 @@ class Recipe:
         for name in ("momentum", "ema"):
             object.__setattr__(self, name, checks.number(name, getattr(self, name), 0.0, 0.999999, "a number from 0 to below 1"))
         object.__setattr__(self, "options", check_options(self.objective, self.options))
+        object.__setattr__(self, "ramp", self._checked_ramp())
 
     def rate(self, step: int, steps: int) -> float:
         """Return the learning rate of a step, 0 … epochs * steps - 1, with so many steps an epoch."""
@@ -94,18 +98,41 @@ class Recipe:
         rate = self.learning_rate * (falling if self.schedule == "cosine" else self.factor ** (int(epoch) // self.every))
         return rate * min(1.0, (epoch + 1 / steps) / self.warmup) if self.warmup else rate
 
+    def options_at(self, epoch: int) -> dict[str, Any]:
+        """Return the objective's options in an epoch, 0 … epochs - 1."""
+        known = defaults(self.objective) | dict(self.options)
+        growing = {name: known[name] * min(1.0, (epoch + 1) / span) for name, span in self.ramp.items()}
+        return dict(self.options) | growing
+
+    def _checked_ramp(self) -> dict[str, float]:
+        known, found = defaults(self.objective), {}
+        for name, span in self.ramp.items():
+            if not isinstance(known.get(name), float):
+                wanted = ", ".join(one for one, value in known.items() if isinstance(value, float)) or "none"
+                raise InvalidArgumentError(f"{self.objective} has no option {checks.shown(name)} that can grow: give {wanted}.")
+            try:
+                found[name] = checks.number("ramp", float(span), 1.0, float(2**16), "epochs, at least 1")
+            except (TypeError, ValueError):
+                raise InvalidArgumentError(f"ramp {name}={checks.shown(span)} is no number of epochs: give at least 1.") from None
+        return found
+
     def to_dict(self) -> dict[str, Any]:
         """Return the recipe as JSON."""
-        return dataclasses.asdict(self) | {"options": dict(self.options)}
+        return dataclasses.asdict(self) | {"options": dict(self.options), "ramp": dict(self.ramp)}
 
 
-def check_options(objective: str, given: Mapping[str, Any]) -> dict[str, Any]:
-    """The options of an objective, each as what its default is: text becomes a number where a number is wanted."""
-    known = {
+def defaults(objective: str) -> dict[str, Any]:
+    """Return the options of an objective that are numbers or names, with their defaults."""
+    return {
         name: parameter.default
         for name, parameter in inspect.signature(OBJECTIVES[objective]).parameters.items()
         if parameter.kind is parameter.KEYWORD_ONLY and isinstance(parameter.default, (int, float, str))
     }
+
+
+def check_options(objective: str, given: Mapping[str, Any]) -> dict[str, Any]:
+    """The options of an objective, each as what its default is: text becomes a number where a number is wanted."""
+    known = defaults(objective)
     found: dict[str, Any] = {}
     for name, value in given.items():
         if name not in known:

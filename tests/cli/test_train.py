@@ -46,6 +46,27 @@ def test_what_is_trained_is_certified_by_its_card(rsfast, here):
     votes = [[json.loads(line)["estimation"] for line in (here / run / "counts-000-of-001.jsonl").read_text().splitlines()]
              for run in ("run", "hand")]  # fmt: skip
     assert votes[0] == votes[1]
+    for run in ("run", "hand"):
+        attack = (
+            "attack",
+            run,
+            "--model",
+            "a",
+            "--count",
+            1,
+            "--steps",
+            5,
+            "--copies",
+            20,
+            "--attack",
+            "ddn",
+            "--n",
+            1000,
+            "--quiet",
+        )
+        result = rsfast(*attack)
+        assert result.code == 0, result.err
+        assert "1 certificates were attacked" in result.out
 
 
 def test_what_is_given_goes_before_what_the_card_says(rsfast, here):

@@ -174,7 +174,7 @@ def test_a_training_that_is_killed_ends_with_the_same_bits(tmp_path):
     "changes",
     [
         {"seed": 5}, {"optimizer": "sgd"}, {"learning_rate": 1e-3}, {"weight_decay": 0.1}, {"schedule": "step", "every": 1},
-        {"warmup": 1.0}, {"ema": 0.5}, {"batch": 16}, {"options": {"copies": 2}}, {"objective": "stability"}, {"amp": True},
+        {"warmup": 1.0}, {"objective": "consistency", "ramp": {"weight": 2}}, {"ema": 0.5}, {"batch": 16}, {"options": {"copies": 2}}, {"objective": "stability"}, {"amp": True},
     ],
 )  # fmt: skip
 def test_each_choice_changes_what_is_learned(tmp_path, changes):
@@ -208,6 +208,13 @@ def test_learning_rates_are_the_schedules():
     assert [step.rate(epoch * 7, 7) for epoch in (0, 29, 30, 89)] == pytest.approx([0.1, 0.1, 0.01, 0.001])
 
 
+def test_options_grow_over_their_epochs():
+    recipe = Recipe("smooth-adv", {"epsilon": 1.0, "steps": 2}, ramp={"epsilon": "4"}, epochs=9)
+    assert [recipe.options_at(epoch)["epsilon"] for epoch in (0, 1, 3, 8)] == [0.25, 0.5, 1.0, 1.0]
+    assert recipe.options_at(0)["steps"] == 2
+    assert Recipe("smooth-mix", ramp={"weight": 10}).options_at(0) == {"weight": 0.5}
+
+
 def test_another_recipe_does_not_continue_a_run(tmp_path):
     trained(tmp_path / "a")
     with pytest.raises(rs.StoreError, match=r"batch=32, this call has batch=16"):
@@ -229,6 +236,8 @@ def test_a_state_that_is_none_is_refused(tmp_path):
         ({"epochs": 0}, "epochs=0"),
         ({"accumulate": 200}, "accumulate=200"),
         ({"ema": 1.0}, "ema"),
+        ({"objective": "smooth-adv", "ramp": {"steps": 3}}, "no option 'steps' that can grow: give epsilon, gamma"),
+        ({"objective": "smooth-adv", "ramp": {"epsilon": "soon"}}, "'soon' is no number of epochs"),
     ],
 )
 def test_a_recipe_that_is_none_is_refused(given, sentence):
