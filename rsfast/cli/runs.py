@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from .advice import advise
 from .calibrating import calibration
 from .ending import last_line, refuse_unreadable, saying_what_is_stored
 from .models import fill_from_card, load_models
@@ -109,7 +110,7 @@ def _run_all(
     options: dict[str, Any],
     sample: Callable[[int], dict[str, int]] | None,
 ) -> None:
-    from ..runs import devices, execute
+    from ..runs import devices, execute, store
     from .progress import Progress
 
     own = devices.own_device()
@@ -118,9 +119,12 @@ def _run_all(
             execute.serve(*_job(make_request, options, sample, own), channel)
     shared = _devices(options)
     job = _job(make_request, options, sample, shared[0])
-    request, classifier, _, _, out, part = job
+    request, classifier, loaded, source, out, part = job
     crew = devices.Crew([name for name in shared if name is not None]) if len(shared) > 1 else None
     each = None if samples_per_image is None else samples_per_image * request.transform.parts
+    if not store.is_run(out):
+        per_image = (request.n0 + request.n // 10) if each is None else each  # with a plan about a tenth
+        advise(loaded.model, source.shape, per_image * len(part.positions(len(source))), options)
     outcome = execute.execute(*job, Progress(each, quiet=options["quiet"]), crew)
     click.echo(last_line(outcome, out, part))
     for caveat in dict.fromkeys([*request.noise.caveats, *classifier.caveats, *(crew.caveats if crew is not None else [])]):

@@ -12,7 +12,10 @@ from ..errors import BackendUnavailableError, InvalidArgumentError, ModelError, 
 from .memory import is_out_of_memory
 
 BUDGET = 45.0
-"""Seconds after which nothing more is tried."""
+"""Seconds that all trials may take; more where they are SHARE of the run."""
+
+SHARE = 0.05
+"""What trials may take of the time that all draws take with the model as it was given."""
 
 LEAST_GAIN = 1.1
 """Another classifier than the one that was given is taken where it is so many times faster."""
@@ -98,13 +101,14 @@ def fastest(
     agree : callable
         Whether the logits of what is prepared are those of the model as it was given.
     budget : float
-        Seconds after which nothing more is tried.
+        Seconds that all trials may take: what would not be ready by then is not tried.
     """
     began = clock()
     best = prepare(ways[0])
     plain = fast = rate(best)
+    budget = max(budget, SHARE * (draws or 0) / plain)
     rows: dict[str, dict[str, Any]] = {ways[0].name: {"images_per_second": plain}}
-    for way, row in _worth(rows, ways[1:], draws, plain, lambda: clock() - began > budget):
+    for way, row in _worth(rows, ways[1:], draws, plain, lambda way: clock() - began + way.seconds > budget):
         start = clock()
         try:
             found = prepare(way)
@@ -126,7 +130,7 @@ def fastest(
 
 
 def _worth(
-    rows: dict[str, dict[str, Any]], ways: list[Way], draws: int | None, plain: float, over: Callable[[], bool]
+    rows: dict[str, dict[str, Any]], ways: list[Way], draws: int | None, plain: float, over: Callable[[Way], bool]
 ) -> Iterator[tuple[Way, dict[str, Any]]]:
     """The ways that are worth a trial, each with its row; of the others the row says why not."""
     for way in ways:
@@ -135,7 +139,7 @@ def _worth(
             row["skipped"] = f"{way.missing} is not installed"
         elif draws is not None and draws / plain < way.seconds:
             row["skipped"] = f"{draws} copies take {draws / plain:.1f} s as it is, and preparing it about {way.seconds:g} s"
-        elif over():
-            row["skipped"] = "the budget was used up"
+        elif over(way):
+            row["skipped"] = f"preparing it takes about {way.seconds:g} s, for which no time is left"
         else:
             yield way, row

@@ -68,10 +68,14 @@ def test_nothing_is_prepared_for_draws_that_are_over_sooner():
     assert chosen({"as given": 100.0, "a": 900.0}, draws=101, seconds=1.0)[0] == "a"
 
 
-def test_nothing_more_is_tried_when_the_budget_is_used_up():
-    name, rows, prepared = chosen({"as given": 1.0, "a": 9.0}, budget=-1.0)
+def test_what_would_not_be_ready_within_the_budget_is_not_tried():
+    name, rows, prepared = chosen({"as given": 1.0, "a": 9.0}, budget=0.9, seconds=1.0)
     assert (name, prepared) == ("as given", ["as given"])
-    assert rows["a"]["skipped"] == "the budget was used up"
+    assert rows["a"]["skipped"] == "preparing it takes about 1 s, for which no time is left"
+
+
+def test_a_long_run_leaves_more_time_to_try():
+    assert chosen({"as given": 1.0, "a": 9.0}, budget=0.9, seconds=1.0, draws=100)[0] == "a"
 
 
 def test_what_is_not_installed_is_said():
