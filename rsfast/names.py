@@ -24,3 +24,18 @@ ARCHITECTURES: dict[str, tuple[Any, ...]] = {
     "resnet50": ("imagenet_resnet.ResNet50",),
 }
 """The class of each built-in architecture, in rsfast.models, and its first arguments."""
+
+OBJECTIVES = (
+    "noise-augmentation", "stability", "consistency", "smooth-adv", "macer", "smooth-mix", "trades", "adversarial-training",
+)  # fmt: skip
+"""Training objectives of a classifier on whole images: functions of rsfast.training, with _ for -."""
+
+WITHOUT_NOISE = ("trades", "adversarial-training")
+"""Those that attack instead of adding noise."""
+
+OPTIMIZERS = ("sgd", "adamw")
+SCHEDULES = ("cosine", "step")
+"""Of `rsfast.training.recipe.Recipe`."""
+
+ATTACKS = ("pgd", "ddn", "cw")
+"""Of `rsfast.attacks.smallest_flips`."""

@@ -7,7 +7,8 @@
 `Smoothed` is a model that ART, foolbox and others can attack, too.
 """
 
-from .flips import ATTACKS, Flips, smallest_flips
+from ..names import ATTACKS
+from .flips import Flips, smallest_flips
 from .gradients import carlini_wagner, ddn, pgd
 from .smoothed import Smoothed
 

@@ -17,13 +17,13 @@ from ..counting.classifier import Classifier
 from ..counting.count import sample_counts
 from ..errors import InvalidArgumentError
 from ..hints import explained
+from ..names import ATTACKS
 from ..request import ABSTAIN
 from . import steps as moves
 from .gradients import carlini_wagner, check_norm, ddn, pgd
 from .smoothed import Smoothed
 from .steps import Range
 
-ATTACKS = ("pgd", "ddn", "cw")
 IN_L2 = ("ddn", "cw")
 LOOKS = (0.005, 0.005, 0.01, 0.01, 0.02, 0.02, 0.04, 0.08, 0.1, 0.1)
 """Votes at each halving of the way to a flip, as shares of the check's n: the nearer to the boundary, the more."""

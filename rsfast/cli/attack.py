@@ -7,24 +7,19 @@ from typing import Any
 
 import click
 
+from .. import names
 from .ending import saying_what_is_stored
-from .options import Listing, Named, Seed, combined, listed, what_to_run
+from .options import Named, Seed, combined, what_to_run
 
 BROKEN = 4
-
-
-def _attacks() -> str:
-    from ..attacks import ATTACKS
-
-    return listed(ATTACKS)
 
 
 @click.command()
 @click.argument("run", type=Named())
 @what_to_run
 @combined(
-    click.option("--attack", "attacks", multiple=True, cls=Listing, what=_attacks,
-                 help="Use {}; repeat it for more.  [default: all]"),
+    click.option("--attack", "attacks", multiple=True, type=click.Choice(names.ATTACKS),
+                 help="Use this one; repeat it for more.  [default: all]"),
     click.option("--steps", type=click.IntRange(min=1), default=200, show_default=True, help="Take so many steps an attack."),
     click.option("--copies", type=click.IntRange(1, 2**16), default=100, show_default=True,
                  help="Take the gradient's mean over so many noisy copies in each step."),
@@ -49,7 +44,6 @@ def attack(run: str, attacks: tuple[str, ...], out: str | None, quiet: bool, **o
     rsfast attack runs/demo --model small-cnn --checkpoint runs/demo/model.safetensors --data digits --count 20
     """
     from .. import checks
-    from ..attacks import ATTACKS
     from ..errors import InvalidArgumentError
     from ..runs.attack import Asked
     from ..runs.attack import attack as attack_run
@@ -57,17 +51,14 @@ def attack(run: str, attacks: tuple[str, ...], out: str | None, quiet: bool, **o
     from .models import load_models
     from .runs import open_source
 
-    names = tuple(checks.choice("--attack", name, ATTACKS) for name in attacks) or ATTACKS
     path, alpha = Path(run), checks.one_alpha(options["alpha"])
     manifest = read_manifest(path)
     if manifest.kind != "certify":
         raise InvalidArgumentError(f"{path} holds predictions, which certify no radius to be attacked: run `rsfast certify`.")
     source = open_source(options)
     loaded = load_models(options, manifest.settings["num_classes"], source.shape[0])
-    asked = Asked(
-        names, options["steps"], options["copies"], options["n"], alpha, options["norm"], options["images"], options["seed"],
-        options["count"],
-    )  # fmt: skip
+    how = {name: options[name] for name in ("steps", "copies", "n", "norm", "images", "seed", "count")}
+    asked = Asked(attacks or names.ATTACKS, alpha=alpha, **how)
 
     def done(finished: int, of: int) -> None:
         if not quiet:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .. import names
-from .options import FloatList, Folder, Listing, OneOf, Seed, combined, data_sources
+from .options import FloatList, Folder, Listing, Seed, combined, data_sources
 from .progress import duration
 from .smoothing import which_noise
 
@@ -31,26 +31,8 @@ OF_RECIPE = (
 )  # fmt: skip
 
 
-def _objectives() -> list[str]:
-    from ..training import OBJECTIVES
-
-    return list(OBJECTIVES)
-
-
-def _optimizers() -> tuple[str, ...]:
-    from ..training.recipe import OPTIMIZERS
-
-    return OPTIMIZERS
-
-
-def _schedules() -> tuple[str, ...]:
-    from ..training.recipe import SCHEDULES
-
-    return SCHEDULES
-
-
 how_to_train = combined(
-    click.option("--objective", type=OneOf(_objectives), default="noise-augmentation", show_default=True,
+    click.option("--objective", type=click.Choice(names.OBJECTIVES), default="noise-augmentation", show_default=True,
                  help="Take this objective; docs/training.md tells them apart."),
     click.option("--set", "settings", multiple=True,
                  help="Set an option of the objective, such as weight=10; repeat it for more."),
@@ -58,11 +40,11 @@ how_to_train = combined(
                  help="Let an option of the objective grow for so many epochs, such as epsilon=10; repeat it for more."),
     click.option("--epochs", type=int, default=30, show_default=True, help="Show every image so many times."),
     click.option("--batch", type=int, default=128, show_default=True, help="Take so many images a step."),
-    click.option("--optimizer", type=OneOf(_optimizers), default="adamw", show_default=True, help="Take this optimizer."),
+    click.option("--optimizer", type=click.Choice(names.OPTIMIZERS), default="adamw", show_default=True, help="Take this one."),
     click.option("--learning-rate", type=float, default=2e-3, show_default=True, help="Begin with this learning rate."),
     click.option("--momentum", type=float, default=0.9, show_default=True, help="Give sgd this (Nesterov) momentum."),
     click.option("--weight-decay", type=float, default=1e-4, show_default=True, help="Let weights decay so."),
-    click.option("--schedule", type=OneOf(_schedules), default="cosine", show_default=True,
+    click.option("--schedule", type=click.Choice(names.SCHEDULES), default="cosine", show_default=True,
                  help="Let the learning rate fall by a cosine to 0, or by steps."),
     click.option("--every", type=int, default=30, show_default=True, help="Take a step of the schedule after so many epochs."),
     click.option("--factor", type=float, default=0.1, show_default=True, help="Let a step of the schedule multiply by this."),
@@ -203,7 +185,6 @@ def _training(card: Card, source: Source, recipe: Recipe, options: dict[str, Any
     from ..backends.base import normalisation
     from ..keyed_noise import KeyedNoise
     from ..request import WHOLE
-    from ..training import WITHOUT_NOISE
     from ..training.loop import Training
     from .smoothing import make_noise
 
@@ -215,7 +196,7 @@ def _training(card: Card, source: Source, recipe: Recipe, options: dict[str, Any
         mean, std = normalisation(card.mean, card.std, card.channels)
         network = models.Normalized(network, mean.tolist(), std.tolist())
     network.to(options["device"] or ("cuda" if torch.cuda.is_available() else "cpu"))
-    drawn = None if recipe.objective in WITHOUT_NOISE else noise
+    drawn = None if recipe.objective in names.WITHOUT_NOISE else noise
     levels = None if drawn is None or not drawn.depends_on_input else _levels(drawn, source)
     keyed = KeyedNoise(drawn, recipe.seed, levels=levels)
     about = f"{card.architecture}, {source.name} {source.fingerprint()[:16]}, mean {card.mean}, std {card.std}, {noise.to_dict()}"

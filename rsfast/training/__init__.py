@@ -7,6 +7,7 @@ loss = rsfast.training.consistency(model, x, y, noise.at(epoch, ids), weight=10)
 from collections.abc import Callable
 from typing import Any
 
+from .. import names
 from ..keyed_noise import KeyedNoise, shown
 from .adversarial import adversarial_training, smooth_adv, trades
 from .augmentation import consistency, noise_augmentation, stability
@@ -16,18 +17,11 @@ from .halves import halves
 from .macer import macer
 from .smooth_mix import smooth_mix
 
-OBJECTIVES: dict[str, Callable[..., Any]] = {
-    objective.__name__.replace("_", "-"): objective
-    for objective in (noise_augmentation, stability, consistency, smooth_adv, macer, smooth_mix, trades, adversarial_training)
-}
+OBJECTIVES: dict[str, Callable[..., Any]] = {name: globals()[name.replace("-", "_")] for name in names.OBJECTIVES}
 """Those of a classifier on whole images, by name."""
-
-WITHOUT_NOISE = ("trades", "adversarial-training")
-"""Those that attack instead of adding noise."""
 
 __all__ = [
     "OBJECTIVES",
-    "WITHOUT_NOISE",
     "KeyedNoise",
     "adversarial_training",
     "consistency",

@@ -8,13 +8,10 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from .. import checks
+from .. import checks, names
 from ..errors import InvalidArgumentError
 from ..hints import explained_class
 from . import OBJECTIVES
-
-OPTIMIZERS = ("sgd", "adamw")
-SCHEDULES = ("cosine", "step")
 
 
 @explained_class
@@ -78,7 +75,7 @@ class Recipe:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name, known in (("objective", OBJECTIVES), ("optimizer", OPTIMIZERS), ("schedule", SCHEDULES)):
+        for name, known in (("objective", names.OBJECTIVES), ("optimizer", names.OPTIMIZERS), ("schedule", names.SCHEDULES)):
             checks.choice(name, getattr(self, name), known)
         for name, least, most in (
             ("epochs", 1, 2**16), ("batch", 1, 2**24), ("every", 1, 2**16), ("accumulate", 1, self.batch), ("seed", 0, 2**63 - 1),

@@ -86,7 +86,6 @@ def test_a_flip_inside_a_certificate_is_said_with_an_exit_code_of_its_own(rsfast
         (("--norm", "inf"), "norm=2.0, this call has norm=inf"),
         (("--model", "tests.reference.factories:pixels"), "give the run's own model"),
         (("--data", "other.npz"), "image 0 of other.npz is not the one that was certified"),
-        (("--attack", "fgsm"), "pgd, ddn, cw"),
         (("--norm", "3"), "give 1, 2 or inf"),
     ],
 )

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 import rsfast as rs
-from rsfast import training
+from rsfast import names, training
 from rsfast.models import SmallCNN
 from rsfast.torch import add_noise
 from rsfast.training import KeyedNoise
@@ -93,7 +93,7 @@ CASES = {
 
 
 def given(name):
-    return KeyedNoise(None if name in training.WITHOUT_NOISE else rs.Gaussian(SIGMA), SEED).at(EPOCH, IDS)
+    return KeyedNoise(None if name in names.WITHOUT_NOISE else rs.Gaussian(SIGMA), SEED).at(EPOCH, IDS)
 
 
 def test_every_objective_has_a_reference():
