@@ -60,6 +60,11 @@ TABLE = {  # group: {module: what}
         "show_plan_halves": "false radii of two halves looked at repeatedly, by simulation",
         "show_plan_speed": "seconds of certifying real images with a fixed n and with plans",
     },
+    "training-and-attacks": {
+        "show_training": "objectives at three noise levels, certified (`MNIST=`, hours; resumable)",
+        "show_attacks": "certificates attacked: flips inside (none), and the smallest flip over the radius",
+        "bench_augmentation": "an epoch on noisy images, against the bare epoch and torch's line",
+    },
     "code": {
         "show_house": "circles, floors, parameters, lengths, imports, additions as patches (`AGAINST=` compares times)",
     },
