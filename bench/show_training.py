@@ -2,8 +2,8 @@
 
 MNIST=DIR names a folder with the idx files; without it the digits of scikit-learn are taken, and noise is half as large.  Other
 variables: IMAGES (test images, 1000), N (draws, 10000), EPOCHS (40), SIGMAS, OBJECTIVES (comma-separated), WORK (a folder for
-what is finished, runs/training; the same command continues).  A network of 0.4 million weights; on two cores all of it takes
-about a working day, most of it for smooth-adv, macer and smooth-mix.
+what is finished, runs/training; the same command continues).  A network of 0.4 million weights; on two free cores all of it takes
+about four hours, most of it for certifying.
 
 The mean radius is over all test images, with 0 where the answer is wrong or missing; Xia et al. average the right ones alone,
 which stands beside it.  Radii are exact ones of a fixed n.
