@@ -153,7 +153,7 @@ def _job(
     device: str | None,
 ) -> tuple[Request, Classifier, LoadedModel, Source, Path, Part]:
     """What the options name, on a device."""
-
+    from ..runs import devices
     from .memory import keep_freed_memory
     from .smoothing import make_noise, make_transform
     from .threads import settle_threads
@@ -161,7 +161,7 @@ def _job(
     transform = make_transform(options)
     keep_freed_memory()
     out = Path(options["out"])
-    settle_threads(options["threads"], out, quiet=options["quiet"] or device is not None)
+    settle_threads(options["threads"], out, quiet=options["quiet"] or devices.own_device() is not None)
     source = open_source(options)
     classes = _classes(options, source)
     loaded = load_models(options, classes, source.shape[0])
