@@ -10,7 +10,7 @@ EXTRAS: dict[str, tuple[str, ...]] = {  # of pyproject.toml, as names of modules
     "demo": ("sklearn", "matplotlib"),
     "vision": ("torchvision", "timm"),
     "onnx": ("onnx", "onnxruntime", "onnxscript"),
-    "openvino": ("openvino",),
+    "openvino": ("onnx", "onnxscript", "openvino"),
     "art": ("art",),
     "attacks": ("art", "foolbox"),
     "triton": ("triton",),
