@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import collections
+import contextlib
+import dis
 import enum
 import functools
 import hashlib
 import inspect
+import logging
 import sysconfig
 import types
 from collections.abc import Iterator, Mapping
@@ -15,7 +19,10 @@ from typing import Any
 import numpy as np
 import torch
 
-PLAIN = (bool, int, float, complex, str, bytes, type(None), torch.dtype, torch.device, torch.Size, slice, range, enum.Enum)
+PLAIN = (
+    bool, int, float, complex, str, bytes, bytearray, type(None), np.generic, torch.dtype, torch.device, torch.Size, slice, range,
+    enum.Enum,
+)  # fmt: skip
 MODULE_STATE = {"_parameters", "_buffers", "_modules", "_forward_hooks", "_forward_pre_hooks"}
 MODULE_INTERNALS = set(torch.nn.Module().__dict__) - MODULE_STATE  # training mode and bookkeeping, which change with torch
 LIBRARIES = tuple(
@@ -25,7 +32,7 @@ LIBRARIES = tuple(
         str(Path(torch.__file__).parents[1]),
     }
 )
-DEEPEST = 40
+SLOTS = (types.MemberDescriptorType, types.GetSetDescriptorType)
 
 Leaf = torch.Tensor | np.ndarray | str
 """A tensor, an array, or a description in words."""
@@ -34,11 +41,11 @@ Leaf = torch.Tensor | np.ndarray | str
 def parts(value: object) -> Iterator[tuple[str, Leaf]]:
     """(path, tensor, array or text) for everything that `value` is made of, in an order that does not change.
 
-    Goes through modules (parameters, buffers, attributes, hooks, the source of their classes), functions (code, defaults,
-    closures, the globals they name), bound methods, partial functions, instances and containers.  Library code counts by its
-    name.  What cannot be looked into counts by its type alone.
+    Goes through modules (parameters, buffers, attributes, hooks), the user's own classes with what they inherit (methods and
+    attributes), functions (code, defaults, closures, the globals they name), bound methods, partial functions, instances and
+    containers.  Library code counts by its name.  What cannot be looked into counts by its type alone.
     """
-    for path, item in _walk(value, "", set(), 0):
+    for path, item in _walk(value, ""):
         if isinstance(item, (torch.Tensor, np.ndarray, str)):
             yield path, item
 
@@ -68,7 +75,7 @@ def _bytes(data: torch.Tensor | np.ndarray) -> bytes:
 
 def modules(value: object) -> list[torch.nn.Module]:
     """Every torch module that `value` is made of."""
-    return [item for _, item in _walk(value, "", set(), 0) if isinstance(item, torch.nn.Module)]
+    return [item for _, item in _walk(value, "") if isinstance(item, torch.nn.Module)]
 
 
 def first_parameter(found: list[torch.nn.Module]) -> torch.Tensor | None:
@@ -80,70 +87,119 @@ def first_parameter(found: list[torch.nn.Module]) -> torch.Tensor | None:
     return None
 
 
-def _walk(value: Any, path: str, seen: set[int], depth: int) -> Iterator[tuple[str, Any]]:
-    if isinstance(value, (torch.Tensor, np.ndarray)):
-        yield path, value
-        return
-    if isinstance(value, PLAIN):
-        yield path, repr(value)
-        return
-    if id(value) in seen or depth > DEEPEST:
-        yield path, "seen before"
-        return
-    seen.add(id(value))
-    if isinstance(value, torch.nn.Module):
-        yield path, value
-    if isinstance(value, types.ModuleType):
-        yield path, f"module {value.__name__}"
+def _walk(value: Any, path: str) -> Iterator[tuple[str, Any]]:
+    """(path, tensor, array, text or module), depth first, however deep."""
+    seen: dict[int, Any] = {}  # held, so that no two have an address in common
+    left: list[tuple[str, Any]] = [(path, value)]
+    while left:
+        path, value = left.pop()
+        if isinstance(value, (torch.Tensor, np.ndarray, _Said)):
+            yield path, value
+        elif isinstance(value, PLAIN):
+            yield path, repr(value)
+        elif id(value) in seen:
+            yield path, "seen before"
+        else:
+            seen[id(value)] = value
+            if isinstance(value, torch.nn.Module):
+                yield path, value
+            left += reversed([*_inside(value, path)])
+
+
+class _Said(str):
+    """Text of this module's own, not a value that was found."""
+
+
+def _inside(value: Any, path: str) -> Iterator[tuple[str, Any]]:
+    """What a value is made of: texts of its own, and what else is to be looked into."""
+    if isinstance(value, (types.ModuleType, logging.Logger)):
+        yield path, _Said(f"{type(value).__name__} {getattr(value, '__name__', '')}")
     elif isinstance(value, type):
-        yield path, _code(value)
+        yield path, _Said(_code(value))
+        yield from _body(value, path)
     elif inspect.isfunction(value):
-        yield from _function(value, path, seen, depth)
+        yield from _function(value, path)
     elif inspect.ismethod(value):
-        yield from _walk(value.__func__, f"{path}.__func__", seen, depth + 1)
-        yield from _walk(value.__self__, f"{path}.__self__", seen, depth + 1)
+        yield from ((f"{path}.{name}", getattr(value, name)) for name in ("__func__", "__self__"))
+    elif isinstance(value, (types.BuiltinMethodType, types.MethodWrapperType)):
+        yield path, _Said(value.__qualname__)
+        yield f"{path}.__self__", value.__self__
     elif isinstance(value, functools.partial):
-        for name, item in (("func", value.func), ("args", value.args), ("keywords", value.keywords)):
-            yield from _walk(item, f"{path}.{name}", seen, depth + 1)
+        yield from ((f"{path}.{name}", getattr(value, name)) for name in ("func", "args", "keywords"))
+    elif isinstance(value, (property, staticmethod, classmethod)):
+        yield from ((f"{path}.{name}", getattr(value, name, None)) for name in ("fget", "__func__"))
     elif isinstance(value, Mapping):
-        yield path, type(value).__qualname__
-        for key in value:
-            yield from _walk(value[key], f"{path}[{key!r}]" if isinstance(key, (str, int)) else f"{path}[]", seen, depth + 1)
-    elif isinstance(value, (list, tuple)):
-        yield path, f"{type(value).__qualname__} of {len(value)}"
-        for i, item in enumerate(value):
-            yield from _walk(item, f"{path}[{i}]", seen, depth + 1)
+        yield path, _Said(type(value).__qualname__)
+        yield from ((f"{path}[{_constant(key) if isinstance(key, (*PLAIN, tuple)) else ''}]", value[key]) for key in value)
+        yield from _attributes_of_a_container(value, path)
+    elif isinstance(value, (list, tuple, collections.deque)):
+        yield path, _Said(f"{type(value).__qualname__} of {len(value)}")
+        yield from ((f"{path}[{i}]", item) for i, item in enumerate(value))
+        yield from _attributes_of_a_container(value, path)
     elif isinstance(value, (set, frozenset)):
         plain = sorted(repr(item) for item in value if isinstance(item, PLAIN))
-        yield path, f"{type(value).__qualname__} of {len(value)}: {plain}"
+        yield path, _Said(f"{type(value).__qualname__} of {len(value)}: {plain}")
     else:
-        yield path, _code(type(value))
+        yield path, _Said(_code(type(value)))
         internal = MODULE_INTERNALS if isinstance(value, torch.nn.Module) else set()
-        for name, item in sorted(_attributes(value).items()):
-            if name not in internal:
-                yield from _walk(item, f"{path}.{name}", seen, depth + 1)
+        yield from ((f"{path}.{name}", item) for name, item in sorted(_attributes(value).items()) if name not in internal)
+        yield f"{path}.__class__", type(value)
 
 
-def _function(value: types.FunctionType, path: str, seen: set[int], depth: int) -> Iterator[tuple[str, Any]]:
-    yield path, _code(value)
+def _attributes_of_a_container(value: Any, path: str) -> Iterator[tuple[str, Any]]:
+    yield from ((f"{path}.{name}", item) for name, item in sorted(getattr(value, "__dict__", {}).items()))
+
+
+def _body(value: type, path: str) -> Iterator[tuple[str, Any]]:
+    """Methods and attributes of a class and of what it inherits from; of library classes those that are the user's own."""
+    for cls in value.__mro__:
+        library = _in_library(cls)
+        if cls is object or cls.__module__.startswith(__package__ + "."):
+            continue
+        for name, item in sorted(vars(cls).items()):
+            function, internal = inspect.isfunction(item), name[:2] == name[-2:] == "__"
+            if library and (not function or (internal and name != "__call__") or _in_library(item)):
+                continue
+            if function or not (internal or isinstance(item, SLOTS)):
+                yield f"{path}.{cls.__qualname__}.{name}", item
+
+
+def _function(value: types.FunctionType, path: str) -> Iterator[tuple[str, Any]]:
+    yield path, _Said(_code(value))
+    wrapped = getattr(value, "__wrapped__", None)
+    if wrapped is not None:
+        yield f"{path}.__wrapped__", wrapped
     if _in_library(value):
         return
     for code in _nested(value.__code__):
-        yield (
-            f"{path}.code",
-            code.co_code.hex() + repr(code.co_names) + repr([c for c in code.co_consts if isinstance(c, PLAIN)]),
-        )
+        constants = [_constant(one) for one in code.co_consts if not isinstance(one, types.CodeType)]
+        yield f"{path}.code", _Said(code.co_code.hex() + repr(code.co_names) + repr(constants))
     for name, item in (("defaults", value.__defaults__), ("keywords", value.__kwdefaults__)):
-        yield from _walk(item, f"{path}.{name}", seen, depth + 1)
+        yield f"{path}.{name}", item
     for name, cell in zip(value.__code__.co_freevars, value.__closure__ or (), strict=True):
-        try:
-            held = cell.cell_contents
-        except ValueError:  # not assigned yet
-            continue
-        yield from _walk(held, f"{path}.{name}", seen, depth + 1)
-    names = {name for code in _nested(value.__code__) for name in code.co_names}
-    for name in sorted(names & value.__globals__.keys()):
-        yield from _walk(value.__globals__[name], f"{path}.{name}", seen, depth + 1)
+        with contextlib.suppress(ValueError):  # not assigned yet
+            yield f"{path}.{name}", cell.cell_contents
+    for name in _globals(value.__code__):
+        if name in value.__globals__:
+            yield f"{path}.{name}", value.__globals__[name]
+
+
+def _constant(value: object) -> str:
+    """A constant of code as text that is the same in every process."""
+    if isinstance(value, tuple):
+        return f"({', '.join(map(_constant, value))},)"
+    if isinstance(value, frozenset):
+        return f"{{{', '.join(sorted(map(_constant, value)))}}}"
+    return repr(value) if isinstance(value, PLAIN) else type(value).__qualname__
+
+
+@functools.lru_cache(maxsize=4096)
+def _globals(code: types.CodeType) -> list[str]:
+    """Names of globals that code, and code within it, reads."""
+    reads = (
+        one for inside in _nested(code) for one in dis.get_instructions(inside) if one.opname in ("LOAD_GLOBAL", "LOAD_NAME")
+    )
+    return sorted({one.argval for one in reads})
 
 
 def _nested(code: types.CodeType) -> Iterator[types.CodeType]:
@@ -184,6 +240,8 @@ def _described(value: type | types.CodeType) -> tuple[bool, str]:
         file = inspect.getsourcefile(value)
     except TypeError:  # built in
         return True, ""
+    except OSError:  # of a notebook, or typed in
+        return False, ""
     if file is not None and str(Path(file).resolve()).startswith(LIBRARIES):
         return True, ""
     try:
