@@ -6,6 +6,7 @@ import hashlib
 import io
 import json
 import math
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -176,6 +177,13 @@ def _fastest_of_all(first: _Preparation, place: _Place, asked: tuple[bool | None
     return choosing.fastest(one, rate, ways=ways, draws=None if integer else draws, agree=agree)
 
 
+def _libraries(modules: Sequence[nn.Module]) -> dict[str, str]:
+    """Versions of the packages that the classes of modules, and what they inherit from, are defined in."""
+    names = {cls.__module__.partition(".")[0] for module in modules for cls in type(module).__mro__}
+    found = {name: getattr(sys.modules.get(name), "__version__", None) for name in names}
+    return {name: str(version) for name, version in found.items() if version is not None}
+
+
 class _Place(NamedTuple):
     """Where and in what a model is asked to run."""
 
@@ -273,10 +281,10 @@ class _Preparation:
         return artefacts.key(self._digest(), self.rows.values[:1].to(self.own_dtype), made_by)
 
     def _digest(self) -> str:
-        """A hash of the model as it was given."""
+        """A hash of the model as it was given, and of the versions of the libraries that its layers come from."""
         if self._hashed is None:
             assert isinstance(self.model, nn.Module)
-            self._hashed = walk.digest(self.model)
+            self._hashed = walk.digest(self.model, json.dumps(_libraries(self.modules), sort_keys=True))
         return self._hashed
 
     def _looked(self, explicit: int | None) -> torch.Tensor:

@@ -53,6 +53,12 @@ def test_a_run_in_int8_is_not_continued_with_other_scales(rsfast, tmp_path):
     assert result.code == 1 and "was started with inference.int8=" in result.err
 
 
+def test_images_of_the_run_do_not_calibrate_either_where_both_are_of_the_same_data(rsfast, tmp_path):
+    given = ("--split", "train", "--calibrate", "digits")
+    result = rsfast("certify", *LINEAR, *SMALL, *INT8, *given, "--out", tmp_path / "run")
+    assert result.code == 1 and "--dtype int8 needs images that are not certified, and 0 of" in result.err
+
+
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [

@@ -1,12 +1,14 @@
 """Converted models on disk: named by what they are made of, whole or made again, bounded."""
 
 import os
+import sys
+import types
 
 import pytest
 import torch
 
 from rsfast import walk
-from rsfast.inference import artefacts
+from rsfast.inference import artefacts, preparation
 
 
 @pytest.fixture(autouse=True)
@@ -103,3 +105,16 @@ def test_the_command_says_what_is_kept_and_removes_it():
     assert "1 converted models, 1.0 MiB, are in" in CliRunner().invoke(cache).output
     assert "were removed" in CliRunner().invoke(cache, ["--clear"]).output
     assert artefacts.listed() == []
+
+
+def test_what_is_kept_of_a_network_is_not_that_of_other_versions_of_its_libraries(monkeypatch):
+    library = types.ModuleType("a_library")
+    library.__version__ = "1"
+    monkeypatch.setitem(sys.modules, "a_library", library)
+    layer = type("Layer", (torch.nn.Flatten,), {"__module__": "a_library.layers"})
+    names = []
+    for version in ("1", "1", "2"):
+        library.__version__ = version
+        made = preparation._Preparation(layer(), (1, 2, 2), preparation._Place(None, "torch", None, None), None, None, 1.0)
+        names.append(made._key("look"))
+    assert names[0] == names[1] != names[2]
