@@ -54,6 +54,8 @@ def prepare(out: str, threads: int | None, **options: Any) -> None:
     file = Path(out)
     if file.suffix != ".onnx":
         raise InvalidArgumentError(f"--out {out} does not end in .onnx, by which the file is known later: give such a name.")
+    if not file.parent.is_dir():
+        raise InvalidArgumentError(f"--out {out}: there is no folder {file.parent}: make it, or give another name.")
     if threads:
         torch.set_num_threads(threads)
     source = open_source(options)

@@ -110,6 +110,7 @@ def test_the_file_chooses_the_classes_of_the_normalised_model(rsfast, tmp_path):
     ("options", "sentence"),
     [
         (("--out", "deployed.pt"), "does not end in .onnx"),
+        (("--out", "nowhere/deployed.onnx"), "--out nowhere/deployed.onnx: there is no folder nowhere"),
         (("--out", "deployed.onnx", "--least-agreement", "1.0"), "chooses the same class in"),
     ],
 )
