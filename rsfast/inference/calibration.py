@@ -74,7 +74,7 @@ class Calibration:
         if not bool(images.isfinite().all()):
             raise InvalidArgumentError("calibration images hold NaN or infinity: give finite pixels.")
         transform = check_transform(self.transform)
-        object.__setattr__(self, "images", images.detach().to("cpu", torch.float32).contiguous())
+        object.__setattr__(self, "images", images.detach().to("cpu", torch.float32, copy=True).contiguous())
         object.__setattr__(self, "noise", check_noise(self.noise, transform.parts))
         checks.whole("copies", self.copies, 1, 2**16)
         checks.whole("compared", self.compared, 2000, 2**24)

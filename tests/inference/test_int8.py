@@ -110,6 +110,14 @@ def test_calibrating_and_compared_copies_are_of_different_images(calibration):
     assert set(seen) == set(range(0, 64, 2)) and set(others) == set(range(1, 64, 2))
 
 
+def test_a_calibration_keeps_its_images_when_those_that_were_given_change():
+    images = torch.rand(4, 1, 2, 2)
+    calibration = rs.Calibration(images, rs.Gaussian(0.25))
+    before = calibration.sha256
+    images.zero_()
+    assert calibration.sha256 == before
+
+
 def test_copies_are_normalised_and_split_as_the_model_is_shown_them():
     images, split = torch.rand(4, 1, 8, 8), rs.DiagonalSplit()
     given = rs.Calibration(images, GaussianParts((0.1, 0.2)), split, mean=(0.5,), std=(2.0,), copies=4, part=1)
