@@ -12,6 +12,18 @@ from bench.gpu import check, models_on_device, parts
 ROOT = Path(__file__).parents[2]
 
 
+def test_the_first_parts_are_rehearsed(tmp_path):
+    command = [sys.executable, "-m", "bench.gpu.check", str(tmp_path), "--rehearse", "--only", "versions,noise-path,profile"]
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    whole = json.loads((tmp_path / "check.json").read_text().replace("NaN", "null"))
+    assert result.returncode == 0, whole
+    found = whole["parts"]
+    assert all(part["findings"] == [] for part in found.values())
+    assert set(found["profile"]["kernels_launched"]) == {"perturb_kernel", "count_kernel"}
+    assert all(row["bits_equal_the_cpu"] for row in found["noise-path"]["result"])
+
+
+@pytest.mark.slow
 def test_rehearsal_writes_every_part(tmp_path):
     command = [sys.executable, "-m", "bench.gpu.check", str(tmp_path), "--rehearse"]
     result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
