@@ -143,6 +143,7 @@ def some() -> list[Case]:
     noisy = [Noisy(noise, WHOLE, *next(pairs), (3, 8, 8) if noise.startswith("lattice") else (3, 32, 32)) for noise in NOISE]
     noisy += [Noisy("gaussian", WHOLE, "bfloat16", "channels-last", (1, 9, 13))]
     noisy += [Noisy("gaussian", part, *next(pairs), (3, 8, 8)) for part in parts]
+    noisy += [Noisy("uniform", "strided bilinear", "float32", "contiguous")]
     return [*noisy, Votes(10, "float32"), Votes(10, "float64", 3, rows=True), Votes(1000, "bfloat16", 3)]
 
 

@@ -33,6 +33,8 @@ def check(rows):
         assert row["findings"] == [], row
         if row["kernel"] == ["perturb_kernel"] and row["shape"][1] % 32 == 0 and not row["noise"].startswith("lattice"):
             assert row["partial_sectors_of_neighbours_each"] == 0, row
+        if row["kernel"] == ["taps_kernel"] and row["noise"] == "uniform":
+            assert row["instructions_each"] < 530, row  # with any version of Triton; over 570 where a Philox product takes two
 
 
 def test_a_few_calls_of_every_kernel_have_the_bits_of_the_reference_on_every_target(tmp_path):
