@@ -1,7 +1,9 @@
 """Settings for all tests."""
 
+import json
 import os
 import signal
+from pathlib import Path
 
 # Kernels run in Triton's interpreter here; it must be chosen before triton is first imported.
 if "RSFAST_TEST_GPU" not in os.environ:  # 1: on a GPU; soft: on that of tests/softgpu
@@ -19,6 +21,18 @@ from hypothesis import settings
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # started in the background by a shell; tests press Ctrl-C
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
+
+def _settle_art():
+    """ART writes this file when it is first imported, and of two processes that import it at once one finds it half written."""
+    file = Path("~/.art/config.json").expanduser()
+    if os.access(Path("~").expanduser(), os.W_OK) and not file.exists():
+        file.parent.mkdir(exist_ok=True)
+        scratch = file.with_suffix(f".{os.getpid()}")
+        scratch.write_text(json.dumps({"ART_DATA_PATH": str(file.parent / "data")}))
+        scratch.replace(file)
+
+
+_settle_art()
 settings.register_profile("default", deadline=None, derandomize=True)
 settings.load_profile("default")
 
