@@ -32,6 +32,7 @@ LIBRARIES = tuple(
         str(Path(torch.__file__).parents[1]),
     }
 )
+OF_A_VALUE = ".__class__"
 SLOTS = (types.MemberDescriptorType, types.GetSetDescriptorType)
 
 Leaf = torch.Tensor | np.ndarray | str
@@ -98,7 +99,8 @@ def _walk(value: Any, path: str) -> Iterator[tuple[str, Any]]:
         elif isinstance(value, PLAIN):
             yield path, repr(value)
         elif id(value) in seen:
-            yield path, "seen before"
+            if not _is_library_class_of_a_value(value, path):
+                yield path, "seen before"
         else:
             seen[id(value)] = value
             if isinstance(value, torch.nn.Module):
@@ -115,7 +117,8 @@ def _inside(value: Any, path: str) -> Iterator[tuple[str, Any]]:
     if isinstance(value, (types.ModuleType, logging.Logger)):
         yield path, _Said(f"{type(value).__name__} {getattr(value, '__name__', '')}")
     elif isinstance(value, type):
-        yield path, _Said(_code(value))
+        if not _is_library_class_of_a_value(value, path):
+            yield path, _Said(_code(value))
         yield from _body(value, path)
     elif inspect.isfunction(value):
         yield from _function(value, path)
@@ -143,7 +146,12 @@ def _inside(value: Any, path: str) -> Iterator[tuple[str, Any]]:
         yield path, _Said(_code(type(value)))
         internal = MODULE_INTERNALS if isinstance(value, torch.nn.Module) else set()
         yield from ((f"{path}.{name}", item) for name, item in sorted(_attributes(value).items()) if name not in internal)
-        yield f"{path}.__class__", type(value)
+        yield f"{path}{OF_A_VALUE}", type(value)
+
+
+def _is_library_class_of_a_value(value: object, path: str) -> bool:
+    """Such a class is named with its value already; what counts is what the user has replaced in it."""
+    return isinstance(value, type) and path.endswith(OF_A_VALUE) and _in_library(value)
 
 
 def _attributes_of_a_container(value: Any, path: str) -> Iterator[tuple[str, Any]]:

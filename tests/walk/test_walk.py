@@ -105,3 +105,8 @@ def test_a_class_without_a_file_is_told_by_its_code():
     first = typed(TYPED)
     assert first == typed(TYPED)
     assert len({first, typed(TYPED.replace("(1, -1)", "(2, -1)")), typed(TYPED.replace("sum(", "mean("))}) == 3
+
+
+def test_library_classes_that_nobody_changed_say_nothing_but_their_name():
+    model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(4, 2), torch.nn.Linear(2, 2))
+    assert not [path for path, _ in walk.parts(model) if "__class__" in path]
