@@ -79,6 +79,7 @@ def test_however_deep_a_layer_lies_it_is_found():
 
 
 TYPED = """
+import torch
 from torch import nn
 from rsfast import walk
 
