@@ -57,7 +57,7 @@ class Classifier:
     channels_last : bool, optional
         Memory layout of the model's input; default contiguous, measured with dtype="auto".
     fold : bool
-        Fold batch norms into the layers before them, if the logits stay the same (`inference.verify`).
+        Fold batch norms into the layers before them, if the logits stay the same (`inference.fold_batch_norms`).
     runtime : str
         "torch", "compile", "cudagraph", "openvino" or "onnxruntime" (`inference.prepare`); "auto" tries what is installed and
         takes the fastest whose logits agree.
@@ -261,7 +261,7 @@ class Classifier:
         if self.fold or ran != "torch" or any(folded):
             running.how = {"runtime": ran, "folded": folded}
             if first.dtype == INT8:
-                running.how["int8"] = [one.record["int8"]["sha256"] for one in made]
+                running.how |= {"int8": [one.record["int8"]["sha256"] for one in made], "vnni": inference.has_vnni()}
                 running.measured = running.measured | {"int8": [one.record["int8"] for one in made]}
             running.turns = threading.Lock()  # a runtime's buffers are for one batch at a time
         return running

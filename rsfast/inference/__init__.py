@@ -12,6 +12,7 @@ from .devices import arithmetic, on
 from .fold import Folded, fold_batch_norms
 from .memory import halving, is_out_of_memory
 from .outputs import ONE_LOGIT, checked, taken
+from .placing import has_vnni
 from .preparation import Prepared, prepare
 from .probe import DTYPES, INPUTS, Rows, evaluating, rows_keep_their_bits
 
@@ -33,6 +34,7 @@ __all__ = [
     "examine",
     "fold_batch_norms",
     "halving",
+    "has_vnni",
     "is_out_of_memory",
     "on",
     "prepare",

@@ -36,6 +36,12 @@ def fast_dtypes(device: torch.device) -> list[str]:
     return []
 
 
+def has_vnni() -> bool:
+    """Whether this CPU adds products of 8-bit integers in 32 bits: others saturate on the way, and are another classifier."""
+    predicate = getattr(torch.cpu, "_is_vnni_supported", None)
+    return predicate is not None and bool(predicate())
+
+
 def copied(module: nn.Module, device: torch.device, dtype: torch.dtype, channels_last: bool) -> nn.Module:
     """A copy in eval mode, of modules that it does not list as its own, too."""
     layout = torch.channels_last if channels_last else torch.preserve_format

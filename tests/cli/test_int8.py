@@ -59,6 +59,14 @@ def test_images_of_the_run_do_not_calibrate_either_where_both_are_of_the_same_da
     assert result.code == 1 and "--dtype int8 needs images that are not certified, and 0 of" in result.err
 
 
+def test_a_run_in_int8_is_not_continued_where_sums_saturate(rsfast, tmp_path, monkeypatch):
+    assert rsfast("certify", *LINEAR, *SMALL, *INT8, "--count", 3, "--out", tmp_path / "run").code == 0
+    here = read_run(tmp_path / "run").manifest.settings["inference"]["vnni"]
+    monkeypatch.setattr("rsfast.inference.has_vnni", lambda: not here)
+    result = rsfast("certify", *LINEAR, *SMALL, *INT8, "--count", 4, "--out", tmp_path / "run")
+    assert result.code == 1 and "was started with inference.vnni=" in result.err
+
+
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
