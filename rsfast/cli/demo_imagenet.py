@@ -89,6 +89,8 @@ def demo_imagenet(out: str, images: int, n: int, runtime: str, dtype: str) -> No
     classifier = for_one_job(loaded.model, num_classes=CLASSES, **how)
     execute(request, classifier, loaded, source, folder, Part(count=images), Progress(None))
     table = result_table(folder)
+    if dtype == names.INT8:
+        click.echo(_agreement(folder))
     _print([table], list(RADII))
     table = dataclasses.replace(table, details=table.details | {"published loop": _compared(table, loaded.model, source, n)})
     click.echo(table.details["published loop"])
@@ -162,6 +164,16 @@ def _other_photographs() -> torch.Tensor:
                 top = (scaled.height - CROP) // 2
                 crops.append(np.asarray(scaled.crop((left, top, left + CROP, top + CROP)), dtype=np.float32) / 255)
     return torch.from_numpy(np.stack(crops)).permute(0, 3, 1, 2)
+
+
+def _agreement(folder: Path) -> str:
+    """How often int8 chose the class of float32 while it was prepared, as the run has it."""
+    import json
+
+    from ..runs.store import read_manifest
+
+    (card,) = json.loads(read_manifest(folder).versions["measured"])["int8"]
+    return f"int8 chose the class of float32 in {card['agreement']:.1%} of {card['calibration']['compared']:,} other noisy copies"
 
 
 def _compared(table: ResultTable, model: Any, source: Source, n: int) -> str:

@@ -123,4 +123,5 @@ def test_in_integers_two_other_photographs_set_the_scales(packages, rsfast, tmp_
     result = rsfast("demo-imagenet", "--out", out, "--n", 500)
     assert result.code == 0, result.err
     stored = read_run(out)
+    assert "int8 chose the class of float32 in 100.0% of 2,000 other noisy copies" in result.out
     assert stored.manifest.settings["dtype"] == "int8" and stored.counts.estimation.argmax(-1).reshape(-1).tolist() == [22, 317]
