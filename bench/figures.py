@@ -152,6 +152,11 @@ def others(key: str, shown: Callable[[float], str]) -> list[Cells]:
 
 POINTS = ("function", "whole domain", "small parameters", "input-dependent smoothing")
 SPEEDS = ("rsfast", "alternative", "times faster")
+NETWORKS = (
+    ("EfficientNet-Lite0", "efficientnet-lite0"), ("ResNet-50", "resnet50"), ("ResNet-18", "resnet18"), ("ViT-B/16", "vit-b16"),
+    ("CIFAR ResNet-20", "cifar-resnet20"), ("CIFAR ResNet-110", "cifar-resnet110"),
+)  # fmt: skip
+
 TABLES: dict[str, tuple[Cells, Callable[[], list[Cells]]]] = {
     "decide": (
         ("what", "rsfast", "alternative", "takes", "ratio", "file"),
@@ -281,6 +286,13 @@ TABLES: dict[str, tuple[Cells, Callable[[], list[Cells]]]] = {
             for shown, model in (("ResNet-20", "cifar-resnet20"), ("ResNet-18", "resnet18"), ("MLP", "mlp-3072-128-10"))
             for runtime, ours in (("torch", "certify"), ("OpenVINO", "openvino"))
             for threads in (1, 2)
+        ],
+    ),
+    "runtime": (
+        ("model", "float32", "bfloat16", "int8"),
+        lambda: [
+            (shown, *(_number(_row("runtime", "rows", {"model": model})["ratios"][dtype]) for dtype in ("float32", "bfloat16", "int8")))
+            for shown, model in NETWORKS
         ],
     ),
     "dropin": (
