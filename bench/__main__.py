@@ -72,7 +72,7 @@ TABLE = {  # group: {module: what}
 
 
 def name_of(module: str) -> str:
-    """Of bench_noise_path: noise-path."""
+    """The name of bench_noise_path is noise-path."""
     return module.split("_", 1)[1].replace("_", "-")
 
 

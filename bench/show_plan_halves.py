@@ -26,7 +26,7 @@ SPLIT = rs.DiagonalSplit("nearest")
 
 
 def share_wrong(pair: tuple[float, float], joint: str, paths: int, rng: np.random.Generator) -> dict[str, Any]:
-    """Of never-stopping paths, how many state a radius above the true one at some look, and the mean of the last statements."""
+    """How many never-stopping paths state a radius above the true one at some look, and the mean of the last statements."""
     true = float(dual_l2(*pair, sigma_left=SIGMA, sigma_right=SIGMA))
     ask = Ask(Smoothing(rs.Gaussian(SIGMA), SPLIT, (8, 8)), rs.Claim(ALPHA, joint=joint), rs.plans.Grid([true]))
     recipe = make(ask, 10, N)

@@ -35,7 +35,7 @@ WITHOUT_NOISE = ("trades", "adversarial-training")
 
 OPTIMIZERS = ("sgd", "adamw")
 SCHEDULES = ("cosine", "step")
-"""Of `rsfast.training.recipe.Recipe`."""
+"""Optimizers and schedules that `rsfast.training.recipe.Recipe` takes."""
 
 ATTACKS = ("pgd", "ddn", "cw")
-"""Of `rsfast.attacks.smallest_flips`."""
+"""Attacks that `rsfast.attacks.smallest_flips` knows."""

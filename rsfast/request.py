@@ -32,7 +32,7 @@ JOINTS = ("bonferroni", "product")
 TWO_SIDED = "two-sided"
 ONE_CLASS = "clopper-pearson"
 OTHERS_SHARE = 0.1
-"""Of alpha, for the other classes under the two-sided bound: it gains where they hold less than about 98 % of 1 - p."""
+"""The others' share of alpha under the two-sided bound, which gains where they hold less than about 98 % of 1 - p."""
 
 
 def bounds() -> tuple[str, ...]:

@@ -60,7 +60,7 @@ def _missing(name: str) -> bool:
 
 
 def _seconds(model: Any, x: torch.Tensor) -> float:
-    """Of a forward pass, the second one of two."""
+    """How long the second one of two forward passes takes."""
     model(x)
     began = time.perf_counter()
     model(x)

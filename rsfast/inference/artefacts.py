@@ -23,7 +23,7 @@ from ..errors import StoreError
 from ..version import VERSION
 
 MOST_BYTES = 4 * 2**30
-"""Of all artefacts together."""
+"""All artefacts together take no more."""
 
 ENDING = ".model"
 

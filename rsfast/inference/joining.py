@@ -69,7 +69,7 @@ class _Norm(NamedTuple):
 
 
 class _Joining:
-    """Of all batch norms of a graph, in place."""
+    """This joins all batch norms of a graph, in place."""
 
     def __init__(self, traced: fx.GraphModule, x: torch.Tensor) -> None:
         self.traced = traced
@@ -219,7 +219,7 @@ class _Dimensions(fx.Interpreter):
 
 
 def _names(node: fx.Node) -> tuple[str, ...]:
-    """Of the arguments of a call, in order."""
+    """Names of the arguments of a call, in order."""
     called = _called(node)
     if isinstance(called, torch._ops.OpOverload):
         return tuple(argument.name for argument in called._schema.arguments)

@@ -108,14 +108,13 @@ def prepare(
     channels_last : bool, optional
         Memory layout; by default measured with dtype="auto" and else False.
     fold : bool
-        Fold batch norms into the layers before them, if the logits on `calibration` stay the same (`verify`).
+        Fold batch norms into the layers before them, if the logits on `calibration` stay the same (`fold_batch_norms`).
     runtime : str
         "torch"; "compile" (torch.compile, seconds to minutes for the first pass); "cudagraph" (one launch for a forward pass);
         "openvino" or "onnxruntime" (CPU, extras).  With the second and third, what is measured is measured without them.
         "auto" tries all of these that are installed (with dtype="int8" the two that compute in it), folded and in both layouts,
-        within `choosing.BUDGET` seconds, leaves out
-        what takes longer to prepare than all copies take, and returns the fastest whose logits agree; the record says what
-        was tried.
+        within `choosing.BUDGET` seconds or a share of a long run, leaves out what takes longer to prepare than all copies take,
+        and returns the fastest whose logits agree; the record says what was tried.
     batch : int, "auto" or None
         Images per forward pass; "auto" measures (`best_batch`); by default by image size (`default_batch`).
     calibration : Tensor [N, C, H, W] or Calibration, optional

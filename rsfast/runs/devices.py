@@ -260,7 +260,7 @@ class Channel:
         self._copies, self._sent = 0, time.monotonic()
 
     def problem(self, message: str) -> None:
-        """Of an image: the parent says it."""
+        """The parent says it, who is sent the image's problem."""
 
     def unreadable(self, image: int, problem: str) -> None:
         self.send(unusable=image, problem=problem)

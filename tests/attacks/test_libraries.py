@@ -30,16 +30,19 @@ def test_art_attacks_it_by_gradients_and_by_decisions(target):
     from art.estimators.classification import PyTorchClassifier
 
     assert art
-    np.random.seed(0)  # noqa: NPY002 - what HopSkipJump draws from
     smoothed, x, distance = target
     estimator = PyTorchClassifier(smoothed, loss=torch.nn.NLLLoss(), input_shape=SHAPE, nb_classes=2, clip_values=(0.0, 1.0))
-    for attack in (
-        ProjectedGradientDescent(estimator, norm=2, eps=1.3 * distance, eps_step=0.1 * distance, max_iter=20, verbose=False),
-        HopSkipJump(estimator, norm=2, max_iter=10, max_eval=300, init_eval=10, verbose=False),
+    for most, attack in (
+        (
+            1.31,
+            ProjectedGradientDescent(estimator, norm=2, eps=1.3 * distance, eps_step=0.1 * distance, max_iter=20, verbose=False),
+        ),
+        # of few evaluations, and generators that cannot be seeded: 1.27 to 2.05 in 16 runs
+        (3.0, HopSkipJump(estimator, norm=2, max_iter=10, max_eval=300, init_eval=10, verbose=False)),
     ):
         found = torch.from_numpy(attack.generate(x.numpy())).float()
-        assert confirmed(smoothed, (x + 1.5 * (found - x)).clamp(0, 1)).tolist() == [1], attack  # attacks end on the boundary
-        assert 0.9 * distance <= float((found - x).norm()) < 4 * distance  # few evaluations
+        assert confirmed(smoothed, (x + 1.2 * (found - x)).clamp(0, 1)).tolist() == [1], attack  # attacks end on the boundary
+        assert 0.9 * distance <= float((found - x).norm()) < most * distance
 
 
 @pytest.mark.filterwarnings("ignore")

@@ -15,7 +15,7 @@ CSRC = Path(__file__).parents[2] / "csrc"
 
 
 def largest_relative_error(coefficients, function, low, high):
-    """Of the polynomial evaluated exactly: what is left is the fit and the rounding of the coefficients."""
+    """The error of the polynomial evaluated exactly: what is left is the fit and the rounding of the coefficients."""
     with mp.workdps(50):
         exact = [mp.mpf(c) for c in reversed(coefficients)]
         points = [mp.mpf(low) + (mp.mpf(high) - low) * i / 4000 for i in range(4001)]

@@ -201,7 +201,7 @@ class Ball(torch.nn.Module):
         return torch.stack([lead, torch.zeros_like(lead)], dim=1)
 
     def probability(self, distance, level, dim):
-        """Of class 0 at a point so far from the origin, by SciPy."""
+        """The probability of class 0 at a point so far from the origin, by SciPy."""
         p = stats.ncx2.cdf((self.radius / level) ** 2, dim, (distance / level) ** 2)
         return p if self.inside else 1 - p
 

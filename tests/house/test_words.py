@@ -57,6 +57,12 @@ def test_no_line_is_longer_than_120_columns(document):
     assert long == [], f"{document}: lines {long}"
 
 
+@pytest.mark.parametrize("folder", ["rsfast", "kernels", "bench"])
+def test_every_docstring_has_a_verb_or_a_name_to_begin_with(folder):
+    begun = re.compile(r'^\s*r?"""Of ', re.MULTILINE)
+    assert [str(file) for file in sorted((ROOT / folder).rglob("*.py")) if begun.search(file.read_text())] == []
+
+
 @pytest.mark.parametrize("document", DOCUMENTS)
 def test_a_cell_holds_at_most_one_figure(document):
     crowded = [cell for cells in tables((ROOT / document).read_text()) for cell in cells if len(figures_of(cell)) > 1]

@@ -31,7 +31,7 @@ class Code:
 
 @dataclasses.dataclass(frozen=True)
 class Shape:
-    """Of a launch."""
+    """This is the size of a launch."""
 
     grid: tuple[int, int, int]
     threads: int  # of a block

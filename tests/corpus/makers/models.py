@@ -32,7 +32,7 @@ def saved(value: Any, **options: Any) -> bytes:
 
 @functools.cache
 def weights() -> dict[str, torch.Tensor]:
-    """Of the two layers of `factories.tiny`."""
+    """Weights of the two layers of `factories.tiny`."""
     torch.manual_seed(0)
     return {"1.weight": torch.randn(3, 16).round(decimals=1), "1.bias": torch.zeros(3)}
 
