@@ -10,8 +10,10 @@ import functools
 import hashlib
 import inspect
 import logging
+import operator
 import sysconfig
 import types
+import weakref
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -161,15 +163,38 @@ def _attributes_of_a_container(value: Any, path: str) -> Iterator[tuple[str, Any
 def _body(value: type, path: str) -> Iterator[tuple[str, Any]]:
     """Methods and attributes of a class and of what it inherits from; of library classes those that are the user's own."""
     for cls in value.__mro__:
-        library = _in_library(cls)
         if cls is object or cls.__module__.startswith(__package__ + "."):
             continue
-        for name, item in sorted(vars(cls).items()):
-            function, internal = inspect.isfunction(item), name[:2] == name[-2:] == "__"
-            if library and (not function or (internal and name != "__call__") or _in_library(item)):
-                continue
-            if function or not (internal or isinstance(item, SLOTS)):
-                yield f"{path}.{cls.__qualname__}.{name}", item
+        for name in _put_into(cls) if _in_library(cls) else _written_in(cls):
+            yield f"{path}.{cls.__qualname__}.{name}", vars(cls)[name]
+
+
+def _written_in(cls: type) -> list[str]:
+    """Methods and attributes of a class of the user's own."""
+    return [
+        name for name, item in sorted(vars(cls).items())
+        if inspect.isfunction(item) or not (_is_internal(name) or isinstance(item, SLOTS))
+    ]  # fmt: skip
+
+
+def _put_into(cls: type) -> list[str]:
+    """Methods that somebody has put into a library class; looked for again where anything in the class has changed."""
+    there = [*vars(cls), *(getattr(item, "__code__", item) for item in vars(cls).values())]
+    known = _known.get(cls)
+    if known is None or len(known[0]) != len(there) or not all(map(operator.is_, known[0], there)):
+        found = [
+            name for name, item in sorted(vars(cls).items())
+            if inspect.isfunction(item) and not (_is_internal(name) and name != "__call__") and not _in_library(item)
+        ]  # fmt: skip
+        known = _known[cls] = (there, found)
+    return known[1]
+
+
+_known: weakref.WeakKeyDictionary[type, tuple[list[Any], list[str]]] = weakref.WeakKeyDictionary()
+
+
+def _is_internal(name: str) -> bool:
+    return name[:2] == name[-2:] == "__"
 
 
 def _function(value: types.FunctionType, path: str) -> Iterator[tuple[str, Any]]:

@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..files import printable
-
 if TYPE_CHECKING:
     from ..models import LoadedModel
 
@@ -66,6 +64,7 @@ def load_models(options: dict[str, Any], classes: int, channels: int) -> LoadedM
 
 def fill_from_card(options: dict[str, Any]) -> None:
     """Set data and noise that are not given from the card of the model, if it has one; data are always needed."""
+    from ..files import printable
     from ..models.card import has_card, read_card
     from ..noise import NOISES, from_dict
 

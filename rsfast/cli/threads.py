@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import statistics
 import time
 from pathlib import Path
 
@@ -54,7 +53,7 @@ def busy() -> int:
         for _ in range(LOOKS):
             found.append(int(RUNNING.read_text().split("procs_running ")[1].split()[0]) - 1)  # this one is running, too
             time.sleep(BETWEEN)
-    return max(0, int(statistics.median_low(found))) if found else 0
+    return max(0, sorted(found)[(len(found) - 1) // 2]) if found else 0
 
 
 def _on_processors_of_its_own() -> bool:

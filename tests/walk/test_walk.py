@@ -67,6 +67,17 @@ def test_a_digest_changes_with(change, monkeypatch):
     assert walk.digest(net) != before
 
 
+def test_a_method_that_is_put_into_a_library_class_and_taken_out_again_is_noticed(monkeypatch):
+    layer = nn.Linear(3, 2)
+    before = walk.digest(layer)
+    monkeypatch.setattr(nn.Linear, "forward", lambda self, x: x)
+    there = walk.digest(layer)
+    monkeypatch.setattr(nn.Linear, "forward", lambda self, x: -x)
+    assert len({before, there, walk.digest(layer)}) == 3
+    monkeypatch.undo()
+    assert walk.digest(layer) == before
+
+
 def test_however_deep_a_layer_lies_it_is_found():
     layer = nn.Linear(3, 2)
     net = layer
